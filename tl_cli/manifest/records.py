@@ -1,0 +1,58 @@
+"""Records and Manifest: which images there are, what they show and which split they belong to."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+SPLITS = ("train", "val", "test")
+
+
+@dataclass(frozen=True)
+class Record:
+    """One readable image: where it is, what it shows, which split it belongs to."""
+
+    path: str  # an absolute file path, or "sample:digits/0042"
+    label: str
+    split: str = ""  # "train", "val", "test", or "" before the split
+    group: str = ""  # images of one group never part
+    digest: str = ""  # hash of the content
+    width: int = 0  # after EXIF orientation
+    height: int = 0
+    mode: str = ""
+    orientation: int = 1
+    phash: str = ""  # perceptual hash, 16 hexadecimal digits
+
+
+@dataclass(frozen=True)
+class BadFile:
+    """A file that cannot be used, and why."""
+
+    path: str
+    label: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """All images of a data set, in a stable order, with the classes sorted by name."""
+
+    source: str  # what the user gave: DIR, FILE.csv, tfds:NAME, sample:NAME
+    classes: tuple[str, ...]
+    records: tuple[Record, ...]
+    bad: tuple[BadFile, ...] = ()
+    notes: tuple[str, ...] = ()  # findings worth one line each to the user
+
+    def of(self, split: str) -> tuple[Record, ...]:
+        """Return the records of one split ("all" for every one), in order."""
+        return tuple(r for r in self.records if split in ("all", r.split))
+
+    def counts(self, split: str = "all") -> dict[str, int]:
+        """Return images per class, every class present, zero included."""
+        seen = Counter(r.label for r in self.of(split))
+        return {name: seen[name] for name in self.classes}
+
+    def with_records(self, records: Iterable[Record], *notes: str) -> Manifest:
+        """Return this manifest with other records and some more notes."""
+        return replace(self, records=tuple(records), notes=self.notes + notes)
