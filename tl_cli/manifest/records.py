@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 SPLITS = ("train", "val", "test")
 
@@ -56,3 +58,38 @@ class Manifest:
     def with_records(self, records: Iterable[Record], *notes: str) -> Manifest:
         """Return this manifest with other records and some more notes."""
         return replace(self, records=tuple(records), notes=self.notes + notes)
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a source may need beside its name."""
+
+    data_dir: str | None = None  # where prepared tfds datasets lie
+    columns: Mapping[str, str] = field(default_factory=dict)  # our name -> the table's column
+    cache: Path | None = None
+
+
+def natural(path: str) -> tuple[str | int, ...]:
+    """Return the sort key that puts ``img2`` before ``img10``."""
+    parts = re.split("([0-9]+)", path)
+    return tuple(int(part) if i % 2 else part for i, part in enumerate(parts))
+
+
+def short(path: str) -> str:
+    """Return the last two parts of a path, quoted, for a sentence."""
+    return repr("/".join(Path(path).parts[-2:]))
+
+
+def naming(things: Iterable[str], most: int = 3) -> str:
+    """Return the first few of some things, and how many more there are."""
+    names = list(things)
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more:,} more" if more > 0 else "")
+
+
+def count(n: int, thing: str) -> str:
+    """Return ``1 image``, ``1,200 images``."""
+    plural = f"{thing[:-1]}ies" if thing.endswith("y") else f"{thing}s"
+    if thing.endswith(("s", "x", "ch")):
+        plural = f"{thing}es"
+    return f"{n:,} {thing if n == 1 else plural}"

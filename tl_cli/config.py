@@ -1,0 +1,170 @@
+"""YAML file + `--set key=value` + flags -> RunConfig, with all mistakes reported together.
+
+One name serves as flag, YAML key and field. A flag beats --set, which beats the file, which beats
+the default. Knows nothing of images and networks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from tl_cli import catalog
+from tl_cli.errors import TLError, did_you_mean
+
+FREEZE = ("auto", "head", "half", "full")
+
+
+def _freeze(value: str) -> str:
+    if value in FREEZE:
+        return value
+    try:
+        ratio = float(value)
+    except ValueError:
+        near = did_you_mean(value, FREEZE)
+        raise ValueError(
+            f"must be {', '.join(FREEZE)} or a ratio from 0 to 1" + (f"; {near}" if near else "")
+        ) from None
+    if not 0 <= ratio <= 1:
+        raise ValueError("must be a ratio from 0 (train everything) to 1 (train the head only)")
+    return f"{ratio:g}"
+
+
+def _backbone(value: str) -> str:
+    try:
+        return catalog.get(value).name
+    except TLError as error:
+        raise ValueError(f"{error.message}; {error.hint}") from None
+
+
+def _auto(value: Any) -> Any:
+    """Read the YAML spellings of nothing, and `auto`, as None: the tool decides."""
+    return None if isinstance(value, str) and value in ("", "~", "null", "auto") else value
+
+
+def _text(value: Any) -> Any:
+    return f"{value:g}" if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
+Auto = BeforeValidator(_auto)
+
+
+class RunConfig(BaseModel):
+    """Everything that decides a run. None means that the tool decides."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    data: str = Field(description="folder of images, table, tfds:NAME or sample:NAME")
+    backbone: Annotated[str, AfterValidator(_backbone)] = catalog.DEFAULT
+    weights: Annotated[str | None, Auto] = None
+    similarity: Literal["low", "medium", "high"] | None = None
+    freeze: Annotated[str, BeforeValidator(_text), AfterValidator(_freeze)] = "auto"
+    head: Literal["auto", "last", "multi"] = "auto"
+    image_size: Annotated[int | None, Auto, Field(ge=32, le=1024)] = None
+    epochs: Annotated[int | None, Auto, Field(ge=1, le=1000)] = None
+    batch_size: Annotated[int | None, Auto, Field(ge=1, le=4096)] = None
+    learning_rate: Annotated[float | None, Auto, Field(gt=0, le=1)] = None
+    weight_decay: Annotated[float | None, Auto, Field(ge=0, le=1)] = None
+    augment: Literal["auto", "none", "light", "medium", "strong"] = "auto"
+    mirror: Literal["auto", "yes", "no"] = "auto"
+    views: Annotated[int | None, Auto, Field(ge=1, le=64)] = None
+    precision: Literal["auto", "float32", "mixed_float16", "mixed_bfloat16"] = "auto"
+    val: float = Field(0.2, gt=0, lt=1)
+    test: float = Field(0.0, ge=0, lt=1)
+    bad_images: Literal["skip", "error"] = "skip"
+    seed: int = Field(0, ge=0, lt=2**31)
+    output: Annotated[str | None, Auto] = None
+
+    def effective(self, **decided: Any) -> RunConfig:
+        """Return this configuration with what the tool decided in place of None and auto."""
+        return self.model_copy(update=decided)
+
+    def to_yaml(self) -> str:
+        """Return the YAML that `load` reads back into an equal configuration."""
+        values = {k: "auto" if v is None else v for k, v in self.model_dump().items()}
+        if self.similarity is None:
+            del values["similarity"]
+        return yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
+
+
+def load(
+    file: Path | None = None, sets: Iterable[str] = (), flags: Mapping[str, Any] | None = None
+) -> RunConfig:
+    """Merge the layers into a RunConfig.
+
+    Flags that are None were not given. Values of file and --set are coerced by the field's type,
+    so that `1e-3` is a number and `010` is ten. Raises one TLError that names every mistake.
+    """
+    mistakes: list[str] = []
+    values: dict[str, Any] = {}
+    origin: dict[str, str] = {}
+    layers = (
+        (f"in {file}", _read(file) if file else {}),
+        ("in --set", _parse_sets(sets, mistakes)),
+        ("", {k: v for k, v in (flags or {}).items() if v is not None}),
+    )
+    for where, layer in layers:
+        values.update(layer)
+        origin.update(dict.fromkeys(layer, where))
+    try:
+        config = RunConfig.model_validate(values)
+    except ValidationError as error:
+        mistakes += [_sentence(detail, origin) for detail in error.errors()]
+    if mistakes:
+        raise _together(mistakes)
+    return config
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        # BaseLoader leaves every scalar a string, for the field's type to coerce
+        values = yaml.load(file.read_text(encoding="utf-8"), Loader=yaml.BaseLoader)
+    except FileNotFoundError:
+        raise TLError(f"config file not found: {file}") from None
+    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
+        first = " ".join(str(error).split())
+        raise TLError(f"the config file {file} cannot be read: {first}") from error
+    if values is None or values == "":
+        return {}
+    if not isinstance(values, dict):
+        raise TLError(f"the config file {file} must hold lines like `epochs: 10`")
+    return values
+
+
+def _parse_sets(sets: Iterable[str], mistakes: list[str]) -> dict[str, str]:
+    values = {}
+    for item in sets:
+        key, equals, value = item.partition("=")
+        if equals:
+            values[key.strip()] = value.strip()
+        else:
+            mistakes.append(f"--set {item}: must be key=value")
+    return values
+
+
+def _sentence(detail: Any, origin: Mapping[str, str]) -> str:
+    key = str(detail["loc"][0])
+    where = f" ({origin[key]})" if origin.get(key) else ""
+    if detail["type"] == "extra_forbidden":
+        near = did_you_mean(key, RunConfig.model_fields)
+        return f"{key}{where}: unknown key" + (f"; {near}" if near else "")
+    if detail["type"] == "missing":
+        return f"{key}: must be given (--{key}, or {key}: in the config file)"
+    reason = detail["msg"].removeprefix("Value error, ").replace("Input should", "must")
+    near = ""
+    if detail["type"] == "literal_error":
+        options = detail["ctx"]["expected"].replace("'", "").replace(" or ", ", ").split(", ")
+        near = did_you_mean(str(detail["input"]), options)
+    got = f", got {detail['input']!r}" if detail["input"] is not None else ""
+    return f"{key}{where}: {reason}{got}" + (f"; {near}" if near else "")
+
+
+def _together(mistakes: list[str]) -> TLError:
+    if len(mistakes) == 1:
+        return TLError(mistakes[0], "every key: tl train --help")
+    lines = "".join(f"\n  {mistake}" for mistake in mistakes)
+    return TLError(f"{len(mistakes)} mistakes in the configuration:{lines}", "tl train --help")

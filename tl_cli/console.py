@@ -1,0 +1,292 @@
+"""Tables and progress for people; the only module that imports rich.
+
+Results go to standard output, progress and notes to standard error. Knows what the results mean to
+a reader, and nothing of how they were made.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Any
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.progress import Progress as Bars
+from rich.table import Table
+
+from tl_cli.errors import TLError
+from tl_cli.results import Evaluation, Note, Progress, Rehearsal, RunResult
+
+PLAIN_EVERY = 5.0  # seconds between two plain lines of one stage
+WIDTH_WITHOUT_TERMINAL = 100
+CONFUSION_UP_TO = 20  # classes; a larger matrix is no longer read, so the worst pairs are named
+
+
+class Screen:
+    """Where the user looks. A context: bars live as long as it does."""
+
+    def __init__(self, *, quiet: bool = False, json: bool = False) -> None:
+        self.quiet = quiet
+        self.err = _console(sys.stderr)
+        self.out = self.err if json else _console(sys.stdout)
+        self._bars: Bars | None = None
+        self._tasks: dict[str, TaskID] = {}
+        self._plain: dict[str, tuple[float, float]] = {}
+
+    def __enter__(self) -> Screen:
+        if self.err.is_terminal and not self.quiet:
+            self._bars = Bars(
+                TextColumn("[bold]{task.description:<9}"),
+                BarColumn(bar_width=24),
+                MofNCompleteColumn(),
+                TextColumn("{task.fields[facts]}"),
+                TimeRemainingColumn(),
+                console=self.err,
+            )
+            self._bars.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._bars:
+            self._bars.stop()
+
+    def on_progress(self, event: Progress | Note) -> None:
+        """Draw what the engine reports."""
+        if isinstance(event, Note):
+            if event.warning or not self.quiet:
+                self.note(event.text, warning=event.warning)
+        elif self.quiet:
+            return
+        elif self._bars:
+            self._draw(event)
+        else:
+            self._print_plain(event)
+
+    def note(self, text: str, *, warning: bool = False) -> None:
+        """Say one line on standard error."""
+        mark = "[yellow]warning:[/] " if warning else ""
+        self.err.print(mark + _safe(text), highlight=False, soft_wrap=True)
+
+    def _draw(self, event: Progress) -> None:
+        assert self._bars
+        if event.stage not in self._tasks:
+            self._tasks[event.stage] = self._bars.add_task(event.stage, facts="", total=event.total)
+        self._bars.update(
+            self._tasks[event.stage],
+            completed=event.done,
+            total=event.total,
+            facts=_facts(event.facts),
+        )
+
+    def _print_plain(self, event: Progress) -> None:
+        now = time.monotonic()
+        started, last = self._plain.setdefault(event.stage, (now, now))
+        finished = event.done >= event.total
+        if now - last < PLAIN_EVERY and not finished:
+            return
+        self._plain[event.stage] = (started, now)
+        seconds = now - started
+        speed = f"  {event.done / seconds:,.0f} {event.unit}/s" if seconds > 0.5 else ""
+        left = (
+            f"  {_duration(seconds / event.done * (event.total - event.done))} left"
+            if event.done and not finished and seconds > 0.5
+            else ""
+        )
+        facts = _facts(event.facts)
+        self.note(
+            f"{event.stage}: {event.done:,}/{event.total:,} {event.unit}{speed}{left}"
+            + (f"  {facts}" if facts else "")
+        )
+
+    def error(self, error: TLError) -> None:
+        """Say a mistake and its hint on standard error."""
+        self.err.print(
+            f"[bold red]error:[/] {_safe(error.message)}", highlight=False, soft_wrap=True
+        )
+        if error.hint:
+            self.err.print(f"[dim]hint:[/] {_safe(error.hint)}", highlight=False, soft_wrap=True)
+
+    def plan(self, plan: Mapping[str, Any]) -> None:
+        """Show the decision, what it means for the backbone, and why."""
+        self.out.print(f"[bold]Plan:[/] {_decision(plan)}", highlight=False)
+        table = _table("", "frozen", "trained")
+        cut, blocks = plan["frozen_blocks"], plan["blocks"]
+        last = plan["last_frozen_block"]
+        table.add_row("blocks", f"{cut} (to {last})" if cut else "0", str(blocks - cut))
+        table.add_row("weighted layers", str(plan["frozen_layers"]), str(plan["trained_layers"]))
+        for key, name in (("parameters", "parameters"), ("compute", "computation")):
+            share = plan[f"frozen_{key}_share"]
+            table.add_row(name, f"{share:.0%}", f"{1 - share:.0%}")
+        self.out.print(table)
+        if plan["strategy"] != "head":
+            self.out.print(
+                f"Training: {plan['epochs']} epochs, learning rate {plan['learning_rate']:g}, "
+                f"weight decay {plan['weight_decay']:g}, batch {plan['batch_size']}, "
+                f"augmentation {plan['augment']}",
+                highlight=False,
+            )
+        for reason in plan["reasons"]:
+            self.out.print(f"  - {_safe(reason)}", highlight=False)
+
+    def matrix(self, rows: Sequence[tuple[str, Sequence[str]]], columns: Sequence[str]) -> None:
+        """Show a table of text with a heading a column and a name a row."""
+        table = _table("", *columns)
+        for name, cells in rows:
+            table.add_row(name, *cells)
+        self.out.print(table)
+
+    def data(self, counts: Mapping[str, Mapping[str, int]]) -> None:
+        """Show images per class and split."""
+        names = list(next(iter(counts.values())))
+        splits = [split for split, count in counts.items() if sum(count.values())]
+        table = _table("class", *splits)
+        shown = names if len(names) <= 30 else names[:15] + names[-5:]
+        for name in shown:
+            table.add_row(_safe(name), *(f"{counts[split][name]:,}" for split in splits))
+        if len(names) > len(shown):
+            table.add_row(f"... {len(names) - len(shown)} more", *("" for _ in splits))
+        table.add_row("all", *(f"{sum(counts[split].values()):,}" for split in splits))
+        self.out.print(table)
+
+    def evaluation(self, result: Evaluation, *, details: bool = True) -> None:
+        """Show the headline figures with their intervals, then by class, then the confusions."""
+        self.out.print(f"[bold]{result.split}[/] ({result.n:,} images)", highlight=False)
+        table = _table("", "value", "95 % interval")
+        for name in ("accuracy", "balanced_accuracy", "macro_f1", "log_loss"):
+            low, high = result.intervals[name]
+            label = name.replace("_", " ").replace("f1", "F1")
+            table.add_row(label, f"{getattr(result, name):.3f}", f"{low:.3f} to {high:.3f}")
+        if result.top5 is not None:
+            table.add_row("top-5 accuracy", f"{result.top5:.3f}", "")
+        table.add_row("majority baseline", f"{result.majority_baseline:.3f}", "")
+        self.out.print(table)
+        if details:
+            self._per_class(result)
+            self._confusion(result)
+
+    def _per_class(self, result: Evaluation) -> None:
+        table = _table("class", "precision", "recall", "F1", "images")
+        for row in result.per_class:
+            figures = (f"{v:.3f}" for v in (row.precision, row.recall, row.f1))
+            table.add_row(_safe(row.name), *figures, f"{row.support:,}")
+        self.out.print(table)
+
+    def _confusion(self, result: Evaluation) -> None:
+        if len(result.classes) > CONFUSION_UP_TO:
+            self._worst_pairs(result)
+            return
+        table = _table("true \\ predicted", *(_safe(name) for name in result.classes))
+        for i, (name, row) in enumerate(zip(result.classes, result.confusion, strict=True)):
+            cells = (
+                f"[bold]{n}[/]" if i == j else str(n) if n else "[dim].[/]"
+                for j, n in enumerate(row)
+            )
+            table.add_row(_safe(name), *cells)
+        self.out.print(table)
+
+    def _worst_pairs(self, result: Evaluation) -> None:
+        pairs = sorted(
+            (
+                (n, result.classes[i], result.classes[j])
+                for i, row in enumerate(result.confusion)
+                for j, n in enumerate(row)
+                if i != j and n
+            ),
+            reverse=True,
+        )
+        for n, true, predicted in pairs[:10]:
+            self.out.print(f"  {_safe(true)} taken for {_safe(predicted)}: {n}", highlight=False)
+
+    def result(self, result: RunResult) -> None:
+        """Show what a run came to."""
+        head = result.head
+        self.out.print(
+            f"[bold]Head:[/] {head.kind}, solved; cross-validated accuracy "
+            f"{head.cv_accuracy:.3f} ± {head.cv_stderr:.3f}",
+            highlight=False,
+        )
+        if result.tune:
+            self.out.print(f"[bold]Tuning:[/] {_safe(result.tune.reason)}", highlight=False)
+        for evaluation in result.metrics.values():
+            self.evaluation(evaluation, details=False)
+        spent = ", ".join(f"{k} {_duration(v)}" for k, v in result.seconds.items() if k != "total")
+        total = _duration(result.seconds["total"])
+        self.out.print(f"[bold]Time:[/] {total} ({spent})", highlight=False)
+        self.out.print(f"[bold]Run:[/] {_safe(result.run)}", highlight=False, soft_wrap=True)
+        self.out.print(f"Next: tl evaluate {_safe(result.run)}", highlight=False, soft_wrap=True)
+
+    def rehearsal(self, result: Rehearsal) -> None:
+        """Show what a run would do."""
+        self.data(result.counts)
+        self.plan(result.plan)
+        self.out.print(
+            f"Images at {result.image_size} px, {result.precision}; "
+            f"{result.steps_per_epoch} steps an epoch, {result.steps} in all",
+            highlight=False,
+        )
+        rates = ", ".join(f"{part} {rate:g}" for part, rate in result.learning_rates.items())
+        self.out.print(f"Learning rates (peak): {rates}", highlight=False)
+        spent = ", ".join(f"{k} {_duration(v)}" for k, v in result.seconds.items() if k != "total")
+        self.out.print(
+            f"Estimated time: about {_duration(result.seconds['total'])} ({spent}), from one "
+            "measured batch. Nothing was trained.",
+            highlight=False,
+        )
+
+
+def _console(file: Any) -> Console:
+    console = Console(file=file)
+    if not console.is_terminal:
+        console.width = WIDTH_WITHOUT_TERMINAL
+    return console
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for i, name in enumerate(columns):
+        table.add_column(name, justify="left" if i == 0 else "right", overflow="fold")
+    return table
+
+
+def _safe(text: str) -> str:
+    """Escape what rich would read as markup: class names and paths are the user's own."""
+    from rich.markup import escape
+
+    return escape(text)
+
+
+def _facts(facts: Mapping[str, float]) -> str:
+    return "  ".join(f"{name} {value:.4g}" for name, value in facts.items())
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return (
+        f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+    )
+
+
+def _decision(plan: Mapping[str, Any]) -> str:
+    ratio = plan["freeze_ratio"]
+    action = {
+        "head": "freeze the whole backbone, train the head only",
+        "partial": f"freeze the first {ratio:.0%} of the layers, train the rest and the head",
+        "full": "freeze nothing, train everything",
+    }[plan["strategy"]]
+    return f"{action} ({plan['backbone']}, freeze ratio {ratio:.2f})"

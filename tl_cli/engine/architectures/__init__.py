@@ -1,0 +1,1 @@
+"""Networks that are ours to build, in functional Keras."""

@@ -1,0 +1,171 @@
+"""A backbone and its head: from raw RGB 0..255 to probabilities; what is trained; save and load.
+
+Knows nothing of data sets and plans beyond the cut it is told.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from tl_cli import __version__, catalog, engine, rundir
+from tl_cli.engine import backbones, graph
+from tl_cli.engine.backbones import Backbone
+from tl_cli.errors import TLError
+from tl_cli.rundir import RunDir
+
+FORMAT = 1
+HEAD = "classifier"
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """`model`: RGB float32 [batch, size, size, 3] in 0..255 -> probabilities float32 [batch, C].
+
+    `taps` are the cuts whose pooled outputs, joined, are what the head sees; the last one is the
+    end of the backbone. All its parts share their layers, so training one trains the other.
+    """
+
+    backbone: Backbone
+    classes: tuple[str, ...]
+    taps: tuple[int, ...]
+    head: keras.layers.Dense
+    model: keras.Model
+
+    def set_head(self, weights: np.ndarray, bias: np.ndarray) -> None:
+        """Put a solved head in place: weights [D, C], bias [C], to be followed by softmax."""
+        self.head.set_weights([weights, bias])
+
+    def scores(self, cut: int, row_taps: Sequence[int] = ()) -> keras.Model:
+        """Return the part after the first `cut` blocks, up to the scores before softmax.
+
+        For cut 0 its input is the image. Otherwise it is a row of features: the tensor at the cut,
+        flat, then the pooled outputs at `row_taps`, of which the head takes those that it looks at.
+        """
+        if cut == 0:
+            inputs, parts = self.backbone.model.inputs[0], []
+            tensor, after = inputs, list(self.taps)
+        else:
+            shape = self.backbone.blocks[cut - 1].output_shape
+            size = math.prod(shape)
+            widths = {tap: self.backbone.blocks[tap - 1].output_shape[-1] for tap in row_taps}
+            inputs = keras.Input((size + sum(widths.values()),), name="row")
+            parts, start = [], size
+            for tap, width in widths.items():
+                if tap in self.taps:
+                    parts.append(inputs[:, start : start + width])
+                start += width
+            tensor = keras.layers.Reshape(shape)(inputs[:, :size])
+            after = [tap - cut for tap in self.taps if tap > cut]
+        _, suffix = graph.split(self.backbone.model, cut)
+        outputs = graph.tap(suffix, after)(tensor)
+        parts += _pooled(outputs if isinstance(outputs, list) else [outputs])
+        return keras.Model(inputs, self.head(_joined(parts)), name=f"scores_after_{cut}")
+
+    def trainable(self, cut: int) -> tuple[keras.layers.Layer, ...]:
+        """Freeze the first `cut` blocks and every BatchNorm, by leaf layer; return what trains.
+
+        Flags go on leaf layers because an outer one does not hold for children set later.
+        """
+        frozen = {path for block in self.backbone.blocks[:cut] for path in block.layers}
+        self.backbone.model.trainable = True
+        trained = []
+        for layer in graph.weighted_leaf_layers(self.backbone.model):
+            norm = isinstance(layer, keras.layers.BatchNormalization)
+            layer.trainable = layer.path not in frozen and not norm
+            if layer.trainable:
+                trained.append(layer)
+        return (*trained, self.head)
+
+    def begin(
+        self, frozen: int, optimizer: keras.optimizers.Optimizer, cut: int, row_taps: Sequence[int]
+    ) -> keras.Model:
+        """Freeze the first `frozen` blocks and compile what remains; return it, fed at `cut`.
+
+        Setting the flags and compiling belong together: a flag changed later has no effect.
+        """
+        self.trainable(frozen)
+        model = self.scores(cut, row_taps)
+        model.compile(
+            optimizer=optimizer,
+            loss=keras.losses.CategoricalCrossentropy(from_logits=True),
+            jit_compile=engine.jit(),
+        )
+        return model
+
+    def save(self, run: RunDir, **facts: Any) -> None:
+        """Write the checkpoint (JSON and weights) and the exported plain Keras model beside it."""
+        with run.replacing(rundir.WEIGHTS) as path:
+            self.model.save_weights(path)
+        plain = keras.Model(self.model.inputs, self.model(self.model.inputs[0], training=False))
+        with run.replacing(rundir.EXPORTED) as path:
+            plain.save(path)
+        described = {
+            "format": FORMAT,
+            "tl": __version__,
+            "backbone": self.backbone.card.name,
+            "image_size": self.backbone.image_size,
+            "taps": list(self.taps),
+            "classes": list(self.classes),
+            **facts,
+        }
+        run.write_json(rundir.CHECKPOINT, described)
+
+
+def build(backbone: Backbone, classes: Sequence[str], taps: Sequence[int]) -> Classifier:
+    """Attach a head to the pooled outputs at the taps. Its weights are zero until they are set."""
+    tapped = graph.tap(backbone.model, list(taps))
+    # Weights stay float32 and so does the softmax, whatever the precision of the rest
+    head = keras.layers.Dense(len(classes), kernel_initializer="zeros", dtype="float32", name=HEAD)
+    x = head(_joined(_pooled(tapped.outputs)))
+    outputs = keras.layers.Softmax(dtype="float32", name="probabilities")(x)
+    model = keras.Model(tapped.inputs, outputs, name=f"tl_{backbone.card.name}")
+    return Classifier(backbone, tuple(classes), tuple(taps), head, model)
+
+
+def _pooled(tensors: Iterable[keras.KerasTensor]) -> list[keras.KerasTensor]:
+    return [keras.layers.GlobalAveragePooling2D()(tensor) for tensor in tensors]
+
+
+def _joined(parts: Sequence[keras.KerasTensor]) -> keras.KerasTensor:
+    return keras.layers.Concatenate()(parts) if len(parts) > 1 else parts[0]
+
+
+def describe(run: RunDir) -> dict[str, Any]:
+    """Return a checkpoint's own description. Raises TLError where it is damaged or too new."""
+    path = run / rundir.CHECKPOINT
+    try:
+        described = json.loads(path.read_text(encoding="utf-8"))
+        missing = {"format", "backbone", "image_size", "taps", "classes"} - set(described)
+    except (OSError, ValueError, TypeError) as error:
+        raise TLError(
+            f"the checkpoint {path} is damaged", "train again, or copy it again"
+        ) from error
+    if missing:
+        raise TLError(f"the checkpoint {path} lacks {', '.join(sorted(missing))}")
+    if described["format"] > FORMAT:
+        raise TLError(
+            f"the checkpoint {path} was written by a newer tl ({described.get('tl')})",
+            "pip install --upgrade tl-cli",
+        )
+    return dict(described)
+
+
+def load(run: RunDir) -> tuple[Classifier, Mapping[str, Any]]:
+    """Rebuild the classifier from its description and load its weights; executes nothing stored.
+
+    Raises TLError where a part is missing, truncated or of another class set.
+    """
+    described = describe(run)
+    card = catalog.get(described["backbone"])
+    backbone = backbones.load(card, int(described["image_size"]), weights=None)
+    classifier = build(backbone, described["classes"], described["taps"])
+    backbones.load_weights(classifier.model, Path(run / rundir.WEIGHTS))
+    return classifier, described

@@ -1,0 +1,295 @@
+"""images -> what the frozen prefix makes of them, computed once per image, kept on disk.
+
+One table a (backbone, cut, view): rows keyed by the content of the image, appended as they are
+computed, so that a pass that was killed goes on where it was, new images cost only themselves, and
+every later run reads. Knows nothing of heads and plans.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import math
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from tl_cli import cache
+from tl_cli.engine import graph, pipeline
+from tl_cli.engine.backbones import Backbone
+from tl_cli.manifest import Record
+from tl_cli.results import OnProgress, Progress, silent
+
+KIND = "features"
+BATCH = 32
+
+
+@dataclass(frozen=True)
+class View:
+    """One look at each image: number 0 is the plain image, others are augmented by the recipe."""
+
+    number: int = 0
+    augment: str = "none"
+    mirror: bool = False
+    seed: int = 0
+
+
+PLAIN = View()
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """One table. A row is the tensor at the cut, flat, then the global averages at the taps."""
+
+    taps: tuple[int, ...] = ()
+    cut: int | None = None
+    view: View = PLAIN
+    dtype: str = "float16"
+
+    def key(self, backbone: Backbone) -> str:
+        """Name the table: equal keys mean equal rows for equal images."""
+        parts = (
+            backbone.digest, backbone.card.name, backbone.image_size, pipeline.DECODE_VERSION,
+            keras.config.dtype_policy().name, self,
+        )  # fmt: skip
+        return hashlib.blake2b(repr(parts).encode(), digest_size=16).hexdigest()
+
+    def width(self, backbone: Backbone) -> int:
+        """Return the values in one image's row."""
+        channels = sum(backbone.blocks[tap - 1].output_shape[-1] for tap in self.taps)
+        return channels + (math.prod(backbone.blocks[self.cut - 1].output_shape) if self.cut else 0)
+
+    def output(self, backbone: Backbone) -> keras.KerasTensor:
+        """Return the tensor of the backbone's graph that fills the table."""
+        cuts = [self.cut] if self.cut else []
+        tensors = graph.tap(backbone.model, [*cuts, *self.taps]).outputs
+        flat = [keras.layers.Flatten()(tensor) for tensor in tensors[: len(cuts)]]
+        pooled = [keras.layers.GlobalAveragePooling2D()(tensor) for tensor in tensors[len(cuts) :]]
+        parts = flat + pooled
+        return keras.layers.Concatenate()(parts) if len(parts) > 1 else parts[0]
+
+
+class Table:
+    """Fixed-size rows in `rows.bin`, their images' digests in `digests.txt`, both append-only.
+
+    Rows are synced before their digests are written, so a row that has a digest is whole, and
+    what a killed writer left beyond the last digest is cut off by the next one.
+    """
+
+    DIGEST = 33  # bytes a line
+
+    def __init__(self, folder: Path, width: int, dtype: str) -> None:
+        self.folder, self.width, self.dtype = folder, width, np.dtype(dtype)
+        folder.mkdir(parents=True, exist_ok=True)
+        self.index: dict[str, int] = {}
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Read which images have rows by now."""
+        path = self.folder / "digests.txt"
+        text = path.read_bytes() if path.exists() else b""
+        whole = len(text) // self.DIGEST
+        lines = text[: whole * self.DIGEST].decode("ascii").split()
+        self.index = {digest: row for row, digest in enumerate(lines)}
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[Callable[[Sequence[str], np.ndarray], None]]:
+        """Give `append(digests, rows)`. One process writes at a time; another one waits."""
+        with _locked(self.folder):
+            self.refresh()
+            with (
+                (self.folder / "rows.bin").open("ab") as rows,
+                (self.folder / "digests.txt").open("ab") as digests,
+            ):
+                digests.truncate(len(self.index) * self.DIGEST)
+                rows.truncate(len(self.index) * self.width * self.dtype.itemsize)
+
+                def append(names: Sequence[str], values: np.ndarray) -> None:
+                    rows.write(np.ascontiguousarray(values, self.dtype).tobytes())
+                    _sync(rows)
+                    digests.write("".join(f"{name:<32}\n" for name in names).encode("ascii"))
+                    _sync(digests)
+                    for name in names:
+                        self.index[name] = len(self.index)
+
+                yield append
+
+    def rows(self, digests: Sequence[str]) -> Rows:
+        """Return the rows of these images, in this order, mapped from disk."""
+        if not self.index:
+            return Rows(np.empty((0, self.width), self.dtype), np.empty(0, "int64"))
+        mapped = np.memmap(
+            self.folder / "rows.bin", self.dtype, "r", shape=(len(self.index), self.width)
+        )
+        return Rows(mapped, np.array([self.index[digest] for digest in digests], "int64"))
+
+
+@dataclass(frozen=True)
+class Rows:
+    """An array [n, width] that lies on disk and is read as it is indexed."""
+
+    mapped: np.ndarray
+    order: np.ndarray
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (len(self.order), *self.mapped.shape[1:])
+
+    @property
+    def dtype(self) -> np.dtype:
+        return self.mapped.dtype
+
+    def __len__(self) -> int:
+        return len(self.order)
+
+    def __getitem__(self, rows: np.ndarray | slice) -> np.ndarray:
+        return np.asarray(self.mapped[self.order[rows]])
+
+    def array(self) -> np.ndarray:
+        """Return everything as float32 in memory: for pooled features, which are small."""
+        return self[:].astype("float32")
+
+
+def extract(
+    backbone: Backbone,
+    records: Sequence[Record],
+    wanted: Sequence[Wanted],
+    *,
+    keep: bool = True,
+    stage: str = "features",
+    on_progress: OnProgress = silent,
+) -> list[Rows]:
+    """Return one Rows [len(records), ...] for each table wanted, all of the same view.
+
+    Images that have their row already are not opened; the others pass the network once, together
+    for all tables that lack them. With `keep` False, or where the cache cannot be written, the
+    rows go with the process. Raises TLError where an image can no longer be read.
+    """
+    digests = [record.digest for record in records]
+    names = [each.key(backbone) for each in wanted]
+    with contextlib.ExitStack() as stack:
+        root = _root(stack, keep)
+        tables = [
+            Table(root / name, each.width(backbone), each.dtype)
+            for name, each in zip(names, wanted, strict=True)
+        ]
+        if any(digest not in table.index for table in tables for digest in digests):
+            _fill(backbone, records, list(zip(wanted, tables, strict=True)), stage, on_progress)
+        for table in tables:
+            os.utime(table.folder)
+        rows = [table.rows(digests) for table in tables]
+    cache.evict(keep=[table.folder for table in tables])
+    return rows
+
+
+def _root(stack: contextlib.ExitStack, keep: bool) -> Path:
+    """Return where tables lie. A temporary folder may go at once: a mapped file stays readable."""
+    if keep:
+        with contextlib.suppress(OSError):
+            root = cache.folder() / KIND
+            root.mkdir(exist_ok=True)
+            return root
+    return Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tl-features-")))
+
+
+def _fill(
+    backbone: Backbone,
+    records: Sequence[Record],
+    pairs: Sequence[tuple[Wanted, Table]],
+    stage: str,
+    on_progress: OnProgress,
+) -> None:
+    """Compute what the tables lack, one process at a time."""
+    with contextlib.ExitStack() as stack:
+        # always locked in the same order, so that two processes cannot wait for each other
+        ordered = sorted(pairs, key=lambda pair: pair[1].folder.name)
+        writers = [(w, t, stack.enter_context(t.writing())) for w, t in ordered]
+        missing = {
+            r.digest: r for r in records if any(r.digest not in t.index for _, t, _ in writers)
+        }
+        todo = list(missing.values())
+        lacking = [
+            (w, t, append) for w, t, append in writers if any(r.digest not in t.index for r in todo)
+        ]
+        model = keras.Model(
+            backbone.model.inputs, [w.output(backbone) for w, _, _ in lacking], name="features"
+        )
+        done = 0
+        for chunk, images in _batches(todo, backbone.image_size, pairs[0][0].view):
+            outputs = _predict(model, images)
+            for (_, table, append), values in zip(lacking, outputs, strict=True):
+                new = [i for i, r in enumerate(chunk) if r.digest not in table.index]
+                append([chunk[i].digest for i in new], values[new])
+            done += len(chunk)
+            on_progress(Progress(stage, done, len(todo)))
+
+
+def _batches(
+    records: Sequence[Record], size: int, view: View
+) -> Iterator[tuple[Sequence[Record], np.ndarray]]:
+    """Yield records and images float32 [BATCH, size, size, 3]; the next batch is made meanwhile.
+
+    The last batch is padded with its first image, so that the network is traced for one shape.
+    """
+    store = pipeline.store(records, size, memory=0, disk=0)
+
+    def load(start: int) -> np.ndarray:
+        rows = np.arange(start, start + BATCH)
+        rows[rows >= len(records)] = start
+        return _augmented(store.take(rows), [records[row] for row in rows], view)
+
+    with ThreadPoolExecutor(1) as ahead:
+        pending = ahead.submit(load, 0) if records else None
+        for start in range(0, len(records), BATCH):
+            assert pending
+            batch = pending.result()
+            if start + BATCH < len(records):
+                pending = ahead.submit(load, start + BATCH)
+            yield records[start : start + BATCH], batch
+
+
+def _augmented(taken: np.ndarray, records: Sequence[Record], view: View) -> np.ndarray:
+    """Return uint8 images as float32, changed as the view says.
+
+    The draw goes by the image's content: a view of an image is the same in whatever company.
+    """
+    if view == PLAIN:
+        return taken.astype("float32")
+    draws = np.concatenate(
+        [pipeline.draw(1, view.seed + int(record.digest, 16), view.number) for record in records]
+    )
+    return np.asarray(pipeline.apply(taken, draws, view.augment, view.mirror))
+
+
+def images(records: Sequence[Record], size: int) -> np.ndarray:
+    """Return the plain images as the network takes them: float32 [n, size, size, 3], 0..255."""
+    store = pipeline.store(records, size, memory=0, disk=0)
+    return store.take(np.arange(len(records))).astype("float32")
+
+
+def _predict(model: keras.Model, images: np.ndarray) -> list[np.ndarray]:
+    outputs = model.predict_on_batch(images)
+    return outputs if isinstance(outputs, list) else [outputs]
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Hold the folder's own lock, as the cache's eviction asks of whoever writes."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _sync(file) -> None:
+    file.flush()
+    os.fsync(file.fileno())

@@ -1,0 +1,109 @@
+"""What a run is about, settled: images, backbone, plan, precision. Knows nothing of training."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from statistics import median
+
+import numpy as np
+
+from tl_cli import cache, catalog, engine, freeze
+from tl_cli.config import RunConfig
+from tl_cli.engine import backbones
+from tl_cli.engine.backbones import Backbone
+from tl_cli.engine.evaluate import encode
+from tl_cli.engine.features import PLAIN, View, Wanted
+from tl_cli.freeze import FreezePlan
+from tl_cli.manifest import Manifest
+
+SPLITS = ("train", "val", "test")
+VIEWS = 4  # augmented looks kept an image, where a part is frozen
+
+
+@dataclass(frozen=True)
+class Job:
+    """What every phase needs to know."""
+
+    config: RunConfig
+    manifest: Manifest
+    backbone: Backbone
+    plan: FreezePlan
+    precision: str
+
+    def labels(self, split: str) -> np.ndarray:
+        return encode([r.label for r in self.manifest.of(split)], self.manifest.classes)
+
+    @property
+    def caches_cut(self) -> bool:
+        """Whether the tensor at the cut is kept, so that the frozen part runs once an image."""
+        cut = self.plan.frozen_blocks
+        return self.plan.strategy == "partial" and self.cut_bytes(cut) <= cache.bound()
+
+    @property
+    def views(self) -> int:
+        """Return how many augmented looks at each training image are kept at the cut.
+
+        One epoch takes one of them. Each costs a pass of the frozen part and its place on disk.
+        """
+        if not self.caches_cut or self.plan.augment == "none":
+            return 1
+        wanted = self.config.views or min(VIEWS, self.plan.epochs)
+        return max(1, min(wanted, cache.bound() // max(1, self.cut_bytes(self.plan.frozen_blocks))))
+
+    def row(self, view: View = PLAIN) -> Wanted:
+        """Return the table that the tuned part is fed from: the cut, and the taps before it."""
+        cut = self.plan.frozen_blocks
+        return Wanted(tuple(tap for tap in self.backbone.stage_ends if tap <= cut), cut, view)
+
+    def cut_bytes(self, cut: int) -> int:
+        """Return the bytes that one view of all images takes at a cut."""
+        return len(self.manifest.records) * self.backbone.blocks[cut - 1].cache_bytes
+
+    def effective(self) -> RunConfig:
+        """Return the configuration with all that was decided."""
+        plan = self.plan
+        decided = {
+            "image_size": self.backbone.image_size,
+            "precision": self.precision,
+            "freeze": f"{plan.freeze_ratio:g}",
+            "batch_size": plan.batch_size,
+        }
+        if plan.trains_backbone:
+            decided |= {
+                "epochs": plan.epochs,
+                "learning_rate": plan.learning_rate,
+                "weight_decay": plan.weight_decay,
+                "augment": plan.augment,
+            }
+        return self.config.effective(**decided)
+
+
+def prepare(config: RunConfig, manifest: Manifest) -> Job:
+    """Settle precision, image size and plan, and load the backbone."""
+    precision = engine.prepare(config.precision, config.seed)
+    card = catalog.get(config.backbone)
+    size = config.image_size or catalog.fitting_size(card, _median_side(manifest))
+    backbone = backbones.load(card, size, config.weights or backbones.PRETRAINED)
+    counts = manifest.counts("train")
+    plan = freeze.recommend(
+        sum(counts.values()),
+        len(counts),
+        backbone.blocks,
+        backbone=card.name,
+        images_per_class=median(counts.values()),
+        similarity=config.similarity,
+        freeze=config.freeze,
+    )
+    plan = freeze.override(
+        plan,
+        learning_rate=config.learning_rate,
+        weight_decay=config.weight_decay,
+        batch_size=config.batch_size,
+        epochs=config.epochs,
+        augment=None if config.augment == "auto" else config.augment,
+    )
+    return Job(config, manifest, backbone, plan, precision)
+
+
+def _median_side(manifest: Manifest) -> float:
+    return median(min(record.width, record.height) for record in manifest.records)

@@ -1,0 +1,194 @@
+"""Rows of a store or of features -> batches as Keras takes them, and how long it waits for them.
+
+Knows nothing of how rows came to be, nor of networks.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tl_cli.engine.pipeline import augment as augmentation
+
+# Batches made ahead of the one in use.
+AHEAD = 4
+
+
+class Source(Protocol):
+    """What has rows that can be gathered: an ImageStore, an array, a memory-mapped array."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype
+
+    def __getitem__(self, rows: np.ndarray) -> np.ndarray: ...
+
+
+def steps(n: int, batch_size: int) -> int:
+    """Return the batches of one epoch over n rows."""
+    return -(-n // batch_size)
+
+
+def batches(
+    source: Source,
+    labels: np.ndarray | None = None,
+    *,
+    batch_size: int,
+    training: bool,
+    indices: np.ndarray | None = None,
+    classes: int | None = None,
+    one_hot: bool = False,
+    sample_weight: np.ndarray | None = None,
+    augment: str = "none",
+    mirror: bool = False,
+    seed: int = 0,
+    epoch: int = 0,
+) -> tf.data.Dataset:
+    """Return batches (x), (x, y) or (x, y, weight), x as float32 [b, ...] and images in 0..255.
+
+    `indices`: which rows of `source`, `labels` and `sample_weight`, in which order; one may come
+    several times (None: each once). `labels`: int [n]; y is int32 [b], or float32 [b, classes]
+    with `one_hot`, which the mixing levels of `augment` need (ValueError without).
+
+    Evaluation gives the rows once, in order, and drops none. Training never ends: epoch follows
+    epoch, each in a new order over all rows, so the next one is made ready while the last one
+    ends; call `fit(dataset, steps_per_epoch=steps(n, batch_size))`. An epoch's rows are dealt to
+    its steps evenly, so no batch is a tiny rest. The first one is `epoch`; what it and the later
+    ones hold depends on (seed, epoch) alone.
+    """
+    rows = np.arange(source.shape[0]) if indices is None else np.asarray(indices, np.int64)
+    changes = training and (augment != "none" or mirror)
+    mixes = training and labels is not None and augment in augmentation.MIXED
+    if mixes and not one_hot:
+        raise ValueError(f"augment='{augment}' mixes labels, so they must be one-hot")
+    if one_hot and classes is None:
+        raise ValueError("one_hot needs the number of classes")
+
+    def plan() -> Iterator[tuple[np.ndarray, ...]]:
+        """Yield rows, draws, labels and weights of batch after batch; no pixels."""
+        for e in itertools.count(epoch) if training else (epoch,):
+            order = _order(len(rows), seed, e) if training else np.arange(len(rows))
+            draws = augmentation.draw(len(rows), seed, e) if changes else np.empty((len(rows), 0))
+            for part in _dealt(order, batch_size, evenly=training):
+                at = rows[part]
+                yield at, draws[part], _of(labels, at, 0), _of(sample_weight, at, 1)
+
+    def make(
+        at: tf.Tensor, draws: tf.Tensor, y: tf.Tensor, weight: tf.Tensor
+    ) -> tuple[tf.Tensor, ...]:
+        x = _gathered(source, at)
+        if changes:
+            x = augmentation.apply(x, draws, augment, mirror)
+        x = tf.cast(x, tf.float32)
+        y = tf.one_hot(y, classes) if one_hot else y
+        if mixes:
+            x, y, weight = augmentation.mix(x, y, weight, draws, augment)
+        return (x, y, weight)[: 1 if labels is None else 2 if sample_weight is None else 3]
+
+    columns = len(augmentation.COLUMNS) if changes else 0
+    signature = (
+        tf.TensorSpec([None], tf.int64),
+        tf.TensorSpec([None, columns], tf.float32),
+        tf.TensorSpec([None], tf.int32),
+        tf.TensorSpec([None], tf.float32),
+    )
+    count = tf.data.INFINITE_CARDINALITY if training else steps(len(rows), batch_size)
+    data = tf.data.Dataset.from_generator(plan, output_signature=signature)
+    data = data.map(make, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    return data.apply(tf.data.experimental.assert_cardinality(count)).prefetch(AHEAD)
+
+
+def class_weights(labels: np.ndarray, classes: int) -> np.ndarray:
+    """Return float32 [classes]: a weight for each class with which all count alike.
+
+    `labels`: int [n]. The mean over the images is 1; a class without images has 0.
+    """
+    counts = np.bincount(labels, minlength=classes)
+    present = np.count_nonzero(counts)
+    share = len(labels) / (max(present, 1) * np.maximum(counts, 1))
+    return np.where(counts > 0, share, 0).astype(np.float32)
+
+
+def oversample(labels: np.ndarray, seed: int = 0) -> np.ndarray:
+    """Return indices int64 [m] with which every class comes as often as the largest one.
+
+    `labels`: int [n]. Each image comes at least once, and those of a class differ by one at most.
+    """
+    largest = np.bincount(labels).max(initial=0)
+    random = np.random.default_rng(seed)
+    chosen = [
+        np.resize(random.permutation(np.flatnonzero(labels == name)), largest)
+        for name in np.unique(labels)
+    ]
+    return np.sort(np.concatenate(chosen)) if chosen else np.empty(0, np.int64)
+
+
+class Waiting(keras.callbacks.Callback):
+    """Measures how much of the training time went by in waiting for data.
+
+    Train on `watch(dataset)` and give this to `fit` as a callback. Validation does not count.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waited = 0.0  # seconds
+        self.trained = 0.0  # seconds, waiting included
+        self._since = 0.0
+
+    @property
+    def share(self) -> float:
+        """The share of the training time, 0..1, in which the network had nothing to do."""
+        return min(1.0, self.waited / self.trained) if self.trained else 0.0
+
+    def watch(self, dataset: tf.data.Dataset) -> tf.data.Dataset:
+        """Return the same batches, the wait for each of them measured.
+
+        zip takes its parts one after the other in the thread that asks, so the clock is read before
+        and after the batch is handed over.
+        """
+        asked = tf.data.Dataset.counter().map(lambda _: tf.timestamp())
+        watched = tf.data.Dataset.zip((asked, dataset)).map(self._handed_over)
+        options = tf.data.Options()
+        # what fetches ahead would do the waiting in the place of the one who asks
+        options.experimental_optimization.inject_prefetch = False
+        return watched.with_options(options)
+
+    def _handed_over(self, asked: tf.Tensor, batch: Any) -> Any:
+        tf.numpy_function(self._add, [asked], [], stateful=True)
+        return batch
+
+    def _add(self, asked: float) -> None:
+        self.waited += time.time() - asked
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        self._since = time.time()
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        now = time.time()
+        self.trained += now - self._since
+        self._since = now
+
+
+def _order(n: int, seed: int, epoch: int) -> np.ndarray:
+    return np.random.default_rng((seed, epoch, 0)).permutation(n)
+
+
+def _dealt(order: np.ndarray, batch_size: int, evenly: bool) -> list[np.ndarray]:
+    count = steps(len(order), batch_size)
+    if evenly and count:
+        return np.array_split(order, count)
+    return [order[i * batch_size : (i + 1) * batch_size] for i in range(count)]
+
+
+def _of(values: np.ndarray | None, rows: np.ndarray, otherwise: int) -> np.ndarray:
+    return np.full(len(rows), otherwise) if values is None else np.asarray(values)[rows]
+
+
+def _gathered(source: Source, rows: tf.Tensor) -> tf.Tensor:
+    [x] = tf.numpy_function(lambda at: source[at], [rows], [source.dtype], stateful=False)
+    return tf.ensure_shape(x, [None, *source.shape[1:]])

@@ -1,0 +1,174 @@
+"""Runs a plan, phase by phase: look once, solve the head, tune what the plan frees, evaluate, save.
+
+The one long story of `tl train`, told in order. Never prints: it reports through `on_progress`.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from tl_cli import engine, rundir
+from tl_cli.config import RunConfig
+from tl_cli.engine import classifier, evaluate, features, heads, tune
+from tl_cli.engine.classifier import Classifier
+from tl_cli.engine.job import Job, prepare
+from tl_cli.freeze import FreezePlan
+from tl_cli.manifest import Manifest, bad_csv_text, write_csv
+from tl_cli.results import Evaluation, Note, OnProgress, RunResult
+from tl_cli.rundir import RunDir
+
+
+@dataclass
+class Clock:
+    """Seconds by stage."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+    started: float = field(default_factory=time.perf_counter)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
+
+    def all(self) -> dict[str, float]:
+        total = time.perf_counter() - self.started
+        return {name: round(s, 3) for name, s in {**self.seconds, "total": total}.items()}
+
+
+def run(
+    config: RunConfig,
+    manifest: Manifest,
+    run: RunDir,
+    on_progress: OnProgress,
+    on_plan: Callable[[FreezePlan], None] = lambda _: None,
+) -> RunResult:
+    """Train on the manifest as the configuration says and write everything into the run directory.
+
+    Raises TLError for what the user can mend. Labels, plan and manifest are on disk before the
+    training begins; the checkpoint is written last, as a whole.
+    """
+    clock = Clock()
+
+    # -- what will be done, and why -----------------------------------------------------------
+    with clock.stage("build"):
+        job = prepare(config, manifest)
+    on_plan(job.plan)
+    _write_inputs(job, run)
+
+    # -- look once ----------------------------------------------------------------------------
+    with clock.stage("features"):
+        pooled = heads.look(job, on_progress)
+
+    # -- the head, solved ---------------------------------------------------------------------
+    with clock.stage("head"):
+        head = heads.solve(job, pooled)
+        built = classifier.build(job.backbone, manifest.classes, head.taps)
+        built.set_head(head.head.weights, head.head.bias)
+
+    # -- tune what the plan frees, from that head ----------------------------------------------
+    tuned = None
+    if job.plan.trains_backbone:
+        with clock.stage("tune"):
+            tuned = tune.tune(job, built, head, on_progress)
+        run.write_text(rundir.HISTORY, _history_csv(tuned.history))
+    probabilities = tuned.probabilities if tuned and tuned.kept else head.probabilities
+
+    # -- evaluate, save -----------------------------------------------------------------------
+    with clock.stage("evaluate"):
+        metrics = _evaluations(job, probabilities)
+        for text in _doubts(job, metrics):
+            on_progress(Note(text))
+        check_whole(job, built, probabilities)
+    with clock.stage("save"):
+        result = RunResult(
+            run=str(run.path),
+            plan=job.plan.to_json(),
+            metrics=metrics,
+            seconds={},
+            head=head.facts,
+            tune=tuned.facts if tuned else None,
+            image_size=job.backbone.image_size,
+            precision=job.precision,
+            notes=manifest.notes,
+        )
+        built.save(run, freeze_ratio=job.plan.freeze_ratio, precision=job.precision)
+    result = replace(result, seconds=clock.all())
+    run.write_json(rundir.METRICS, result.metrics_json())
+    return result
+
+
+def _write_inputs(job: Job, run: RunDir) -> None:
+    run.write_text(rundir.CONFIG, job.effective().to_yaml())
+    write_csv(job.manifest, run / rundir.MANIFEST)
+    run.write_json(rundir.PLAN, job.plan.to_json())
+    run.write_json(rundir.LABELS, list(job.manifest.classes))
+    run.write_json(rundir.ENVIRONMENT, engine.environment())
+    if job.manifest.bad:
+        run.write_text(rundir.BAD_FILES, bad_csv_text(job.manifest))
+
+
+# == evaluate and save ============================================================================
+
+
+def _evaluations(job: Job, probabilities: Callable[[str], np.ndarray]) -> dict[str, Evaluation]:
+    return {
+        split: evaluate.evaluate(
+            probabilities(split),
+            job.labels(split),
+            job.manifest.classes,
+            split=split,
+            seed=job.config.seed,
+        )
+        for split in ("val", "test")
+        if job.manifest.of(split)
+    }
+
+
+def _doubts(job: Job, metrics: dict[str, Evaluation]) -> Iterator[str]:
+    """Say what a careful person would add to the figures."""
+    if "test" not in metrics and job.plan.trains_backbone:
+        yield (
+            "There are no test images: the validation images also chose the best epoch, so their "
+            "figures are a little too good. Keep some aside with --test 0.1."
+        )
+    for each in metrics.values():
+        if each.accuracy <= each.majority_baseline:
+            yield (
+                f"On {each.split} the classifier is no better than always naming the most "
+                "frequent class."
+            )
+
+
+def check_whole(
+    job: Job, built: Classifier, probabilities: Callable[[str], np.ndarray], count: int = 8
+) -> None:
+    """Compare the whole network, from pixels, with what was computed in parts.
+
+    They share their layers, so a difference would be an error of ours, not of the user.
+    """
+    records = job.manifest.of("val")[:count]
+    images = features.images(records, job.backbone.image_size)
+    whole = built.model.predict_on_batch(images)
+    parts = probabilities("val")[:count]
+    tolerance = 0.02 if job.precision == "float32" else 0.1  # features are kept in float16
+    difference = float(np.abs(whole - parts).max())
+    if not difference <= tolerance:
+        raise AssertionError(f"whole and parts differ by {difference:.3f} in probability")
+
+
+def _history_csv(history: Sequence[dict[str, float]]) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fieldnames=list(history[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(history)
+    return text.getvalue()

@@ -1,0 +1,158 @@
+"""One look at every image file: does it decode, how large is it, what is in it. In threads.
+
+What was seen is remembered by path, size and time of change. Knows nothing of splits.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tl_cli.errors import TLError, unknown
+from tl_cli.manifest import images, samples, sources
+from tl_cli.manifest.faults import check_regular, fault
+from tl_cli.manifest.audit import findings
+from tl_cli.manifest.memory import Look, Memory, Seen
+from tl_cli.manifest.records import (
+    BadFile,
+    Manifest,
+    Options,
+    Record,
+    count,
+    naming,
+    natural,
+    short,
+)
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+BAD_IMAGES = ("skip", "error")
+GLANCE = 32  # pixels; enough for the perceptual hash, and a JPEG then decodes at 1/8
+BATCH = 512  # images between two writes to the memory
+
+Progress = Callable[[int, int], None]
+
+
+def scan(
+    source: str,
+    *,
+    bad_images: str = "skip",
+    data_dir: str | None = None,
+    columns: Mapping[str, str] | None = None,
+    cache: Path | None = None,
+    on_progress: Progress | None = None,
+    least_classes: int = 2,
+) -> Manifest:
+    """Return the images of a source, each decoded once, in natural order of their paths.
+
+    A split is set where the source has one, else it is "". What cannot be used is in `bad`; what is
+    worth knowing is in `notes`. `cache` is the folder where looks are remembered (scan.sqlite).
+    `on_progress` gets (images looked at, images). Raises TLError for a source that is missing,
+    empty or has fewer than `least_classes` classes, and for a bad file if `bad_images` is "error".
+    """
+    if bad_images not in BAD_IMAGES:
+        raise unknown("value for bad_images", bad_images, BAD_IMAGES)
+    listing = sources.listed(source, Options(data_dir, columns or {}, cache))
+    records = sorted(listing.records, key=lambda r: natural(r.path))
+    good: list[Record] = []
+    bad = list(listing.bad)
+    for record, look in zip(records, _looks(records, cache, on_progress), strict=True):
+        if isinstance(look, str):
+            bad.append(BadFile(record.path, record.label, look))
+        else:
+            good.append(replace(record, **look._asdict()))
+    bad.sort(key=lambda b: natural(b.path))
+    _check(source, good, bad, bad_images, least_classes)
+    classes = tuple(sorted({r.label for r in good}))
+    manifest = Manifest(source, classes, tuple(good), tuple(bad), listing.notes)
+    return manifest.with_records(good, *findings(manifest))
+
+
+def _check(
+    source: str, good: list[Record], bad: list[BadFile], bad_images: str, least: int
+) -> None:
+    named = naming(f"{short(b.path)} {b.reason}" for b in bad)
+    if not good:
+        raise TLError(f"none of the images in '{source}' can be used: {named}", "check the files")
+    if bad and bad_images == "error":
+        raise TLError(
+            f"{count(len(bad), 'file')} of {len(good) + len(bad):,} cannot be used: {named}",
+            "repair or remove them, or skip them with --bad-images skip",
+        )
+    classes = {r.label for r in good}
+    if len(classes) < least:
+        raise TLError(
+            f"'{source}' has only one class, '{min(classes)}'",
+            "a classifier needs at least two: DIR/<class>/<images>, one folder for each class",
+        )
+
+
+def _looks(
+    records: Sequence[Record], cache: Path | None, on_progress: Progress | None
+) -> Iterator[Look | str]:
+    """Yield for each record its Look, or the reason why there is none, in order."""
+    with Memory(cache) as memory, ThreadPoolExecutor(_threads()) as pool:
+        for start in range(0, len(records), BATCH):
+            paths = [r.path for r in records[start : start + BATCH]]
+            states = [_state(path) for path in paths]
+            known = memory.recall([state for state in states if state])
+            todo = [i for i, state in enumerate(states) if state not in known]
+            fresh = dict(zip(todo, pool.map(_attempt, [paths[i] for i in todo]), strict=True))
+            memory.remember([(states[i], look) for i, look in fresh.items()])
+            yield from (fresh[i] if i in fresh else known[state] for i, state in enumerate(states))
+            if on_progress:
+                on_progress(start + len(paths), len(records))
+
+
+def _threads() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _state(path: str) -> Seen | None:
+    """Return what tells whether a file has changed; None for what is not to be remembered."""
+    if path.startswith(samples.SCHEME):
+        return None
+    try:
+        state = Path(path).stat()
+    except (OSError, ValueError):
+        return None
+    return Seen(os.fsencode(path), state.st_size, state.st_mtime_ns)
+
+
+def _attempt(path: str) -> Look | str:
+    try:
+        return look(path)
+    except Exception as error:  # whatever a damaged file makes a decoder raise
+        return fault(path, error)
+
+
+def look(path: str) -> Look:
+    """Decode one image, a JPEG at reduced scale (every byte of it is still read)."""
+    if not path.startswith(samples.SCHEME):
+        check_regular(path)
+    with images.opened(path) as file:
+        digest = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+        file.seek(0)
+        image = images.header(file)
+        (width, height), mode = image.size, image.mode
+        orientation = images.orientation(image)
+        seen = images.pixels(image, GLANCE)
+    if orientation >= 5:
+        width, height = height, width
+    return Look(digest, width, height, mode, orientation, _difference_hash(seen))
+
+
+def _difference_hash(image: Image) -> str:
+    """Return 64 bits, as hexadecimal: is each cell of a 9x8 thumbnail darker than the next?
+
+    N. Krawetz, Kind of Like That, 2013 (dHash).
+    """
+    cells = image.convert("L").resize((9, 8), 4).tobytes()  # 4: Image.Resampling.BOX
+    bits = "".join("01"[cells[i] < cells[i + 1]] for i in range(72) if i % 9 < 8)
+    return f"{int(bits, 2):016x}"

@@ -1,0 +1,146 @@
+"""What a run measured, to and from JSON, and what it reports while it runs. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a stage is: `done` of `total` units, and what is known by now."""
+
+    stage: str
+    done: int
+    total: int
+    unit: str = "images"
+    facts: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Note:
+    """Something worth one line to the user; `warning` where they may want to act on it."""
+
+    text: str
+    warning: bool = False
+
+
+OnProgress = Callable[[Progress | Note], None]
+
+
+def silent(_: Progress | Note) -> None:
+    """Report nothing."""
+
+
+@dataclass(frozen=True)
+class ClassRow:
+    """One class's figures."""
+
+    name: str
+    precision: float
+    recall: float
+    f1: float
+    support: int
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A classifier's figures on one split. Intervals are 95 % bootstrap percentiles."""
+
+    split: str
+    n: int
+    accuracy: float
+    balanced_accuracy: float
+    macro_f1: float
+    log_loss: float
+    top5: float | None  # None where there are no more than 5 classes
+    majority_baseline: float  # accuracy of always naming the most frequent class of the split
+    intervals: Mapping[str, tuple[float, float]]
+    per_class: tuple[ClassRow, ...]
+    classes: tuple[str, ...]
+    confusion: tuple[tuple[int, ...], ...]  # rows: true class, columns: predicted
+
+    def to_json(self) -> dict[str, Any]:
+        """Return JSON types, keys as documented in docs/json.md."""
+        return asdict(self) | {"intervals": {k: list(v) for k, v in self.intervals.items()}}
+
+
+@dataclass(frozen=True)
+class HeadFacts:
+    """How the solved head did on the held-out folds of the training images."""
+
+    kind: str  # last or multi
+    strength: float
+    temperature: float
+    cv_accuracy: float
+    cv_log_loss: float
+    cv_stderr: float
+
+
+@dataclass(frozen=True)
+class TuneFacts:
+    """What fine-tuning gained over the solved head on the validation images."""
+
+    epochs: int
+    best_epoch: int
+    head_log_loss: float
+    tuned_log_loss: float
+    head_accuracy: float
+    tuned_accuracy: float
+    kept: str  # "tuned" or "head"
+    reason: str
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """All that `tl train` has to tell when it is done."""
+
+    run: str
+    plan: Mapping[str, Any]
+    metrics: Mapping[str, Evaluation]  # by split
+    seconds: Mapping[str, float]  # by stage
+    head: HeadFacts
+    tune: TuneFacts | None
+    image_size: int
+    precision: str
+    notes: tuple[str, ...] = ()
+
+    def metrics_json(self) -> dict[str, Any]:
+        """Return what metrics.json holds."""
+        return {
+            "metrics": {split: each.to_json() for split, each in self.metrics.items()},
+            "head": asdict(self.head),
+            "tune": asdict(self.tune) if self.tune else None,
+            "seconds": dict(self.seconds),
+        }
+
+    def to_json(self) -> dict[str, Any]:
+        """Return JSON types, keys as documented in docs/json.md."""
+        return {
+            "run": self.run,
+            "plan": dict(self.plan),
+            **self.metrics_json(),
+            "image_size": self.image_size,
+            "precision": self.precision,
+            "notes": list(self.notes),
+        }
+
+
+@dataclass(frozen=True)
+class Rehearsal:
+    """What `tl train --dry-run` has to tell: all that would happen, and about how long."""
+
+    plan: Mapping[str, Any]
+    image_size: int
+    precision: str
+    counts: Mapping[str, Mapping[str, int]]  # split -> class -> images
+    steps_per_epoch: int
+    steps: int
+    learning_rates: Mapping[str, float]  # peak, by part of the network
+    seconds: Mapping[str, float]  # estimated from a measured batch
+    notes: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return JSON types."""
+        return asdict(self) | {"plan": dict(self.plan), "notes": list(self.notes)}
