@@ -153,6 +153,7 @@ def test_a_second_writer_of_a_partial_waits_for_its_turn() -> None:
     finish(process)
     thread.join(30)
     assert len(seen) == 1 and seen[0] and (seen[0] / "data").read_bytes() == b"theirs"
+    assert [entry.partial for entry in cache.entries()] == [False]
 
 
 def test_an_error_inside_a_partial_reaches_the_caller() -> None:

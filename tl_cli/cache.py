@@ -87,7 +87,11 @@ def partial(kind: str, key: str) -> Iterator[Path]:
     """
     work = folder() / PARTIAL / kind / key
     with _held(work):
-        yield work
+        try:
+            yield work
+        finally:
+            with contextlib.suppress(OSError):  # there only for the lock, or published
+                work.rmdir()
 
 
 def commit(work: Path) -> Path:

@@ -64,14 +64,14 @@ class RunConfig(BaseModel):
     similarity: Literal["low", "medium", "high"] | None = None
     freeze: Annotated[str, BeforeValidator(_text), AfterValidator(_freeze)] = "auto"
     head: Literal["auto", "last", "multi"] = "auto"
-    image_size: Annotated[int | None, Auto, Field(ge=32, le=1024)] = None
-    epochs: Annotated[int | None, Auto, Field(ge=1, le=1000)] = None
-    batch_size: Annotated[int | None, Auto, Field(ge=1, le=4096)] = None
-    learning_rate: Annotated[float | None, Auto, Field(gt=0, le=1)] = None
-    weight_decay: Annotated[float | None, Auto, Field(ge=0, le=1)] = None
+    image_size: Annotated[Annotated[int, Field(ge=32, le=1024)] | None, Auto] = None
+    epochs: Annotated[Annotated[int, Field(ge=1, le=1000)] | None, Auto] = None
+    batch_size: Annotated[Annotated[int, Field(ge=1, le=4096)] | None, Auto] = None
+    learning_rate: Annotated[Annotated[float, Field(gt=0, le=1)] | None, Auto] = None
+    weight_decay: Annotated[Annotated[float, Field(ge=0, le=1)] | None, Auto] = None
     augment: Literal["auto", "none", "light", "medium", "strong"] = "auto"
     mirror: Literal["auto", "yes", "no"] = "auto"
-    views: Annotated[int | None, Auto, Field(ge=1, le=64)] = None
+    views: Annotated[Annotated[int, Field(ge=1, le=64)] | None, Auto] = None
     precision: Literal["auto", "float32", "mixed_float16", "mixed_bfloat16"] = "auto"
     val: float = Field(0.2, gt=0, lt=1)
     test: float = Field(0.0, ge=0, lt=1)

@@ -199,14 +199,16 @@ def hyperparameters(size: int, effective: int, strategy: str) -> dict[str, Any]:
 def override(plan: FreezePlan, **given: Any) -> FreezePlan:
     """Return the plan with the user's own numbers in place of its own; None leaves one as it is."""
     changed = {k: v for k, v in given.items() if v is not None and v != getattr(plan, k)}
-    if "learning_rate" in changed:
-        changed["head_learning_rate"] = changed["learning_rate"]
     if plan.strategy == "head":
         changed = {k: v for k, v in changed.items() if k == "batch_size"}
     if not changed:
         return plan
-    said = ", ".join(f"{k} {v}" for k, v in changed.items() if k != "head_learning_rate")
-    return replace(plan, reasons=(*plan.reasons, f"You set {said}."), **changed)
+    said = f"You set {', '.join(f'{k} {v}' for k, v in changed.items())}."
+    if "learning_rate" in changed:
+        changed["head_learning_rate"] = changed["learning_rate"]
+    before = plan.reasons[: -len(_training_reasons(plan))]
+    plan = replace(plan, **changed)
+    return replace(plan, reasons=(*before, *_training_reasons(plan), said))
 
 
 def _similarity(similarity: str | float | None, source: str | None) -> tuple[float, str]:
@@ -255,11 +257,10 @@ def _rule_sentence(size: str, similarity: str, ratio: float) -> str:
 def _training_reasons(plan: FreezePlan) -> tuple[str, ...]:
     if not plan.trains_backbone:
         return ("The head is solved in closed form on features that are computed once: no epochs.",)
-    small = " (small, because the data are few)" if plan.effective_size < TINY else ""
     return (
-        f"The head is solved first, then tuned with the trained layers for {plan.epochs} epochs at "
-        f"a learning rate of {plan.learning_rate:g}{small}, so that a random head never damages "
-        "pretrained weights (LP-FT).",
+        "The head is solved first and then tuned together with the trained layers for "
+        f"{plan.epochs} epochs at a learning rate of {plan.learning_rate:g}, so that a random head "
+        "never damages pretrained weights (LP-FT).",
     )
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -64,18 +65,19 @@ def load(card: Card, image_size: int, weights: str | None = PRETRAINED) -> Backb
     scale, offset = PREPROCESSING[card.preprocessing]
     x = keras.layers.Rescaling(scale, offset, name="preprocessing")(inputs)
     model = SOURCES[card.source](card, inputs, x, weights)
-    if weights not in (None, PRETRAINED):
-        load_weights(model, Path(weights))
     return Backbone(card, image_size, model, tuple(graph.blocks(model)))
 
 
 def load_weights(model: keras.Model, path: Path) -> None:
     """Load a .weights.h5 into the model. Raises TLError where it is missing or does not fit."""
     try:
-        model.load_weights(path)
+        with warnings.catch_warnings():
+            # Keras only warns of layers that it found no weights for and left random
+            warnings.simplefilter("error", UserWarning)
+            model.load_weights(path)
     except FileNotFoundError:
         raise TLError(f"weights file not found: {path}") from None
-    except (ValueError, OSError, KeyError) as error:
+    except (ValueError, OSError, KeyError, UserWarning) as error:
         first = str(error).strip().split("\n")[0]
         raise TLError(
             f"the weights file {path} does not fit this network, or is damaged: {first}"
@@ -89,6 +91,8 @@ def _from_package(
     model = keras.Model(inputs, efficientnet_lite.efficientnet_lite(x, card.name), name=card.name)
     if weights == PRETRAINED:
         efficientnet_lite.convert(model, torch_file.read(package_file(card)))
+    elif weights:
+        load_weights(model, Path(weights))
     return model
 
 
@@ -127,6 +131,8 @@ def _from_keras(
             "use --backbone efficientnet_lite0, whose weights are installed with tl, "
             "or --weights FILE",
         ) from error
+    if weights and weights != PRETRAINED:
+        load_weights(network, Path(weights))
     return keras.Model(inputs, network(x), name=card.name)
 
 

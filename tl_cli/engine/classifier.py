@@ -63,9 +63,8 @@ class Classifier:
                     parts.append(inputs[:, start : start + width])
                 start += width
             tensor = keras.layers.Reshape(shape)(inputs[:, :size])
-            after = [tap - cut for tap in self.taps if tap > cut]
-        _, suffix = graph.split(self.backbone.model, cut)
-        outputs = graph.tap(suffix, after)(tensor)
+            after = [tap for tap in self.taps if tap > cut]
+        outputs = graph.tap(self.backbone.model, after, start=cut)(tensor)
         parts += _pooled(outputs if isinstance(outputs, list) else [outputs])
         return keras.Model(inputs, self.head(_joined(parts)), name=f"scores_after_{cut}")
 

@@ -265,7 +265,7 @@ def _augmented(taken: np.ndarray, records: Sequence[Record], view: View) -> np.n
     draws = np.concatenate(
         [pipeline.draw(1, view.seed + int(record.digest, 16), view.number) for record in records]
     )
-    return np.asarray(pipeline.apply(taken, draws, view.augment, view.mirror))
+    return np.asarray(pipeline.augmented(taken, draws, view.augment, view.mirror))
 
 
 def images(records: Sequence[Record], size: int) -> np.ndarray:

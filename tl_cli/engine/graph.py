@@ -27,6 +27,7 @@ import keras
 
 from tl_cli.blocks import Block
 from tl_cli.engine import macs
+from tl_cli.engine.nodes import Node, Tensor, leaves, nodes_of, opened, replayed, told_apart
 from tl_cli.errors import TLError
 
 EXPANSION = 1.5  # MobileNetV3 narrows an expansion from 72 to 40 channels, DenseNet 256 from 224
@@ -38,11 +39,6 @@ FINISHING = (
     keras.layers.PReLU,
     keras.layers.RMSNormalization,
 )
-
-_READABLE = ("keras.src.models.functional", "keras.src.models.sequential")
-
-Node = Any  # one call of one operation, as Keras records it
-Tensor = Any  # a KerasTensor
 
 
 @dataclass(frozen=True)
@@ -67,7 +63,7 @@ def blocks(model: keras.Model) -> list[Block]:
     Raises TLError when the model is not functional or its input size is not fixed.
     """
     net = opened(model)
-    nodes, ends = _nodes(net), _block_ends(net)
+    nodes, ends = nodes_of(net), _block_ends(net)
     if any(size is None for x in net.inputs for size in x.shape[1:]):
         raise TLError(
             f"the input size of '{model.name}' is not fixed, so its blocks have no sizes",
@@ -90,23 +86,29 @@ def split(model: keras.Model, cut: int) -> tuple[keras.Model | None, keras.Model
     net = opened(model)
     ends = _block_ends(net)
     _check_cut(cut, ends)
-    prefix = keras.Model(net.input, _tensor_at(net, ends, cut)) if cut else None
     if cut == 0:
-        return prefix, net
-    return prefix, (_suffix(net, ends[cut - 1]) if cut < len(ends) else None)
+        return None, net
+    with told_apart(net.operations):
+        prefix = keras.Model(net.input, _tensor_at(net, ends, cut))
+        return prefix, (_after(net, ends[cut - 1], net.output) if cut < len(ends) else None)
 
 
-def tap(model: keras.Model, cuts: Sequence[int]) -> keras.Model:
+def tap(model: keras.Model, cuts: Sequence[int], start: int = 0) -> keras.Model:
     """Return the model from the input to the tensors at `cuts`, all from one pass.
 
+    With `start` it begins at the tensor of that cut, as a suffix does, and `cuts` lie after it.
     The outputs are in the order of `cuts`; as with any Keras model, a list when there are several
     and the bare tensor when there is one. Raises ValueError when there is no such cut.
     """
     net = opened(model)
     ends = _block_ends(net)
     for cut in cuts:
-        _check_cut(cut, ends)
-    return keras.Model(net.input, [_tensor_at(net, ends, cut) for cut in cuts])
+        _check_cut(cut, ends, start + 1 if start else 0)
+    tensors = [_tensor_at(net, ends, cut) for cut in cuts]
+    with told_apart(net.operations):
+        if start == 0:
+            return keras.Model(net.input, tensors)
+        return _after(net, ends[start - 1], tensors)
 
 
 def weighted_leaf_layers(model: keras.Model) -> list[keras.Layer]:
@@ -114,84 +116,16 @@ def weighted_leaf_layers(model: keras.Model) -> list[keras.Layer]:
 
     Raises TLError when the model is not functional.
     """
-    found = {id(leaf): leaf for node in _nodes(opened(model)) for leaf in _leaves(node.operation)}
+    found = {id(leaf): leaf for node in nodes_of(opened(model)) for leaf in leaves(node.operation)}
     return list(found.values())
 
 
-def opened(model: keras.Model) -> keras.Model:
-    """Return the model with its nested functional and sequential models replaced by their layers.
-
-    The model itself when nothing is nested. Raises TLError when it is not functional.
-    """
-    net = _functional(model)
-    if net is None:
-        raise TLError(
-            f"the graph of '{model.name}' cannot be read: it is not a functional Keras model",
-            "build it with keras.Model(inputs, outputs)",
-        )
-    if not any(_functional(operation) for operation in net.operations):
-        return net
-    inputs = [keras.Input(batch_shape=x.shape, dtype=x.dtype, name=x.name) for x in net.inputs]
-    outputs = _replayed(_nodes(net), dict(zip(map(id, net.inputs), inputs, strict=True)))
-    return keras.Model(
-        keras.tree.pack_sequence_as(net.input, inputs),
-        keras.tree.map_structure(lambda x: outputs[id(x)], net.output),
-        name=net.name,
-    )
-
-
-# --- Reading and rebuilding the graph ----------------------------------------------------------
-
-
-def _functional(operation: Any) -> Any:
-    """Return the graph inside a functional or sequential model, None for any other operation."""
-    # A subclass with a call of its own does something else than run its graph.
-    if not isinstance(operation, keras.Model) or type(operation).call.__module__ not in _READABLE:
-        return None
-    return operation._functional if isinstance(operation, keras.Sequential) else operation
-
-
-def _nodes(net: Any) -> list[Node]:
-    """Return the calls of a functional model, inputs left out, in an order they can run in."""
-    by_depth = net._nodes_by_depth
-    order = (node for depth in sorted(by_depth, reverse=True) for node in reversed(by_depth[depth]))
-    return [node for node in order if not node.is_input]
-
-
-def _replayed(nodes: Sequence[Node], values: dict[int, Tensor], training: Any = None) -> Any:
-    """Call the operations of `nodes` again, from `values`, by id of the tensor they stand for.
-
-    Keras hands a `training` that was given to a model on to every layer in it; so does this.
-    """
-    for node in nodes:
-        args, kwargs = node.arguments.fill_in(values)
-        if training is not None and isinstance(node.operation, keras.Layer):
-            kwargs = {**kwargs, "training": training}
-        results = _called(node.operation, args, kwargs)
-        values |= zip(map(id, node.outputs), keras.tree.flatten(results), strict=True)
-    return values
-
-
-def _called(operation: Any, args: Any, kwargs: dict[str, Any]) -> Any:
-    """Call one operation, or each of those inside it when it is a nested functional model."""
-    inner = _functional(operation)
-    if inner is None:
-        return operation(*args, **kwargs)
-    given = [x for x in keras.tree.flatten((args, kwargs)) if isinstance(x, keras.KerasTensor)]
-    start = {
-        id(ref): x if x.dtype == ref.dtype else keras.ops.cast(x, ref.dtype)
-        for x, ref in zip(given, inner.inputs, strict=False)  # masks follow the inputs
-    }
-    values = _replayed(_nodes(inner), start, kwargs.get("training"))
-    return [values[id(x)] for x in inner.outputs]
-
-
-def _suffix(net: Any, cut: Cut) -> keras.Model:
-    # Not keras.Model(cut.tensor, net.output): that turns every later call of the operation which
+def _after(net: Any, cut: Cut, outputs: Any) -> keras.Model:
+    # Not keras.Model(cut.tensor, outputs): that turns every later call of the operation which
     # made the tensor (one ReLU layer used throughout) into an input.
     start = keras.Input(batch_shape=cut.tensor.shape, dtype=cut.tensor.dtype)
-    values = _replayed(_nodes(net)[cut.end :], {id(cut.tensor): start})
-    return keras.Model(start, keras.tree.map_structure(lambda x: values[id(x)], net.output))
+    values = replayed(nodes_of(net)[cut.end :], {id(cut.tensor): start})
+    return keras.Model(start, keras.tree.map_structure(lambda x: values[id(x)], outputs))
 
 
 def _tensor_at(net: Any, ends: Sequence[Cut], cut: int) -> Tensor:
@@ -200,16 +134,9 @@ def _tensor_at(net: Any, ends: Sequence[Cut], cut: int) -> Tensor:
     return ends[cut - 1].tensor
 
 
-def _check_cut(cut: int, ends: Sequence[Cut]) -> None:
-    if not 0 <= cut <= len(ends):
-        raise ValueError(f"cut {cut} is outside 0..{len(ends)}")
-
-
-def _leaves(operation: Any) -> list[keras.Layer]:
-    """Return the weighted leaf layers of one operation: itself, or those inside it."""
-    if not isinstance(operation, keras.Layer):
-        return []
-    return [leaf for leaf in operation._flatten_layers() if leaf.weights and not leaf._layers]
+def _check_cut(cut: int, ends: Sequence[Cut], first: int = 0) -> None:
+    if not first <= cut <= len(ends):
+        raise ValueError(f"cut {cut} is outside {first}..{len(ends)}")
 
 
 # --- Where the cuts fall -----------------------------------------------------------------------
@@ -217,7 +144,7 @@ def _leaves(operation: Any) -> list[keras.Layer]:
 
 def _candidates(net: Any) -> list[Cut]:
     """Return every place where exactly one tensor is live, the output as the last."""
-    nodes = _nodes(net)
+    nodes = nodes_of(net)
     last: dict[Any, int] = {}
     for i, node in enumerate(nodes):
         last |= {id(x): i for x in node.input_tensors}
@@ -248,7 +175,7 @@ def _block_ends(net: Any) -> list[Cut]:
 
 def _tails(net: Any) -> list[list[Cut]]:
     """Return the candidates in groups; new work stands only before the first of each group."""
-    nodes = _nodes(net)
+    nodes = nodes_of(net)
     tails: list[list[Cut]] = [[]]
     complete = False  # so far no work that could be cut off from what comes next
     previous = Cut(0, tuple(net.inputs))
@@ -286,14 +213,16 @@ def _is_expansion(before: Tensor, here: Tensor, after: Tensor) -> bool:
 def _working(part: Sequence[Node]) -> list[Any]:
     """Return the operations of a part that do more than finish what stands before them."""
     operations = (node.operation for node in part)
-    return [o for o in operations if _leaves(o) and not isinstance(o, FINISHING)]
+    return [o for o in operations if leaves(o) and not isinstance(o, FINISHING)]
 
 
 def _keeps_channels_apart(operation: Any) -> bool:
-    depthwise = (keras.layers.DepthwiseConv1D, keras.layers.DepthwiseConv2D)
-    if isinstance(operation, depthwise):
+    if isinstance(operation, (keras.layers.DepthwiseConv1D, keras.layers.DepthwiseConv2D)):
         return True
-    return getattr(operation, "groups", 1) > 1 and operation.kernel.shape[-2] == 1
+    grouped = (keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D)
+    return (
+        isinstance(operation, grouped) and operation.groups > 1 and operation.kernel.shape[-2] == 1
+    )
 
 
 # --- What a block is ---------------------------------------------------------------------------
@@ -307,7 +236,7 @@ def _block(name: str, part: Sequence[Node], end: Cut, seen: set[int]) -> Block:
         seen.update(fresh)
         return list(fresh.values())
 
-    layers = new(leaf for node in part for leaf in _leaves(node.operation))
+    layers = new(leaf for node in part for leaf in leaves(node.operation))
     weights = new(w for node in part for w in getattr(node.operation, "weights", ()))
     return Block(
         name=name,

@@ -23,6 +23,7 @@ LEAST_EDGES = 12  # bits set and bits clear; with fewer the image is too plain t
 ALIKE = 0.95  # correlation; a photo and its edited copy have 0.99, unlike pairs at most 0.91
 GLANCE = 32  # pixels at which that is measured
 MOST_PAIRS = 300  # candidates that are opened; the nearest hashes first
+MOST_IN_BUCKET = 1000  # a band shared by more images than that tells nothing, and takes long
 FEW = 5  # images in a class
 IMBALANCE = 10.0  # largest class / smallest class
 
@@ -36,6 +37,7 @@ def findings(manifest: Manifest) -> tuple[str, ...]:
     told = (
         _bad(manifest),
         _leaks(copies, "exact copies"),
+        _groups(manifest),
         _labels(copies),
         _copies(copies),
         _leaks(near, "nearly the same"),
@@ -105,7 +107,8 @@ def _near_pairs(hashes: Sequence[int]) -> list[tuple[int, int]]:
         for value in hashes:
             buckets[value >> band * width & (1 << width) - 1].append(value)
         for bucket in buckets.values():
-            pairs.update(_within(bucket))
+            if len(bucket) <= MOST_IN_BUCKET:
+                pairs.update(_within(bucket))
     return sorted(pairs)
 
 
@@ -133,6 +136,16 @@ def _leaks(groups: Iterable[Group], how: str) -> str:
         f"{count(len(across), 'image')} in more than one split ({how}), which makes results look"
         f" too good: {example}"
     )
+
+
+def _groups(manifest: Manifest) -> str:
+    splits = defaultdict(set)
+    for record in manifest.records:
+        splits[record.group].add(record.split)
+    across = [repr(group) for group, own in splits.items() if group and len(own) > 1]
+    if not across:
+        return ""
+    return f"{count(len(across), 'group')} in more than one split of the source: {naming(across)}"
 
 
 def _labels(groups: Iterable[Group]) -> str:

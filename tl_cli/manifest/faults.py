@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 import stat
 from pathlib import Path
@@ -112,7 +113,7 @@ def _kind(head: bytes) -> str:
 
 def _is_text(head: bytes) -> bool:
     try:
-        text = head.decode("utf-8", "strict" if len(head) < 512 else "ignore")
+        text = codecs.getincrementaldecoder("utf-8")().decode(head)  # the last character may be cut
     except UnicodeDecodeError:
         return False
     return all(c.isprintable() or c.isspace() for c in text)

@@ -69,6 +69,8 @@ def open_rgb(record: Record, size: int | None = None) -> Picture:
     try:
         with opened(record.path) as file:
             return decode(file, size)
+    except TLError:
+        raise
     except Exception as error:
         raise TLError(f"{short(record.path)} {fault(record.path, error)}") from error
 
@@ -100,8 +102,6 @@ def header(file: BinaryFile) -> Picture:
 
     _hush()
     image = Image.open(file, formats=_formats())
-    if not (image.width and image.height):
-        raise Fault(f"has no pixels ({image.width}x{image.height})")
     if image.width * image.height > BOMB_PIXELS:
         raise Fault(f"is a decompression bomb ({image.width:,}x{image.height:,} pixels)")
     return image

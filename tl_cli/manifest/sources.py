@@ -27,6 +27,8 @@ def listed(source: str, options: Options) -> Manifest:
 
 def kind(source: str) -> str:
     """Return the row of SOURCES that a source belongs to. Raises TLError if none."""
+    if not source.strip():
+        raise TLError("no data were given", "give a folder: DIR/<class>/<images>")
     path = Path(source).expanduser()
     try:
         if path.is_dir():

@@ -5,28 +5,28 @@ Knows nothing of networks and plans.
 
 from __future__ import annotations
 
-from tl_cli.engine.pipeline.augment import COLUMNS, LEVELS, MIXED, apply, draw, mix
+from tl_cli.engine.pipeline.augment import LEVELS, MIXED, augmented, draw
 from tl_cli.engine.pipeline.dataset import (
     Waiting,
     batches,
     class_weights,
+    clear_errors,
     oversample,
     steps,
 )
-from tl_cli.engine.pipeline.store import DECODE_VERSION, ImageStore, store
+from tl_cli.engine.pipeline.image_store import DECODE_VERSION, ImageStore, store
 
 __all__ = [
-    "COLUMNS",
     "DECODE_VERSION",
     "LEVELS",
     "MIXED",
     "ImageStore",
     "Waiting",
-    "apply",
+    "augmented",
     "batches",
     "class_weights",
+    "clear_errors",
     "draw",
-    "mix",
     "oversample",
     "steps",
     "store",

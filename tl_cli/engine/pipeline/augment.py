@@ -60,7 +60,7 @@ def draw(n: int, seed: int, epoch: int) -> np.ndarray:
     return np.random.default_rng((seed, epoch, 1)).random((n, len(COLUMNS)), np.float32)
 
 
-def apply(images: tf.Tensor, draws: tf.Tensor, augment: str, mirror: bool = False) -> tf.Tensor:
+def augmented(images: tf.Tensor, draws: tf.Tensor, augment: str, mirror: bool = False) -> tf.Tensor:
     """Return the batch changed by one of LEVELS, as float32 [b, s, s, 3] in 0..255.
 
     `images`: uint8 [b, s, s, 3]. `draws`: rows of `draw`, [b, len(COLUMNS)]. `mirror`: each image

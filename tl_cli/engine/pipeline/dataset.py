@@ -5,7 +5,9 @@ Knows nothing of how rows came to be, nor of networks.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+import re
 import time
 from collections.abc import Iterator
 from typing import Any, Protocol
@@ -15,6 +17,8 @@ import numpy as np
 import tensorflow as tf
 
 from tl_cli.engine.pipeline import augment as augmentation
+from tl_cli.engine.pipeline.image_store import CHANGED_SINCE_THE_SCAN, cores
+from tl_cli.errors import TLError
 
 # Batches made ahead of the one in use.
 AHEAD = 4
@@ -57,9 +61,9 @@ def batches(
 
     Evaluation gives the rows once, in order, and drops none. Training never ends: epoch follows
     epoch, each in a new order over all rows, so the next one is made ready while the last one
-    ends; call `fit(dataset, steps_per_epoch=steps(n, batch_size))`. An epoch's rows are dealt to
-    its steps evenly, so no batch is a tiny rest. The first one is `epoch`; what it and the later
-    ones hold depends on (seed, epoch) alone.
+    ends. Call `fit(dataset, steps_per_epoch=steps(n, batch_size), shuffle=False)`. An epoch's rows
+    are dealt to its steps evenly, so no batch is a tiny rest. The first one is `epoch`; what it
+    and the later ones hold depends on (seed, epoch) alone.
     """
     rows = np.arange(source.shape[0]) if indices is None else np.asarray(indices, np.int64)
     changes = training and (augment != "none" or mirror)
@@ -83,7 +87,7 @@ def batches(
     ) -> tuple[tf.Tensor, ...]:
         x = _gathered(source, at)
         if changes:
-            x = augmentation.apply(x, draws, augment, mirror)
+            x = augmentation.augmented(x, draws, augment, mirror)
         x = tf.cast(x, tf.float32)
         y = tf.one_hot(y, classes) if one_hot else y
         if mixes:
@@ -100,7 +104,23 @@ def batches(
     count = tf.data.INFINITE_CARDINALITY if training else steps(len(rows), batch_size)
     data = tf.data.Dataset.from_generator(plan, output_signature=signature)
     data = data.map(make, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-    return data.apply(tf.data.experimental.assert_cardinality(count)).prefetch(AHEAD)
+    options = tf.data.Options()
+    # threads of its own: one that waits for the disk would stand in the way of the network
+    options.threading.private_threadpool_size = max(2, cores())
+    data = data.apply(tf.data.experimental.assert_cardinality(count))
+    return data.prefetch(AHEAD).with_options(options)
+
+
+@contextlib.contextmanager
+def clear_errors() -> Iterator[None]:
+    """Raise the TLError of an image that could not be read, not what TensorFlow makes of it."""
+    try:
+        yield
+    except tf.errors.OpError as error:
+        told = re.search(r"\bTLError: (.*)", error.message or "")
+        if not told:
+            raise
+        raise TLError(told[1], CHANGED_SINCE_THE_SCAN) from error
 
 
 def class_weights(labels: np.ndarray, classes: int) -> np.ndarray:
@@ -131,14 +151,15 @@ def oversample(labels: np.ndarray, seed: int = 0) -> np.ndarray:
 class Waiting(keras.callbacks.Callback):
     """Measures how much of the training time went by in waiting for data.
 
-    Train on `watch(dataset)` and give this to `fit` as a callback. Validation does not count.
+    Train on `watch(dataset)` and give this to `fit` as a callback. Each `fit` is measured anew;
+    validation does not count.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.waited = 0.0  # seconds
         self.trained = 0.0  # seconds, waiting included
-        self._since = 0.0
+        self._asked = self._handed = self._since = 0.0
 
     @property
     def share(self) -> float:
@@ -146,30 +167,34 @@ class Waiting(keras.callbacks.Callback):
         return min(1.0, self.waited / self.trained) if self.trained else 0.0
 
     def watch(self, dataset: tf.data.Dataset) -> tf.data.Dataset:
-        """Return the same batches, the wait for each of them measured.
+        """Return the same batches, the moment noted at which each is handed over."""
 
-        zip takes its parts one after the other in the thread that asks, so the clock is read before
-        and after the batch is handed over.
-        """
-        asked = tf.data.Dataset.counter().map(lambda _: tf.timestamp())
-        watched = tf.data.Dataset.zip((asked, dataset)).map(self._handed_over)
+        def handed_over(*batch: Any) -> Any:
+            tf.numpy_function(self._note, [], [], stateful=True)
+            return batch
+
         options = tf.data.Options()
-        # what fetches ahead would do the waiting in the place of the one who asks
+        # either would hand the batches over ahead of the step that asks for them
         options.experimental_optimization.inject_prefetch = False
-        return watched.with_options(options)
+        options.experimental_optimization.map_parallelization = False
+        return dataset.map(handed_over).with_options(options)
 
-    def _handed_over(self, asked: tf.Tensor, batch: Any) -> Any:
-        tf.numpy_function(self._add, [asked], [], stateful=True)
-        return batch
+    def _note(self) -> None:
+        self._handed = time.perf_counter()
 
-    def _add(self, asked: float) -> None:
-        self.waited += time.time() - asked
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        self.waited = self.trained = 0.0
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        self._since = time.time()
+        self._since = time.perf_counter()
+
+    def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        # what goes on in here is one call of Keras: it asks for the batch, then takes the step
+        self._asked = time.perf_counter()
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        now = time.time()
+        now = time.perf_counter()
+        self.waited += max(0.0, self._handed - self._asked)
         self.trained += now - self._since
         self._since = now
 

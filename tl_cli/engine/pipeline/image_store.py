@@ -26,6 +26,7 @@ from tl_cli.manifest.records import Record
 # Raise it whenever the same file would give other pixels: older stores are then not found.
 DECODE_VERSION = 1
 KIND = "images"
+CHANGED_SINCE_THE_SCAN = "it changed since the scan: run the command again"
 MEMORY_SHARE = 0.25
 # Rows decoded between two writes and two calls of on_progress.
 CHUNK = 128
@@ -124,7 +125,7 @@ def pixels(record: Record, size: int) -> np.ndarray:
     try:
         return np.asarray(squash(open_rgb(record, size), size))
     except TLError as error:
-        raise TLError(error.message, "it changed since the scan: run the command again") from error
+        raise TLError(error.message, CHANGED_SINCE_THE_SCAN) from error
 
 
 def key(records: Sequence[Record], size: int) -> str:

@@ -1,0 +1,252 @@
+"""Measures the input side: images a second of Keras, of ours and of a plain Pillow loop per core.
+
+    TL_SETS=FOLDER python scripts/bench_input.py [FOLDER] [--output FILE.jsonl]
+
+FOLDER holds the image sets `flowers` and `fashion_mnist`, each as train/<class>/*. Everything is
+measured in one run on the same files, already in the page cache, the contenders in turn in each
+round; the median of the rounds counts. Prints a Markdown table.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import os
+import platform
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor, ProcessPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+BATCH = 32
+ROUNDS = 3
+LATER_EPOCHS = 5
+LARGE = (3000, 2000)
+# name -> (set, image size to train at, most images)
+SETS = {
+    "photos 3000x2000": ("flowers", 224, 120),
+    "flowers": ("flowers", 224, 500),
+    "PNG 28x28": ("fashion_mnist", 32, 1000),
+}
+AUGMENT_SIZE = 128
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("sets", nargs="?", default=os.environ.get("TL_SETS"), type=Path)
+    parser.add_argument("--output", type=Path, help="append the figures as JSON lines")
+    arguments = parser.parse_args()
+    if not arguments.sets or not Path(arguments.sets).is_dir():
+        parser.error("give the folder of the image sets, or set TL_SETS")
+    with (
+        tempfile.TemporaryDirectory() as scratch,
+        ProcessPoolExecutor(cores(), multiprocessing.get_context("spawn")) as pool,
+    ):
+        lines = measured(arguments.sets, Path(scratch), pool)
+    if arguments.output:
+        with arguments.output.open("a") as file:
+            file.writelines(json.dumps(line) + "\n" for line in lines)
+    print(machine() + "\n")
+    print(table([line for line in lines if "keras" in line]))
+    print()
+    print(augment_table(lines[-1]))
+
+
+def measured(sets: Path, scratch: Path, pool: Executor) -> list[dict[str, Any]]:
+    """Return one line of figures for each set, and a last one for the augmentation."""
+    lines = []
+    for name, (source, size, most) in SETS.items():
+        files = sorted((sets / source / "train").glob("*/*"))
+        files = files[:: max(1, -(-len(files) // most))][:most]
+        folder = scratch / name.replace(" ", "_")
+        if name.startswith("photos"):
+            list(pool.map(enlarge, files, targets(folder, files, ".jpg")))
+        else:
+            for file, target in zip(files, targets(folder, files), strict=True):
+                target.symlink_to(file.resolve())
+        lines.append({"set": name, "size": size, **compare(folder, size, scratch, pool)})
+        print(json.dumps(lines[-1]), file=sys.stderr)
+    lines.append(augmentation(scratch / "flowers", scratch))
+    print(json.dumps(lines[-1]), file=sys.stderr)
+    return lines
+
+
+def targets(folder: Path, files: Sequence[Path], suffix: str | None = None) -> list[Path]:
+    for file in files:
+        (folder / file.parent.name).mkdir(parents=True, exist_ok=True)
+    return [folder / f.parent.name / (f.stem + (suffix or f.suffix)) for f in files]
+
+
+def enlarge(file: Path, target: Path) -> None:
+    """A large photo: a real one, enlarged, with the noise of a sensor so that it packs as one."""
+    with Image.open(file) as image:
+        large = np.asarray(image.convert("RGB").resize(LARGE, Image.Resampling.BICUBIC), np.int16)
+    noise = np.random.default_rng(len(file.name)).normal(0, 6, large.shape[:2])
+    noisy = np.clip(large + noise[..., None].astype(np.int16), 0, 255).astype(np.uint8)
+    Image.fromarray(noisy).save(target, quality=90)
+
+
+def compare(folder: Path, size: int, scratch: Path, pool: Executor) -> dict[str, Any]:
+    """Return the images, and the median of each contender's images a second."""
+    files = sorted(folder.glob("*/*"))
+    list(pool.map(decode, files, [size] * len(files)))  # starts the processes, fills the page cache
+    contenders: dict[str, Callable[[], float]] = {
+        "scan": lambda: scan(folder, scratch),
+        "keras": lambda: keras_epoch(folder, size),
+        "pillow": lambda: pillow_loop(files, size, pool),
+    }
+    rates: dict[str, list[float]] = {}
+    for _ in range(ROUNDS):
+        for name, run in contenders.items():
+            rates.setdefault(name, []).append(len(files) / run())
+        first, later = ours(folder, size, scratch)
+        rates.setdefault("first", []).append(len(files) / first)
+        rates.setdefault("later", []).append(len(files) / later)
+    return {"images": len(files), **{n: round(statistics.median(r), 1) for n, r in rates.items()}}
+
+
+def fresh_cache(scratch: Path) -> Path:
+    """Point the cache at a new, empty folder."""
+    place = Path(tempfile.mkdtemp(dir=scratch))
+    os.environ["TL_CACHE"] = str(place)
+    return place
+
+
+def scan(folder: Path, scratch: Path) -> float:
+    from tl_cli import manifest
+
+    start = time.perf_counter()
+    manifest.scan(str(folder), cache=fresh_cache(scratch))
+    return time.perf_counter() - start
+
+
+def keras_epoch(folder: Path, size: int) -> float:
+    import keras
+
+    start = time.perf_counter()
+    data = keras.utils.image_dataset_from_directory(
+        folder, image_size=(size, size), batch_size=BATCH, verbose=False
+    )
+    for _ in data:
+        pass
+    return time.perf_counter() - start
+
+
+def ours(folder: Path, size: int, scratch: Path) -> tuple[float, float]:
+    """Return the seconds of the first epoch, decoding included, and of a later one."""
+    from tl_cli import manifest
+    from tl_cli.engine import pipeline
+
+    found = manifest.scan(str(folder), cache=fresh_cache(scratch))
+    records = found.records
+    labels = np.array([found.classes.index(record.label) for record in records])
+    start = time.perf_counter()
+    store = pipeline.store(records, size)
+    steps = pipeline.steps(len(store), BATCH)
+    batches = iter(pipeline.batches(store, labels, batch_size=BATCH, training=True))
+    for _ in range(steps):
+        next(batches)
+    first = time.perf_counter() - start
+    for _ in range(steps * LATER_EPOCHS):
+        next(batches)
+    return first, (time.perf_counter() - start - first) / LATER_EPOCHS
+
+
+def pillow_loop(files: Sequence[Path], size: int, pool: Executor) -> float:
+    """The limit: one process a core, each in a plain loop, nothing handed back."""
+    start = time.perf_counter()
+    list(pool.map(decode_all, [files[i :: cores()] for i in range(cores())], [size] * cores()))
+    return time.perf_counter() - start
+
+
+def decode_all(files: Sequence[Path], size: int) -> None:
+    for file in files:
+        decode(file, size)
+
+
+def decode(file: Path, size: int) -> None:
+    with Image.open(file) as image:
+        image.draft("RGB", (size, size))
+        np.asarray(image.convert("RGB").resize((size, size), Image.Resampling.BICUBIC))
+
+
+def augmentation(folder: Path, scratch: Path) -> dict[str, Any]:
+    """Return the images a second of each level, from the store to the finished batch."""
+    from tl_cli import manifest
+    from tl_cli.engine import pipeline
+
+    found = manifest.scan(str(folder), cache=fresh_cache(scratch))
+    labels = np.array([found.classes.index(record.label) for record in found.records])
+    store = pipeline.store(found.records, AUGMENT_SIZE)
+    rates: dict[str, list[float]] = {level: [] for level in pipeline.LEVELS}
+    for _ in range(ROUNDS):
+        for level, seen in rates.items():
+            batches = iter(
+                pipeline.batches(
+                    store,
+                    labels,
+                    batch_size=BATCH,
+                    training=True,
+                    classes=len(found.classes),
+                    one_hot=True,
+                    augment=level,
+                    mirror=level != "none",
+                )
+            )
+            for _ in range(10):  # traced, and the batches made ahead used up
+                next(batches)
+            start = time.perf_counter()
+            count = sum(len(next(batches)[0]) for _ in range(40))
+            seen.append(count / (time.perf_counter() - start))
+    return {"augment_at": AUGMENT_SIZE} | {k: round(statistics.median(r)) for k, r in rates.items()}
+
+
+def table(lines: Sequence[dict[str, Any]]) -> str:
+    """Images a second, and in brackets as a ratio to Keras."""
+    rows = [
+        "| images | size | Keras | ours, first epoch | ours, later epochs | Pillow loop per core"
+        " | scan: share of our first epoch |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for line in lines:
+        cells = [f"{line[k]:,.0f} ({line[k] / line['keras']:.1f}x)" for k in RATED]
+        share = f"{line['first'] / line['scan']:.2f}"
+        what = f"{line['images']:,} {line['set']}"
+        size, keras = f"{line['size']} px", f"{line['keras']:,.0f}"
+        rows.append("| " + " | ".join([what, size, keras, *cells, share]) + " |")
+    return "\n".join(rows)
+
+
+RATED = ("first", "later", "pillow")
+
+
+def augment_table(line: dict[str, Any]) -> str:
+    levels = [key for key in line if key != "augment_at"]
+    rows = [["augmentation", *levels], ["---"] * (len(levels) + 1)]
+    rows.append([f"images a second at {line['augment_at']} px", *(f"{line[k]:,}" for k in levels)])
+    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
+
+
+def cores() -> int:
+    return len(os.sched_getaffinity(0))
+
+
+def machine() -> str:
+    import tensorflow as tf
+
+    return (
+        f"{cores()} CPU cores ({platform.machine()}), Python {platform.python_version()}, "
+        f"TensorFlow {tf.__version__}, Pillow {Image.__version__}, load {os.getloadavg()[0]:.1f}"
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,45 @@
+"""Small images made on the spot, for all tests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+ImageFolder = Callable[..., Path]
+
+
+def picture(seed: int, size: tuple[int, int] = (24, 16)) -> Image.Image:
+    """Return an RGB image (width x height) of smooth random colours, another for each seed."""
+    coarse = np.random.default_rng(seed).integers(0, 256, (6, 6, 3), dtype=np.uint8)
+    return Image.fromarray(coarse).resize(size, Image.Resampling.BICUBIC)
+
+
+@pytest.fixture
+def image_folder(tmp_path: Path) -> ImageFolder:
+    """Return a maker of DIR/<class>/NN.png, or DIR/<under>/<class>/NN.png; all images differ."""
+    made = iter(range(1_000_000))
+
+    def make(
+        classes: Sequence[str] = ("cat", "dog"),
+        n: int = 4,
+        size: tuple[int, int] = (24, 16),
+        under: str = "",
+    ) -> Path:
+        for name in classes:
+            folder = tmp_path / "data" / under / name
+            folder.mkdir(parents=True, exist_ok=True)
+            for i in range(n):
+                picture(next(made), size).save(folder / f"{i:02d}.png")
+        return tmp_path / "data"
+
+    return make
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the user's cache out of every test, and every test out of the others' cache."""
+    monkeypatch.setenv("TL_CACHE", str(tmp_path_factory.mktemp("cache")))

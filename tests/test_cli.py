@@ -1,0 +1,283 @@
+"""The commands as a person uses them: a run, its files, its evaluation, and every mistake."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from tl_cli import rundir
+from tl_cli.cli import app
+
+SMALL = ("--image-size", "32", "--batch-size", "8")
+
+
+def tl(*arguments: object) -> object:
+    """Run a command in this process."""
+    return CliRunner().invoke(app, [str(a) for a in arguments])
+
+
+def paint(folder: Path, seed: int, count: int, colour: tuple[int, int, int]) -> None:
+    """Write noisy pictures of one colour: classes that a head can tell apart."""
+    folder.mkdir(parents=True)
+    rng = np.random.default_rng(seed)
+    for i in range(count):
+        noisy = np.clip(rng.normal(colour, 40, (40, 48, 3)), 0, 255).astype("uint8")
+        Image.fromarray(noisy).save(folder / f"{i:02d}.png")
+
+
+COLOURS = {"blue": (40, 60, 200), "grün ✿": (40, 190, 60), "red": (210, 40, 50)}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    root = tmp_path_factory.mktemp("colours")
+    for seed, (name, colour) in enumerate(COLOURS.items()):
+        paint(root / "train" / name, seed, 20, colour)
+        paint(root / "test" / name, seed + 10, 6, colour)
+    return root
+
+
+@pytest.fixture(scope="module", params=["head", "0.9", "full"])
+def run(request, folder, tmp_path_factory) -> tuple[Path, dict, str]:
+    """A finished run of each kind of plan, with what it printed as JSON."""
+    path = tmp_path_factory.mktemp("runs") / request.param
+    os.environ["TL_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+    done = tl("train", "--data", folder, "--freeze", request.param, "--epochs", 2, *SMALL,
+              "--output", path, "--json")  # fmt: skip
+    assert done.exit_code == 0, done.stderr
+    return path, json.loads(done.stdout), request.param
+
+
+def test_a_run_learns_and_says_what_it_did(run):
+    _, told, freeze = run
+    assert told["metrics"]["test"]["accuracy"] > 0.9
+    assert told["metrics"]["val"]["n"] + told["plan"]["size"] == 60
+    assert told["plan"]["strategy"] == {"head": "head", "0.9": "partial", "full": "full"}[freeze]
+    assert {"features", "head", "total"} <= set(told["seconds"])
+
+
+def test_the_run_directory_holds_everything(run):
+    path, told, _ = run
+    expected = {*rundir.FILES} - {rundir.BAD_FILES}
+    if told["plan"]["strategy"] == "head":
+        expected -= {rundir.HISTORY}
+    assert {p.name for p in path.iterdir()} == expected
+    assert json.loads((path / rundir.STATUS).read_text())["state"] == "done"
+    assert json.loads((path / rundir.LABELS).read_text()) == sorted(COLOURS)
+    assert json.loads((path / rundir.METRICS).read_text())["metrics"] == told["metrics"]
+    assert json.loads((path / rundir.PLAN).read_text()) == told["plan"]
+
+
+def test_evaluate_finds_the_figures_of_the_training_again(run):
+    path, told, _ = run
+    done = tl("evaluate", path, "--json")
+    assert done.exit_code == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert (found["split"], found["n"]) == ("test", 18)
+    assert found["accuracy"] == told["metrics"]["test"]["accuracy"]
+    assert found["log_loss"] == pytest.approx(told["metrics"]["test"]["log_loss"], abs=0.02)
+    assert {"balanced_accuracy", "macro_f1", "intervals", "majority_baseline"} <= set(found)
+
+
+def test_the_exported_model_opens_without_this_package(run):
+    path, _, _ = run
+    code = (
+        "import sys; sys.modules['tl_cli'] = None\n"
+        "import keras, numpy as np\n"
+        f"model = keras.saving.load_model({str(path / rundir.EXPORTED)!r})\n"
+        "red = np.full((2, 32, 32, 3), (210, 40, 50), 'float32')\n"
+        "print(model.predict(red, verbose=0).tolist())\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    probabilities = np.array(json.loads(done.stdout))
+    assert probabilities.sum(1) == pytest.approx(1, abs=1e-5)
+    assert probabilities.argmax(1).tolist() == [2, 2]
+
+
+def test_the_configuration_repeats_the_run(run, tmp_path):
+    path, told, _ = run
+    done = tl("train", "--config", path / rundir.CONFIG, "--output", tmp_path / "again", "--json")
+    assert done.exit_code == 0, done.stderr
+    again = json.loads(done.stdout)
+    assert again["metrics"]["test"]["accuracy"] == told["metrics"]["test"]["accuracy"]
+    assert again["plan"]["freeze_ratio"] == told["plan"]["freeze_ratio"]
+
+
+# -- evaluate on other data -----------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def head_run(folder, tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("head") / "run"
+    done = tl("train", "--data", folder, "--freeze", "head", *SMALL, "--output", path, "-q")
+    assert done.exit_code == 0, done.stderr
+    return path
+
+
+def test_a_folder_that_lacks_a_class_is_evaluated_on_those_it_has(head_run, folder, tmp_path):
+    for name in ("blue", "red"):
+        shutil.copytree(folder / "test" / name, tmp_path / "some" / name)
+    done = tl("evaluate", head_run, "--data", tmp_path / "some", "--json")
+    assert done.exit_code == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert (found["n"], found["split"]) == (12, "all")
+    assert found["balanced_accuracy"] > 0.8
+
+
+def test_an_unknown_class_is_named(head_run, folder, tmp_path):
+    shutil.copytree(folder / "test", tmp_path / "more")
+    (tmp_path / "more" / "red").rename(tmp_path / "more" / "reds")
+    done = tl("evaluate", head_run, "--data", tmp_path / "more")
+    assert done.exit_code == 1
+    assert "'reds'" in done.stderr
+    assert "did you mean 'red'?" in done.stderr
+
+
+def test_the_confusion_matrix_is_drawn_on_request(head_run):
+    done = tl("evaluate", head_run, "--plots")
+    assert done.exit_code == 0, done.stderr
+    with Image.open(head_run / "confusion.png") as picture:
+        assert picture.width > 300
+    assert "true \\ predicted" in done.stdout
+
+
+@pytest.mark.parametrize("name", [rundir.WEIGHTS, rundir.CHECKPOINT])
+def test_a_truncated_checkpoint_is_one_sentence(head_run, tmp_path, name):
+    copy = tmp_path / "run"
+    shutil.copytree(head_run, copy)
+    (copy / name).write_bytes((copy / name).read_bytes()[:100])
+    done = tl("evaluate", copy)
+    assert done.exit_code == 1
+    assert "damaged" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_checkpoint_of_another_class_set_is_one_sentence(head_run, tmp_path):
+    copy = tmp_path / "run"
+    shutil.copytree(head_run, copy)
+    described = json.loads((copy / rundir.CHECKPOINT).read_text())
+    described["classes"].append("yellow")
+    (copy / rundir.CHECKPOINT).write_text(json.dumps(described))
+    done = tl("evaluate", copy)
+    assert done.exit_code == 1
+    assert "does not fit" in done.stderr
+
+
+# -- a dry run ------------------------------------------------------------------------------------
+
+
+def test_a_dry_run_tells_all_and_writes_nothing(folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    done = tl("train", "--data", folder, "--freeze", "half", *SMALL, "--dry-run")
+    assert done.exit_code == 0, done.stderr
+    for part in ("grün ✿", "Plan:", "steps an epoch", "Learning rates", "Estimated time"):
+        assert part in done.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+# -- mistakes -------------------------------------------------------------------------------------
+
+
+def said(done, *parts: str) -> None:
+    """Check that a command ended with one sentence on standard error and exit code 1."""
+    assert done.exit_code == 1, done.stderr
+    assert done.stderr.count("error:") == 1
+    assert "Traceback" not in done.stderr
+    for part in parts:
+        assert part in done.stderr
+
+
+def test_a_folder_that_is_missing(tmp_path):
+    (tmp_path / "bees").mkdir()
+    said(tl("train", "--data", tmp_path / "beees"), "beees", "hint:")
+
+
+def test_a_folder_that_is_empty(tmp_path):
+    said(tl("train", "--data", tmp_path), "hint:")
+
+
+def test_a_folder_without_images(tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "notes.txt").write_text("no picture")
+    said(tl("train", "--data", tmp_path), "no images")
+
+
+def test_one_class_is_not_enough(image_folder):
+    said(tl("train", "--data", image_folder(["cat"])), "cat")
+
+
+def test_a_class_of_one_image_is_named(image_folder):
+    image_folder(["cat"], n=1)
+    said(tl("train", "--data", image_folder(["dog", "emu"], n=5)), "cat")
+
+
+@pytest.fixture
+def some_bad(image_folder) -> Path:
+    folder = image_folder(n=10)
+    whole = (folder / "cat" / "00.png").read_bytes()
+    (folder / "cat" / "cut.png").write_bytes(whole[: len(whole) // 2])
+    (folder / "cat" / "empty.jpg").write_bytes(b"")
+    (folder / "dog" / "text.jpg").write_text("this is no image")
+    return folder
+
+
+def test_bad_files_are_named_counted_and_skipped(some_bad, tmp_path):
+    run = tmp_path / "run"
+    done = tl("train", "--data", some_bad, "--freeze", "head", *SMALL, "--output", run)
+    assert done.exit_code == 0, done.stderr
+    assert "warning:" in done.stderr
+    assert "3" in done.stderr
+    bad = (run / rundir.BAD_FILES).read_text()
+    assert all(name in bad for name in ("cut.png", "empty.jpg", "text.jpg"))
+
+
+def test_bad_files_can_be_an_error(some_bad):
+    said(tl("train", "--data", some_bad, "--bad-images", "error"), "cut.png")
+
+
+def test_all_mistakes_in_the_configuration_come_together():
+    done = tl(
+        "train", "--data", "x", "--backbone", "resnet5", "--freeze", "hlaf", "--epochs", "ten"
+    )
+    said(done, "3 mistakes", "resnet5", "did you mean 'half'?", "'ten'")
+
+
+def test_an_output_that_cannot_be_written(folder, tmp_path):
+    (tmp_path / "file").write_text("")
+    said(tl("train", "--data", folder, "--output", tmp_path / "file" / "run"), "cannot write")
+
+
+def test_a_second_run_into_the_same_directory(head_run, folder):
+    before = (head_run / rundir.METRICS).read_bytes()
+    said(tl("train", "--data", folder, "--output", head_run), "--overwrite")
+    assert (head_run / rundir.METRICS).read_bytes() == before
+
+
+def test_ctrl_c_leaves_a_run_that_says_so(folder, tmp_path):
+    run = tmp_path / "run"
+    started = subprocess.Popen(
+        [sys.executable, "-m", "tl_cli.cli", "train", "--data", str(folder), "--freeze", "full",
+         "--epochs", "500", *SMALL, "--output", str(run)],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    lines = []
+    for line in started.stderr:
+        lines.append(line)
+        if "epoch 2/" in line:
+            break
+    started.send_signal(signal.SIGINT)
+    _, rest = started.communicate(timeout=60)
+    assert started.returncode == 130, "".join(lines) + rest
+    assert json.loads((run / rundir.STATUS).read_text())["state"] == "interrupted"
+    assert not any(p.name.startswith(".") for p in run.iterdir())
+    assert not (run / rundir.CHECKPOINT).exists()
+    assert "Traceback" not in rest

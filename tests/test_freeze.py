@@ -1,0 +1,140 @@
+"""The founding rule at its corners and between, what a plan says, and that it is pure."""
+
+import json
+
+import pytest
+
+from tl_cli import catalog, freeze
+from tl_cli.errors import TLError
+
+BLOCKS = catalog.get("efficientnet_lite0").blocks
+
+
+def plan(size, similarity, classes=2, **more):
+    return freeze.recommend(
+        size, classes, BLOCKS, backbone="efficientnet_lite0", similarity=similarity,
+        images_per_class=more.pop("images_per_class", size), **more,
+    )  # fmt: skip
+
+
+def test_little_and_similar_trains_the_classifier_alone():
+    assert plan(200, "high").strategy == "head"
+    assert plan(200, "high").freeze_ratio == 1.0
+
+
+def test_little_and_different_keeps_only_the_basic_features():
+    chosen = plan(200, "low")
+    assert chosen.strategy == "partial"
+    assert 0.05 <= chosen.freeze_ratio <= 0.2
+
+
+def test_much_and_similar_trains_about_half():
+    assert plan(20_000, "high").freeze_ratio == pytest.approx(0.5, abs=0.05)
+
+
+def test_much_and_different_trains_everything():
+    chosen = plan(20_000, "low")
+    assert (chosen.strategy, chosen.freeze_ratio) == ("full", 0.0)
+
+
+@pytest.mark.parametrize("size", [100, 1_000, 3_000, 9_000, 50_000])
+def test_less_similar_data_never_freezes_more(size):
+    ratios = [freeze.founding_rule(size, s / 20) for s in range(21)]
+    assert ratios == sorted(ratios, reverse=True)
+
+
+@pytest.mark.parametrize("similarity", [0.5, 0.6, 0.8, 1.0])
+def test_more_similar_data_never_freezes_more(similarity):
+    shares = [freeze.founding_rule(n, similarity) for n in (10, 200, 1_000, 5_000, 10_000, 10**6)]
+    assert shares == sorted(shares)
+
+
+@pytest.mark.parametrize(
+    ("size", "similarity", "share"),
+    [
+        # by hand: z = (log10(n) - 2.3) / 1.7, h = (0.75 - s) / 0.45, 0.85 (1-z) h^2 + z (.5 + .5 h)
+        (10_000, 0.5, 0.5 + 0.5 * (0.25 / 0.45)),
+        (199, 0.5, 0.85 * (0.25 / 0.45) ** 2),
+        (1_000, 0.8, 0.5 * 0.7 / 1.7),
+        (400, 0.8, 0.0),  # below 0.15 of the layers
+    ],
+)
+def test_the_rule_in_numbers(size, similarity, share):
+    assert freeze.founding_rule(size, similarity) == pytest.approx(share, abs=1e-3)
+
+
+def test_many_classes_of_few_images_are_still_few():
+    assert (
+        freeze.recommend(5_000, 1_000, BLOCKS, backbone="x", similarity="high").effective_size
+        == 500
+    )
+    assert freeze.recommend(5_000, 2, BLOCKS, backbone="x").effective_size == 5_000
+
+
+@pytest.mark.parametrize(
+    ("effective", "kind"), [(399, "tiny"), (400, "medium"), (9_999, "medium"), (10_000, "big")]
+)
+def test_the_sizes_have_names(effective, kind):
+    assert freeze.size_kind(effective) == kind
+
+
+@pytest.mark.parametrize(
+    ("value", "kind"), [(0.39, "low"), (0.40, "medium"), (0.59, "medium"), (0.60, "high")]
+)
+def test_the_similarities_have_names(value, kind):
+    assert freeze.similarity_kind(value) == kind
+
+
+def test_an_assumed_similarity_is_said_to_be_assumed():
+    chosen = plan(1_000, None)
+    assert (chosen.similarity, chosen.similarity_source) == (0.5, "assumed")
+    assert any("assumed" in reason for reason in chosen.reasons)
+
+
+@pytest.mark.parametrize(
+    ("given", "strategy"),
+    [("head", "head"), ("half", "partial"), ("full", "full"), ("0.9", "partial")],
+)
+def test_a_freeze_that_is_asked_for_is_taken(given, strategy):
+    assert plan(50_000, "low", freeze=given).strategy == strategy
+
+
+def test_half_of_the_layers_is_little_of_the_parameters():
+    half = plan(1_000, "high", freeze="half")
+    assert half.freeze_ratio == pytest.approx(0.5, abs=0.04)
+    assert half.frozen_parameters_share == pytest.approx(0.07, abs=0.03)
+    assert half.frozen_compute_share == pytest.approx(0.41, abs=0.07)
+
+
+def test_epochs_fall_with_size_within_their_bounds():
+    epochs = [plan(n, "low").epochs for n in (10, 100, 1_000, 10_000, 10**6)]
+    assert epochs == sorted(epochs, reverse=True)
+    assert (epochs[0], epochs[-1]) == (30, 4)
+
+
+def test_tiny_data_get_a_smaller_learning_rate():
+    assert plan(100, "low").learning_rate == 1e-4
+    assert plan(1_000, "low").learning_rate == 5e-4
+
+
+def test_ones_own_numbers_replace_the_plans_and_are_named():
+    changed = freeze.override(plan(1_000, "low"), epochs=3, learning_rate=0.1, batch_size=None)
+    assert (changed.epochs, changed.learning_rate, changed.head_learning_rate) == (3, 0.1, 0.1)
+    assert changed.reasons[-1] == "You set epochs 3, learning_rate 0.1."
+
+
+def test_the_json_has_the_documented_keys():
+    told = json.loads(json.dumps(plan(500, "low").to_json()))
+    assert {
+        "freeze_ratio", "strategy", "similarity", "similarity_source", "size", "classes",
+        "images_per_class", "frozen_layers", "trained_layers", "frozen_parameters_share",
+        "frozen_compute_share", "learning_rate", "epochs", "reasons",
+    } <= set(told)  # fmt: skip
+    assert isinstance(told["reasons"], list)
+    assert told["frozen_layers"] + told["trained_layers"] == 98
+
+
+@pytest.mark.parametrize(("size", "classes"), [(10, 1), (3, 5)])
+def test_what_cannot_be_is_refused(size, classes):
+    with pytest.raises(TLError):
+        freeze.recommend(size, classes, BLOCKS, backbone="x")

@@ -1,0 +1,114 @@
+"""What a probe is given, checked: features, labels, weights and folds; read in chunks.
+
+Features may be anything that has a shape and slices along its rows: an array, a memory map.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Array = NDArray[Any]
+
+# Rows turned to float64 at a time where the features may be larger than memory.
+CHUNK = 4096
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """Checked inputs: features [N, D] as given, labels, mean-one weights [N], folds [N]."""
+
+    x: Array
+    labels: Array
+    classes: int
+    weight: Array
+    fold: Array
+    mean: Array  # float64 [D], weighted
+
+    def scale(self, squares: float) -> float:
+        """Return the one global factor, the root of the mean variance; 1 where nothing varies."""
+        root = float(np.sqrt(squares / (len(self.labels) * len(self.mean))))
+        return root if root > 1e-10 * np.abs(self.mean).max() else 1.0
+
+    def rows(self, start: int, chunk: Array) -> tuple[Array, Array, Array, Array]:
+        """Return a chunk's centred rows, one-hot targets, root weights and folds, in float64."""
+        part = slice(start, start + len(chunk))
+        root = np.sqrt(self.weight[part])[:, None]
+        return chunk - self.mean, np.eye(self.classes)[self.labels[part]], root, self.fold[part]
+
+
+def stratified_folds(
+    labels: Array, folds: int = 5, seed: int = 0, groups: ArrayLike | None = None
+) -> Array:
+    """Deal images into folds: int [N], each class and each fold even to within one image.
+
+    Groups stay whole and are dealt by their most frequent class, largest first. There are
+    ``min(folds, images in the smallest class)`` folds, but at least two.
+    """
+    unit = np.arange(len(labels)) if groups is None else np.unique(groups, return_inverse=True)[1]
+    counts = np.zeros((unit.max() + 1, labels.max() + 1), np.int32)
+    np.add.at(counts, (unit, labels), 1)
+    present = np.bincount(labels)
+    k = max(2, min(folds, int(present[present > 0].min())))
+    shuffle = np.random.default_rng(seed).permutation(len(counts))
+    order = np.lexsort((shuffle, -counts.sum(1), counts.argmax(1)))
+    dealt = np.empty(len(counts), np.intp)
+    dealt[order] = np.arange(len(counts)) % k
+    return dealt[unit]
+
+
+def check(
+    features: Array,
+    labels: ArrayLike,
+    classes: int,
+    sample_weight: ArrayLike | None,
+    folds: int,
+    seed: int,
+    groups: ArrayLike | None,
+) -> Problem:
+    labels = check_labels(features, labels, classes)
+    n = len(labels)
+    weight = np.ones(n) if sample_weight is None else np.asarray(sample_weight, np.float64)
+    if weight.shape != (n,) or not np.all(weight > 0) or not np.all(np.isfinite(weight)):
+        raise ValueError(f"sample_weight must be {n} positive finite numbers")
+    if groups is not None and (np.shape(groups) != (n,) or len(np.unique(groups)) < 2):
+        raise ValueError(f"groups must be {n} values with at least two different ones")
+    if n < 2 or folds < 2:
+        raise ValueError(f"held-out predictions need two images and two folds, got {n}, {folds}")
+    weight = weight / weight.mean()
+    fold = stratified_folds(labels, folds, seed, groups)
+    return Problem(features, labels, classes, weight, fold, mean_of(features, weight))
+
+
+def check_labels(features: Array, labels: ArrayLike, classes: int) -> Array:
+    labels = np.asarray(labels)
+    if features.ndim != 2 or features.shape[1] == 0 or labels.shape != features.shape[:1]:
+        raise ValueError(
+            f"features must be [N, D] and labels [N], got {features.shape} and {labels.shape}"
+        )
+    if not np.issubdtype(labels.dtype, np.integer):
+        raise ValueError(f"labels must be integers, got {labels.dtype}")
+    if labels.size and not 0 <= labels.min() <= labels.max() < classes:
+        raise ValueError(f"labels must lie in 0..{classes - 1}, got {labels.min()}..{labels.max()}")
+    return labels.astype(np.intp)
+
+
+def chunks(features: Array) -> Iterator[tuple[int, Array]]:
+    for start in range(0, len(features), CHUNK):
+        yield start, np.asarray(features[start : start + CHUNK], np.float64)
+
+
+def mean_of(features: Array, weight: Array) -> Array:
+    total = sum(weight[i : i + len(chunk)] @ chunk for i, chunk in chunks(features))
+    mean = np.asarray(total) / weight.sum()
+    if not np.all(np.isfinite(mean)):
+        bad = [i + r for i, c in chunks(features) for r in np.flatnonzero(~np.isfinite(c).all(1))]
+        raise ValueError(
+            f"features hold NaN or infinite values in {len(bad)} of {len(features)} rows, "
+            f"the first is row {bad[0] if bad else '?'}"
+        )
+    return mean
