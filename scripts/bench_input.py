@@ -32,8 +32,8 @@ LATER_EPOCHS = 5
 LARGE = (3000, 2000)
 # name -> (set, image size to train at, most images)
 SETS = {
-    "photos 3000x2000": ("flowers", 224, 120),
-    "flowers": ("flowers", 224, 500),
+    "photos 3000x2000": ("flowers", 224, 200),
+    "flowers": ("flowers", 224, 1000),
     "PNG 28x28": ("fashion_mnist", 32, 1000),
 }
 AUGMENT_SIZE = 128
@@ -46,6 +46,8 @@ def main() -> None:
     arguments = parser.parse_args()
     if not arguments.sets or not Path(arguments.sets).is_dir():
         parser.error("give the folder of the image sets, or set TL_SETS")
+    import tl_cli.engine  # noqa: F401  # imports the framework quietly, for all contenders
+
     with (
         tempfile.TemporaryDirectory() as scratch,
         ProcessPoolExecutor(cores(), multiprocessing.get_context("spawn")) as pool,
@@ -175,7 +177,7 @@ def decode_all(files: Sequence[Path], size: int) -> None:
 def decode(file: Path, size: int) -> None:
     with Image.open(file) as image:
         image.draft("RGB", (size, size))
-        np.asarray(image.convert("RGB").resize((size, size), Image.Resampling.BICUBIC))
+        np.asarray(image.convert("RGB").resize((size, size), Image.Resampling.BILINEAR))
 
 
 def augmentation(folder: Path, scratch: Path) -> dict[str, Any]:

@@ -265,7 +265,7 @@ def test_a_second_run_into_the_same_directory(head_run, folder):
 def test_ctrl_c_leaves_a_run_that_says_so(folder, tmp_path):
     run = tmp_path / "run"
     started = subprocess.Popen(
-        [sys.executable, "-m", "tl_cli.cli", "train", "--data", str(folder), "--freeze", "full",
+        [sys.executable, "-m", "tl_cli", "train", "--data", str(folder), "--freeze", "full",
          "--epochs", "500", *SMALL, "--output", str(run)],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip

@@ -90,6 +90,7 @@ class TuneFacts:
     tuned_accuracy: float
     kept: str  # "tuned" or "head"
     reason: str
+    tuned_test_accuracy: float | None = None  # of the tuned network, kept or not
 
 
 @dataclass(frozen=True)

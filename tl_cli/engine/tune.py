@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import keras
 import numpy as np
@@ -57,7 +57,7 @@ def tune(job: Job, built: Classifier, head: SolvedHead, on_progress: OnProgress)
     frozen = _digest(built.model.non_trainable_weights)
     before = log_losses(head.probabilities("val"), job.labels("val"))
     start = [keras.ops.convert_to_numpy(v) for v in model.trainable_variables]
-    best = _Best(float(before.mean()))
+    best = _Best()
     history = [_row(0, 0.0, float("nan"), head.probabilities("val"), job.labels("val"))]
     patience = max(5, plan.epochs // 2)
     for epoch in range(1, plan.epochs + 1):
@@ -66,10 +66,15 @@ def tune(job: Job, built: Classifier, head: SolvedHead, on_progress: OnProgress)
         history.append(_row(epoch, seconds, loss, probabilities, job.labels("val")))
         best.see(epoch, model, probabilities, job.labels("val"))
         on_progress(_after(history[-1], epoch, plan.epochs, plan.size))
-        if epoch - max(best.epoch, 0) >= patience:
+        if epoch - best.epoch >= patience:
             break
     facts = _verdict(best, before, head, job.labels("val"), epoch)
-    _assign(model, best.weights if facts.kept == "tuned" and best.weights else start)
+    _assign(model, best.weights)
+    if job.manifest.of("test"):
+        said = data.predict(model, "test").argmax(1)
+        facts = replace(facts, tuned_test_accuracy=float((said == job.labels("test")).mean()))
+    if facts.kept == "head":
+        _assign(model, start)
     if _digest(built.model.non_trainable_weights) != frozen:
         raise AssertionError("a frozen weight changed during training")
     return Tuned(facts, history, lambda split: data.predict(model, split))
@@ -187,13 +192,12 @@ def _row(
 
 
 class _Best:
-    """The epoch with the lowest validation log loss so far, if it is lower than the head's."""
+    """The epoch with the lowest validation log loss so far."""
 
-    def __init__(self, to_beat: float) -> None:
+    def __init__(self) -> None:
         self.loss, self.epoch = float("inf"), 0
-        self.to_beat = to_beat
-        self.weights: list[np.ndarray] | None = None
-        self.probabilities: np.ndarray | None = None
+        self.weights: list[np.ndarray] = []
+        self.probabilities = np.empty(0)
 
     def see(
         self, epoch: int, model: keras.Model, probabilities: np.ndarray, labels: np.ndarray
@@ -201,14 +205,12 @@ class _Best:
         loss = float(log_losses(probabilities, labels).mean())
         if loss < self.loss:
             self.loss, self.epoch, self.probabilities = loss, epoch, probabilities
-            if loss < self.to_beat:  # worse ones are never kept, so their weights need no copy
-                self.weights = [keras.ops.convert_to_numpy(v) for v in model.trainable_variables]
+            self.weights = [keras.ops.convert_to_numpy(v) for v in model.trainable_variables]
 
 
 def _verdict(
     best: _Best, before: np.ndarray, head: SolvedHead, labels: np.ndarray, epochs: int
 ) -> TuneFacts:
-    assert best.probabilities is not None
     gain = before - log_losses(best.probabilities, labels)
     error = float(gain.std(ddof=1) / np.sqrt(len(gain))) if len(gain) > 1 else float("inf")
     better = float(gain.mean()) > error

@@ -117,7 +117,7 @@ def squash(image: Image.Image, size: int) -> Image.Image:
     """Return the whole image as a square: nothing is cut off, the proportions are not kept."""
     if image.size == (size, size):
         return image
-    return image.resize((size, size), Image.Resampling.BICUBIC)
+    return image.resize((size, size), Image.Resampling.BILINEAR)
 
 
 def pixels(record: Record, size: int) -> np.ndarray:

@@ -1,0 +1,5 @@
+"""`python -m tl_cli`: the same as `tl`."""
+
+from tl_cli.cli import main
+
+main()

@@ -1,0 +1,42 @@
+"""The commands: parse, load, call, show. Every body is short; what they do lives below.
+
+Nothing here imports the framework before it is needed, so that help and mistakes are told at once.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from tl_cli import __version__
+from tl_cli.cli.advice import recommend_freeze
+from tl_cli.cli.evaluation import evaluate
+from tl_cli.cli.training import train
+
+app = typer.Typer(
+    name="tl",
+    help="Train an image classifier by transfer learning: look once, measure, decide, explain.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command()(train)
+app.command()(evaluate)
+app.command("recommend-freeze")(recommend_freeze)
+
+
+@app.callback(invoke_without_command=True)
+def version(
+    show: Annotated[bool, typer.Option("--version", help="Show the version and exit.")] = False,
+) -> None:
+    if show:
+        print(f"tl {__version__}")
+        raise typer.Exit
+
+
+def main() -> None:
+    """Run the command line."""
+    app()

@@ -1,0 +1,83 @@
+"""What the commands share: options, the screen with its exit codes, the images of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tl_cli.errors import TLError
+
+if TYPE_CHECKING:
+    from tl_cli.config import RunConfig
+    from tl_cli.console import Screen
+    from tl_cli.manifest import Manifest
+
+Data = Annotated[
+    str | None,
+    typer.Option(help="DIR of class folders, FILE.csv, tfds:NAME or sample:digits."),
+]
+Backbone = Annotated[str | None, typer.Option(help="Pretrained network; see `tl backbones`.")]
+Similarity = Annotated[
+    str | None, typer.Option(help="To the pretraining photos: low, medium or high.")
+]
+Freeze = Annotated[
+    str | None, typer.Option(help="auto, head, half, full, or the ratio of layers to freeze, 0..1.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Machine-readable result on standard output.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no notes.")]
+BadImages = Annotated[str | None, typer.Option(help="skip or error.")]
+
+
+@contextmanager
+def opened_screen(*, json: bool = False, quiet: bool = False) -> Iterator[Screen]:
+    """Open the screen, and turn what went wrong into a sentence and an exit code."""
+    from tl_cli.console import Screen
+
+    screen = Screen(quiet=quiet, json=json)
+    try:
+        with screen:
+            yield screen
+    except TLError as error:
+        screen.error(error)
+        raise typer.Exit(1) from None
+    except KeyboardInterrupt:
+        screen.note("interrupted", warning=True)
+        raise typer.Exit(130) from None
+
+
+def manifest_of(settings: RunConfig, screen: Screen) -> Manifest:
+    """Scan the images, split them as the configuration says, and say what was found."""
+    from tl_cli import manifest as manifests
+
+    found = scanned(settings.data, screen, bad_images=settings.bad_images)
+    split = manifests.assign_splits(found, val=settings.val, test=settings.test, seed=settings.seed)
+    tell(split, screen)
+    return split
+
+
+def scanned(
+    source: str, screen: Screen, *, bad_images: str = "skip", least_classes: int = 2
+) -> Manifest:
+    """Scan a source with progress on the screen, remembering in the cache what was seen."""
+    from tl_cli import cache
+    from tl_cli import manifest as manifests
+    from tl_cli.results import Progress
+
+    return manifests.scan(
+        source,
+        bad_images=bad_images,
+        cache=cache.folder(),
+        least_classes=least_classes,
+        on_progress=lambda done, total: screen.on_progress(Progress("scan", done, total)),
+    )
+
+
+def tell(manifest: Manifest, screen: Screen) -> None:
+    """Say each finding in one line."""
+    from tl_cli.results import Note
+
+    for text in manifest.notes:
+        screen.on_progress(Note(text, warning=True))

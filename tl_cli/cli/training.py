@@ -1,0 +1,136 @@
+"""`tl train`."""
+
+from __future__ import annotations
+
+import json as jsonlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tl_cli.cli.shared import (
+    Backbone,
+    BadImages,
+    Data,
+    Freeze,
+    Json,
+    Quiet,
+    Similarity,
+    manifest_of,
+    opened_screen,
+)
+
+if TYPE_CHECKING:
+    from tl_cli.config import RunConfig
+    from tl_cli.console import Screen
+    from tl_cli.manifest import Manifest
+    from tl_cli.rundir import RunDir
+
+
+def train(
+    data: Data = None,
+    backbone: Backbone = None,
+    similarity: Similarity = None,
+    freeze: Freeze = None,
+    head: Annotated[
+        str | None, typer.Option(help="auto, last, or multi (joins several depths).")
+    ] = None,
+    image_size: Annotated[
+        str | None, typer.Option(help="Pixels; auto: the backbone's, less for small images.")
+    ] = None,
+    epochs: Annotated[str | None, typer.Option(help="Of fine-tuning; auto: from the plan.")] = None,
+    batch_size: Annotated[str | None, typer.Option(help="Images a step.")] = None,
+    learning_rate: Annotated[str | None, typer.Option(help="Peak, of the tuned layers.")] = None,
+    augment: Annotated[
+        str | None, typer.Option(help="auto, none, light, medium or strong.")
+    ] = None,
+    mirror: Annotated[
+        str | None, typer.Option(help="May images be mirrored? auto, yes or no.")
+    ] = None,
+    views: Annotated[
+        str | None, typer.Option(help="Augmented views kept an image when part is frozen.")
+    ] = None,
+    precision: Annotated[
+        str | None, typer.Option(help="auto, float32, mixed_float16 or mixed_bfloat16.")
+    ] = None,
+    weights: Annotated[
+        str | None, typer.Option(help=".weights.h5 of the backbone, in place of its own.")
+    ] = None,
+    val: Annotated[str | None, typer.Option(help="Share of images for validation.")] = None,
+    test: Annotated[str | None, typer.Option(help="Share of images for the test.")] = None,
+    bad_images: BadImages = None,
+    seed: Annotated[str | None, typer.Option(help="Of the split and the training.")] = None,
+    output: Annotated[str | None, typer.Option(help="Run directory; auto: runs/NAME.")] = None,
+    config: Annotated[Path | None, typer.Option(help="YAML file of these options.")] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="key=value, over the file.")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option(help="Replace the run in --output.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Plan and time it only.")] = False,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Train a classifier on a folder of images."""
+    flags = {k: v for k, v in locals().items() if k not in _NOT_CONFIG}
+    with opened_screen(json=json, quiet=quiet) as screen:
+        from tl_cli import config as configs
+
+        settings = configs.load(config, set_ or (), flags)
+        manifest = manifest_of(settings, screen)
+        if dry_run:
+            _rehearse(settings, manifest, screen, json)
+        else:
+            _train(settings, manifest, screen, json, overwrite)
+
+
+_NOT_CONFIG = ("config", "set_", "overwrite", "dry_run", "json", "quiet")
+
+
+def _rehearse(settings: RunConfig, manifest: Manifest, screen: Screen, json: bool) -> None:
+    from tl_cli.engine.rehearse import rehearse
+
+    result = rehearse(settings, manifest)
+    if json:
+        print(jsonlib.dumps(result.to_json()))
+    else:
+        screen.rehearsal(result)
+
+
+def _train(
+    settings: RunConfig, manifest: Manifest, screen: Screen, json: bool, overwrite: bool
+) -> None:
+    run = _run_dir(settings, overwrite)
+    with _watched(run):
+        from tl_cli.engine import train as engine
+
+        result = engine.run(
+            settings, manifest, run, screen.on_progress, on_plan=lambda p: screen.plan(p.to_json())
+        )
+    if json:
+        print(jsonlib.dumps(result.to_json()))
+    else:
+        screen.result(result)
+
+
+def _run_dir(settings: RunConfig, overwrite: bool) -> RunDir:
+    from tl_cli.rundir import RunDir, free_name
+
+    name = Path(settings.data.split(":")[-1]).resolve().stem or "run"
+    path = Path(settings.output) if settings.output else free_name(Path("runs"), name)
+    return RunDir.create(path, overwrite=overwrite)
+
+
+@contextmanager
+def _watched(run: RunDir) -> Iterator[None]:
+    """Say in the run directory how the run ended, whatever the end."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        run.status("interrupted")
+        raise
+    except BaseException as error:
+        run.status("failed", error=str(error))
+        raise
+    run.status("done")
