@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import subprocess
 import sys
@@ -159,6 +160,30 @@ def test_a_cache_that_cannot_be_written_is_done_without(
     records = pictures(tmp_path / "set", 2)
     assert pipeline.store(records, SIZE).place == "memory"
     assert pipeline.store(records, SIZE, memory=0).place == "streamed"
+
+
+def test_a_disk_that_fills_up_is_done_without_and_left_free(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(cache, "commit", full)
+    assert pipeline.store(pictures(tmp_path / "set", 2), SIZE).place == "memory"
+    assert cache.entries() == []
+
+
+def test_memory_is_what_the_container_leaves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(storing, "CGROUP", tmp_path)
+    free = storing.available_memory()
+    assert free > 10**7
+    (tmp_path / "memory.current").write_text("1000\n")
+    (tmp_path / "memory.max").write_text("max\n")
+    assert storing.available_memory() > free / 2
+    (tmp_path / "memory.max").write_text("5000\n")
+    assert storing.available_memory() == 4000
 
 
 @pytest.mark.parametrize("room", [{"memory": 0, "disk": 0}, {}])

@@ -128,7 +128,7 @@ def evict(max_bytes: int | None = None, keep: Collection[Path] = ()) -> int:
 
 def clear() -> int:
     """Remove everything that no process is writing; return the bytes freed."""
-    return evict(0)
+    return evict(-1)  # entries of no bytes too
 
 
 def _entry(path: Path, partial: bool = False) -> Entry | None:

@@ -17,6 +17,7 @@ from tl_cli import catalog
 from tl_cli.errors import TLError, did_you_mean
 
 FREEZE = ("auto", "head", "half", "full")
+COLUMNS = ("path", "label", "split", "group")
 
 
 def _freeze(value: str) -> str:
@@ -41,6 +42,14 @@ def _backbone(value: str) -> str:
         raise ValueError(f"{error.message}; {error.hint}") from None
 
 
+def _columns(value: str | None) -> str | None:
+    for pair in value.split(",") if value else ():
+        ours, equals, theirs = pair.partition("=")
+        if not equals or not theirs or ours.strip() not in COLUMNS:
+            raise ValueError(f"must be like path=file,label=species, of {', '.join(COLUMNS)}")
+    return value
+
+
 def _auto(value: Any) -> Any:
     """Read the YAML spellings of nothing, and `auto`, as None: the tool decides."""
     return None if isinstance(value, str) and value in ("", "~", "null", "auto") else value
@@ -58,26 +67,47 @@ class RunConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    data: str = Field(description="folder of images, table, tfds:NAME or sample:NAME")
+    data: str
+    data_dir: Annotated[str | None, Auto] = None
+    columns: Annotated[str | None, Auto, AfterValidator(_columns)] = None
     backbone: Annotated[str, AfterValidator(_backbone)] = catalog.DEFAULT
     weights: Annotated[str | None, Auto] = None
     similarity: Literal["low", "medium", "high"] | None = None
     freeze: Annotated[str, BeforeValidator(_text), AfterValidator(_freeze)] = "auto"
     head: Literal["auto", "last", "multi"] = "auto"
     image_size: Annotated[Annotated[int, Field(ge=32, le=1024)] | None, Auto] = None
+    unfreeze: Literal["at_once", "gradual"] = "at_once"
     epochs: Annotated[Annotated[int, Field(ge=1, le=1000)] | None, Auto] = None
     batch_size: Annotated[Annotated[int, Field(ge=1, le=4096)] | None, Auto] = None
     learning_rate: Annotated[Annotated[float, Field(gt=0, le=1)] | None, Auto] = None
     weight_decay: Annotated[Annotated[float, Field(ge=0, le=1)] | None, Auto] = None
+    layer_decay: float = Field(1.0, gt=0, le=1)
+    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    ema: float = Field(0.0, ge=0, lt=1)
+    max_minutes: Annotated[Annotated[float, Field(gt=0)] | None, Auto] = None
+    balance: Literal["none", "weights", "oversample"] = "none"
     augment: Literal["auto", "none", "light", "medium", "strong"] = "auto"
     mirror: Literal["auto", "yes", "no"] = "auto"
     views: Annotated[Annotated[int, Field(ge=1, le=64)] | None, Auto] = None
+    cache: bool = True
+    cache_memory: Annotated[Annotated[float, Field(gt=0)] | None, Auto] = None
+    feature_dtype: Literal["float16", "float32"] = "float16"
     precision: Literal["auto", "float32", "mixed_float16", "mixed_bfloat16"] = "auto"
     val: float = Field(0.2, gt=0, lt=1)
     test: float = Field(0.0, ge=0, lt=1)
+    folds: Annotated[Annotated[int, Field(ge=2, le=100)] | None, Auto] = None
+    fold: int = Field(0, ge=0)
+    limit: Annotated[Annotated[int, Field(ge=2)] | None, Auto] = None
+    limit_per_class: Annotated[Annotated[int, Field(ge=1)] | None, Auto] = None
+    keep_duplicates: bool = False
     bad_images: Literal["skip", "error"] = "skip"
     seed: int = Field(0, ge=0, lt=2**31)
     output: Annotated[str | None, Auto] = None
+
+    def column_names(self) -> dict[str, str]:
+        """Return what the table calls our columns, where it calls them something else."""
+        pairs = (pair.split("=", 1) for pair in (self.columns or "").split(",") if pair)
+        return {ours.strip(): theirs.strip() for ours, theirs in pairs}
 
     def effective(self, **decided: Any) -> RunConfig:
         """Return this configuration with what the tool decided in place of None and auto."""

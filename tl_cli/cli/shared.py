@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -49,18 +49,31 @@ def opened_screen(*, json: bool = False, quiet: bool = False) -> Iterator[Screen
 
 
 def manifest_of(settings: RunConfig, screen: Screen) -> Manifest:
-    """Scan the images, split them as the configuration says, and say what was found."""
+    """Scan the images, take the subset and split them as configured; say what was found."""
     from tl_cli import manifest as manifests
 
-    found = scanned(settings.data, screen, bad_images=settings.bad_images)
-    split = manifests.assign_splits(found, val=settings.val, test=settings.test, seed=settings.seed)
+    found = scanned(
+        settings.data,
+        screen,
+        bad_images=settings.bad_images,
+        data_dir=settings.data_dir,
+        columns=settings.column_names(),
+    )
+    found = manifests.limit(found, settings.limit, settings.limit_per_class, settings.seed)
+    split = manifests.assign_splits(
+        found,
+        val=settings.val,
+        test=settings.test,
+        seed=settings.seed,
+        folds=settings.folds or 0,
+        fold=settings.fold,
+        keep_duplicates=settings.keep_duplicates,
+    )
     tell(split, screen)
     return split
 
 
-def scanned(
-    source: str, screen: Screen, *, bad_images: str = "skip", least_classes: int = 2
-) -> Manifest:
+def scanned(source: str, screen: Screen, **options: Any) -> Manifest:
     """Scan a source with progress on the screen, remembering in the cache what was seen."""
     from tl_cli import cache
     from tl_cli import manifest as manifests
@@ -68,10 +81,9 @@ def scanned(
 
     return manifests.scan(
         source,
-        bad_images=bad_images,
         cache=cache.folder(),
-        least_classes=least_classes,
         on_progress=lambda done, total: screen.on_progress(Progress("scan", done, total)),
+        **options,
     )
 
 

@@ -34,6 +34,9 @@ def train(
     backbone: Backbone = None,
     similarity: Similarity = None,
     freeze: Freeze = None,
+    unfreeze: Annotated[
+        str | None, typer.Option(help="at_once, or gradual: from the end backwards in steps.")
+    ] = None,
     head: Annotated[
         str | None, typer.Option(help="auto, last, or multi (joins several depths).")
     ] = None,
@@ -43,6 +46,19 @@ def train(
     epochs: Annotated[str | None, typer.Option(help="Of fine-tuning; auto: from the plan.")] = None,
     batch_size: Annotated[str | None, typer.Option(help="Images a step.")] = None,
     learning_rate: Annotated[str | None, typer.Option(help="Peak, of the tuned layers.")] = None,
+    layer_decay: Annotated[
+        str | None, typer.Option(help="Learning rate of a block relative to the next one.")
+    ] = None,
+    label_smoothing: Annotated[str | None, typer.Option(help="0 to 1.")] = None,
+    ema: Annotated[
+        str | None, typer.Option(help="Momentum of the averaged weights, e.g. 0.99; 0: none.")
+    ] = None,
+    max_minutes: Annotated[
+        str | None, typer.Option(help="Fewer epochs where more do not fit.")
+    ] = None,
+    balance: Annotated[
+        str | None, typer.Option(help="Of rare classes: none, weights or oversample.")
+    ] = None,
     augment: Annotated[
         str | None, typer.Option(help="auto, none, light, medium or strong.")
     ] = None,
@@ -52,6 +68,12 @@ def train(
     views: Annotated[
         str | None, typer.Option(help="Augmented views kept an image when part is frozen.")
     ] = None,
+    cache: Annotated[
+        bool | None, typer.Option(help="Keep features on disk, or stream everything.")
+    ] = None,
+    cache_memory: Annotated[
+        str | None, typer.Option(help="GB of decoded images to hold in memory.")
+    ] = None,
     precision: Annotated[
         str | None, typer.Option(help="auto, float32, mixed_float16 or mixed_bfloat16.")
     ] = None,
@@ -60,6 +82,18 @@ def train(
     ] = None,
     val: Annotated[str | None, typer.Option(help="Share of images for validation.")] = None,
     test: Annotated[str | None, typer.Option(help="Share of images for the test.")] = None,
+    folds: Annotated[str | None, typer.Option(help="Cross-validation: how many folds.")] = None,
+    fold: Annotated[str | None, typer.Option(help="Which fold validates, from 0.")] = None,
+    limit: Annotated[str | None, typer.Option(help="Use so many images, by class.")] = None,
+    limit_per_class: Annotated[str | None, typer.Option(help="Use so many a class.")] = None,
+    keep_duplicates: Annotated[
+        bool | None,
+        typer.Option("--keep-duplicates", help="Train on copies of test images too."),
+    ] = None,
+    columns: Annotated[
+        str | None, typer.Option(help="Of a table: path=file,label=species,...")
+    ] = None,
+    data_dir: Annotated[str | None, typer.Option(help="Where tfds data sets lie.")] = None,
     bad_images: BadImages = None,
     seed: Annotated[str | None, typer.Option(help="Of the split and the training.")] = None,
     output: Annotated[str | None, typer.Option(help="Run directory; auto: runs/NAME.")] = None,

@@ -42,6 +42,11 @@ class Backbone:
         return tuple(ends[-LATE_STAGES:])
 
     @cached_property
+    def layers(self) -> tuple[keras.layers.Layer, ...]:
+        """The weighted leaf layers, in graph order."""
+        return tuple(graph.weighted_leaf_layers(self.model))
+
+    @cached_property
     def digest(self) -> str:
         """Hash of the weights: what features made by this backbone are keyed by."""
         seen = hashlib.blake2b(digest_size=16)

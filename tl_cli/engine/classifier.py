@@ -76,7 +76,7 @@ class Classifier:
         frozen = {path for block in self.backbone.blocks[:cut] for path in block.layers}
         self.backbone.model.trainable = True
         trained = []
-        for layer in graph.weighted_leaf_layers(self.backbone.model):
+        for layer in self.backbone.layers:
             norm = isinstance(layer, keras.layers.BatchNormalization)
             layer.trainable = layer.path not in frozen and not norm
             if layer.trainable:
@@ -84,7 +84,12 @@ class Classifier:
         return (*trained, self.head)
 
     def begin(
-        self, frozen: int, optimizer: keras.optimizers.Optimizer, cut: int, row_taps: Sequence[int]
+        self,
+        frozen: int,
+        optimizer: keras.optimizers.Optimizer,
+        cut: int,
+        row_taps: Sequence[int],
+        label_smoothing: float = 0.0,
     ) -> keras.Model:
         """Freeze the first `frozen` blocks and compile what remains; return it, fed at `cut`.
 
@@ -94,7 +99,9 @@ class Classifier:
         model = self.scores(cut, row_taps)
         model.compile(
             optimizer=optimizer,
-            loss=keras.losses.CategoricalCrossentropy(from_logits=True),
+            loss=keras.losses.CategoricalCrossentropy(
+                from_logits=True, label_smoothing=label_smoothing
+            ),
             jit_compile=engine.jit(),
         )
         return model

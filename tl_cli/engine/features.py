@@ -39,6 +39,7 @@ class View:
     augment: str = "none"
     mirror: bool = False
     seed: int = 0
+    flip: bool = False  # every image mirrored, none by a coin
 
 
 PLAIN = View()
@@ -262,6 +263,8 @@ def _augmented(taken: np.ndarray, records: Sequence[Record], view: View) -> np.n
     """
     if view == PLAIN:
         return taken.astype("float32")
+    if view.flip:
+        return taken[:, :, ::-1].astype("float32")
     draws = np.concatenate(
         [pipeline.draw(1, view.seed + int(record.digest, 16), view.number) for record in records]
     )

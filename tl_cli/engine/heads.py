@@ -47,11 +47,13 @@ def look(job: Job, on_progress: OnProgress) -> Rows:
     Where a part stays frozen and another is trained, the tensor at the cut comes from the same
     pass and is kept for the tuning.
     """
-    wanted = [Wanted(taps=job.backbone.stage_ends)]
+    wanted = [Wanted(job.backbone.stage_ends, dtype=job.config.feature_dtype)]
     if job.caches_cut:
         wanted.append(job.row())
     records = [record for split in SPLITS for record in job.manifest.of(split)]
-    return features.extract(job.backbone, records, wanted, on_progress=on_progress)[0]
+    return features.extract(
+        job.backbone, records, wanted, keep=job.config.cache, on_progress=on_progress
+    )[0]
 
 
 def solve(job: Job, pooled: Rows) -> SolvedHead:
@@ -80,11 +82,15 @@ def _candidates(job: Job, train: np.ndarray, width: int) -> dict[str, probes.Lin
     labels, classes, seed = job.labels("train"), len(job.manifest.classes), job.config.seed
     heads = {}
     if job.config.head != "multi":
-        heads["last"] = probes.solve(train[:, -width:], labels, classes, seed=seed)
+        heads["last"] = probes.solve(
+            train[:, -width:], labels, classes, seed=seed, sample_weight=job.weights
+        )
     if job.config.head != "last":
         widths = [job.backbone.blocks[end - 1].output_shape[-1] for end in job.backbone.stage_ends]
         joined, scales = probes.join(np.split(train, np.cumsum(widths)[:-1], axis=1))
-        heads["multi"] = probes.solve(joined, labels, classes, seed=seed).on_raw(scales)
+        heads["multi"] = probes.solve(
+            joined, labels, classes, seed=seed, sample_weight=job.weights
+        ).on_raw(scales)
     return heads
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from tl_cli import cache, catalog, engine, freeze
 from tl_cli.config import RunConfig
-from tl_cli.engine import backbones
+from tl_cli.engine import backbones, pipeline
 from tl_cli.engine.backbones import Backbone
 from tl_cli.engine.evaluate import encode
 from tl_cli.engine.features import PLAIN, View, Wanted
@@ -29,6 +29,7 @@ class Job:
     backbone: Backbone
     plan: FreezePlan
     precision: str
+    mirror: bool = False  # whether augmentation may mirror
 
     def labels(self, split: str) -> np.ndarray:
         return encode([r.label for r in self.manifest.of(split)], self.manifest.classes)
@@ -37,7 +38,23 @@ class Job:
     def caches_cut(self) -> bool:
         """Whether the tensor at the cut is kept, so that the frozen part runs once an image."""
         cut = self.plan.frozen_blocks
-        return self.plan.strategy == "partial" and self.cut_bytes(cut) <= cache.bound()
+        if self.plan.strategy != "partial" or not self.config.cache:
+            return False
+        return self.cut_bytes(cut) <= cache.bound()
+
+    @property
+    def memory(self) -> int | None:
+        """Bytes of decoded images to hold; None: what the store thinks right."""
+        given = self.config.cache_memory
+        return None if given is None else int(given * 1e9)
+
+    @property
+    def weights(self) -> np.ndarray | None:
+        """The weight of each training image, where classes are to be balanced by weights."""
+        if self.config.balance == "none":
+            return None
+        labels = self.labels("train")
+        return pipeline.class_weights(labels, len(self.manifest.classes))[labels]
 
     @property
     def views(self) -> int:
@@ -53,11 +70,13 @@ class Job:
     def row(self, view: View = PLAIN) -> Wanted:
         """Return the table that the tuned part is fed from: the cut, and the taps before it."""
         cut = self.plan.frozen_blocks
-        return Wanted(tuple(tap for tap in self.backbone.stage_ends if tap <= cut), cut, view)
+        taps = tuple(tap for tap in self.backbone.stage_ends if tap <= cut)
+        return Wanted(taps, cut, view, self.config.feature_dtype)
 
     def cut_bytes(self, cut: int) -> int:
         """Return the bytes that one view of all images takes at a cut."""
-        return len(self.manifest.records) * self.backbone.blocks[cut - 1].cache_bytes
+        size = 2 if self.config.feature_dtype == "float32" else 1
+        return len(self.manifest.records) * self.backbone.blocks[cut - 1].cache_bytes * size
 
     def effective(self) -> RunConfig:
         """Return the configuration with all that was decided."""

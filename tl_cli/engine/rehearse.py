@@ -8,8 +8,9 @@ from collections.abc import Callable
 import numpy as np
 
 from tl_cli.config import RunConfig
-from tl_cli.engine import classifier, features, pipeline, tune
+from tl_cli.engine import classifier, features, pipeline
 from tl_cli.engine.job import SPLITS, Job, prepare
+from tl_cli.engine.optimizer import optimizer
 from tl_cli.manifest import Manifest
 from tl_cli.results import Rehearsal
 
@@ -66,7 +67,7 @@ def _step(job: Job, images: np.ndarray) -> float:
     built = classifier.build(job.backbone, job.manifest.classes, job.backbone.stage_ends)
     cut = job.plan.frozen_blocks if job.caches_cut else 0
     model = built.begin(
-        job.plan.frozen_blocks, tune.optimizer(job, 10), cut, job.row().taps if cut else ()
+        job.plan.frozen_blocks, optimizer(job, 10), cut, job.row().taps if cut else ()
     )
     x = np.resize(images, (job.plan.batch_size, *model.inputs[0].shape[1:]))
     y = np.eye(job.plan.classes, dtype="float32")[np.arange(len(x)) % job.plan.classes]

@@ -16,7 +16,7 @@ import numpy as np
 
 from tl_cli import engine, rundir
 from tl_cli.config import RunConfig
-from tl_cli.engine import classifier, evaluate, features, heads, tune
+from tl_cli.engine import classifier, evaluate, features, heads, mirror, tune
 from tl_cli.engine.classifier import Classifier
 from tl_cli.engine.job import Job, prepare
 from tl_cli.freeze import FreezePlan
@@ -79,6 +79,8 @@ def run(
     tuned = None
     if job.plan.trains_backbone:
         with clock.stage("tune"):
+            if job.plan.augment != "none":
+                job = replace(job, mirror=mirror.decide(job, head, on_progress))
             tuned = tune.tune(job, built, head, on_progress)
         run.write_text(rundir.HISTORY, _history_csv(tuned.history))
     probabilities = tuned.probabilities if tuned and tuned.kept else head.probabilities

@@ -6,28 +6,27 @@ run already: training is fed from its kept output. Knows nothing of run director
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import keras
 import numpy as np
-from scipy.special import softmax
 
-from tl_cli.engine import features, pipeline
+from tl_cli.engine import pipeline
 from tl_cli.engine.classifier import Classifier
 from tl_cli.engine.evaluate import log_losses
-from tl_cli.engine.features import PLAIN, View
+from tl_cli.engine.feeding import Feed
 from tl_cli.engine.heads import SolvedHead
 from tl_cli.engine.job import Job
-from tl_cli.results import OnProgress, Progress, TuneFacts
+from tl_cli.engine.optimizer import Average, optimizer
+from tl_cli.results import Note, OnProgress, Progress, TuneFacts
 
-WARM_UP = 0.1  # of all steps
-CLIP_NORM = 1.0
-PREDICT_BATCH = 64
-
-Source = pipeline.ImageStore | features.Rows
+LEAST_PATIENCE = 5  # epochs without a better validation before the training ends
+WAITING = 0.2  # share of the time in which the network may wait for data
+STAGES = 3  # of gradual unfreezing
 
 
 @dataclass(frozen=True)
@@ -49,114 +48,125 @@ def tune(job: Job, built: Classifier, head: SolvedHead, on_progress: OnProgress)
     The tuned network must beat the solved head on validation by more than one standard error of
     the paired difference in log loss; otherwise the weights go back to what they were.
     """
-    plan, data = job.plan, _Data(job, on_progress)
-    steps = pipeline.steps(plan.size, plan.batch_size)
-    model = built.begin(
-        plan.frozen_blocks, optimizer(job, steps * plan.epochs), data.cut, data.row_taps
-    )
-    frozen = _digest(built.model.non_trainable_weights)
-    before = log_losses(head.probabilities("val"), job.labels("val"))
-    start = [keras.ops.convert_to_numpy(v) for v in model.trainable_variables]
-    best = _Best()
-    history = [_row(0, 0.0, float("nan"), head.probabilities("val"), job.labels("val"))]
-    patience = max(5, plan.epochs // 2)
-    for epoch in range(1, plan.epochs + 1):
-        seconds, loss = _epoch(job, model, data, epoch, steps, on_progress)
-        probabilities = data.predict(model, "val")
-        history.append(_row(epoch, seconds, loss, probabilities, job.labels("val")))
-        best.see(epoch, model, probabilities, job.labels("val"))
-        on_progress(_after(history[-1], epoch, plan.epochs, plan.size))
-        if epoch - best.epoch >= patience:
-            break
-    facts = _verdict(best, before, head, job.labels("val"), epoch)
-    _assign(model, best.weights)
+    feed, labels = Feed(job, on_progress), job.labels("val")
+    before = head.probabilities("val")
+    start = _copies(built.model.weights)
+    frozen = _frozen_weights(built, job.plan.frozen_blocks)
+    digest = _digest(frozen)
+    history, best, model = _train(job, built, feed, before, on_progress)
+    _assign(built.model.weights, best.weights)
+    facts = _verdict(best, log_losses(before, labels), head, labels, len(history) - 1)
     if job.manifest.of("test"):
-        said = data.predict(model, "test").argmax(1)
+        said = feed.predict(model, "test").argmax(1)
         facts = replace(facts, tuned_test_accuracy=float((said == job.labels("test")).mean()))
     if facts.kept == "head":
-        _assign(model, start)
-    if _digest(built.model.non_trainable_weights) != frozen:
+        _assign(built.model.weights, start)
+    if _digest(frozen) != digest:
         raise AssertionError("a frozen weight changed during training")
-    return Tuned(facts, history, lambda split: data.predict(model, split))
+    return Tuned(facts, history, lambda split: feed.predict(model, split))
 
 
-class _Data:
-    """The images as the tuned part sees them: rows kept at the cut, or pixels."""
+def _train(
+    job: Job, built: Classifier, feed: Feed, before: np.ndarray, on_progress: OnProgress
+) -> tuple[list[dict[str, float]], _Best, keras.Model]:
+    """Train all epochs, or until validation stops getting better; the best is remembered."""
+    labels, plan = job.labels("val"), job.plan
+    history = [_row(0, 0.0, float("nan"), before, labels)]
+    best, watch = _Best(), _Watch(job, built, feed, on_progress)
+    patience = max(LEAST_PATIENCE, plan.epochs // 2)
+    for frozen, epochs in stages(job):
+        watch.begin(frozen, len(epochs))
+        for epoch in epochs:
+            seconds, loss = watch.epoch(epoch)
+            with watch.averaged():
+                probabilities = feed.predict(watch.model, "val")
+                best.see(epoch, built.model.weights, probabilities, labels)
+            history.append(_row(epoch, seconds, loss, probabilities, labels))
+            on_progress(_after(history[-1], epoch, plan.epochs, plan.size))
+            if epoch - best.epoch >= patience:
+                return history, best, watch.model
+    watch.complain()
+    return history, best, watch.model
 
-    def __init__(self, job: Job, on_progress: OnProgress) -> None:
-        self.job, self.on_progress = job, on_progress
-        self.cut = job.plan.frozen_blocks if job.caches_cut else 0
-        self.row_taps = job.row().taps if self.cut else ()
-        self._kept: dict[tuple[str, int], Source] = {}
 
-    def source(self, split: str, view: int = 0) -> Source:
-        """Return a split's rows, opened once; views beside the plain one only where cached."""
-        key = (split, view)
-        if key not in self._kept:
-            self._kept[key] = self._open(split, view)
-        return self._kept[key]
+def stages(job: Job) -> list[tuple[int, range]]:
+    """Return (blocks frozen, epochs) stage by stage: one, or several that free ever more.
 
-    def _open(self, split: str, view: int) -> Source:
-        job, records = self.job, self.job.manifest.of(split)
-        if not self.cut:
-            return pipeline.store(records, job.backbone.image_size)
-        looked = View(view, job.plan.augment, False, job.config.seed) if view else PLAIN
-        stage = f"view {view + 1}/{job.views}"
-        [rows] = features.extract(
-            job.backbone, records, [job.row(looked)], stage=stage, on_progress=self.on_progress
+    Gradual unfreezing as in ULMFiT (Howard & Ruder 2018, arXiv:1801.06146), in thirds.
+    """
+    plan = job.plan
+    if job.config.unfreeze == "at_once" or plan.epochs < STAGES:
+        return [(plan.frozen_blocks, range(1, plan.epochs + 1))]
+    trained = plan.blocks - plan.frozen_blocks
+    ends = [round(plan.epochs * i / STAGES) for i in range(STAGES + 1)]
+    return [
+        (plan.blocks - round(trained * i / STAGES), range(ends[i - 1] + 1, ends[i] + 1))
+        for i in range(1, STAGES + 1)
+    ]
+
+
+class _Watch:
+    """One training in progress: the compiled part, its average, and how long it waited for data."""
+
+    def __init__(self, job: Job, built: Classifier, feed: Feed, on_progress: OnProgress) -> None:
+        self.job, self.built, self.feed, self.on_progress = job, built, feed, on_progress
+        self.steps = feed.steps()
+        self.average = Average(job.config.ema) if job.config.ema else None
+        self.waited = self.trained = 0.0
+        self.model: keras.Model
+
+    def begin(self, frozen: int, epochs: int) -> None:
+        """Free what this stage frees, with an optimizer of its own."""
+        self.model = self.built.begin(
+            frozen,
+            optimizer(self.job, self.steps * epochs),
+            self.feed.cut,
+            self.feed.row_taps,
+            label_smoothing=self.job.config.label_smoothing,
         )
-        return rows
+        if self.average:
+            self.average = Average(self.job.config.ema)
 
-    def epoch(self, number: int):
-        """Return an epoch's batches: augmented pixels, or the view whose turn it is."""
-        job, plan = self.job, self.job.plan
-        return pipeline.batches(
-            self.source("train", (number - 1) % job.views),
-            job.labels("train"),
-            batch_size=plan.batch_size,
-            training=True,
-            classes=plan.classes,
-            one_hot=True,
-            augment="none" if self.cut else plan.augment,
-            seed=job.config.seed,
-            epoch=number,
+    def epoch(self, number: int) -> tuple[float, float]:
+        """Train for one epoch; return its seconds and its mean loss in nats."""
+        batches, waiting = self.feed.epoch(number), pipeline.Waiting()
+        plan = self.job.plan
+        stage = f"epoch {number}/{plan.epochs}"
+        follow = _Follow(stage, plan.size, self.steps, self.on_progress)
+        start = time.perf_counter()
+        fitted = self.model.fit(
+            waiting.watch(batches),
+            steps_per_epoch=self.steps,
+            epochs=1,
+            verbose=0,
+            shuffle=False,
+            callbacks=[follow, waiting, *([self.average] if self.average else [])],
         )
+        self.waited += waiting.waited
+        self.trained += waiting.trained
+        return time.perf_counter() - start, float(fitted.history["loss"][0])
 
-    def predict(self, model: keras.Model, split: str) -> np.ndarray:
-        """Return the probabilities, float32 [n, C], of the plain images of a split, in order."""
-        source, parts = self.source(split), []
-        for start in range(0, len(source), PREDICT_BATCH):
-            rows = np.arange(start, start + PREDICT_BATCH)
-            real = min(PREDICT_BATCH, len(source) - start)
-            rows[real:] = start  # padded, so that the network is traced for one shape
-            scores = model.predict_on_batch(source[rows].astype("float32"))
-            parts.append(softmax(np.asarray(scores[:real], "float32"), axis=1))
-        return np.concatenate(parts)
+    @contextlib.contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Put the average in place of the weights for as long as it is looked at."""
+        if not self.average:
+            yield
+            return
+        now = _copies(self.model.trainable_variables)
+        _assign(self.model.trainable_variables, self.average.values)
+        yield
+        _assign(self.model.trainable_variables, now)
 
-
-def optimizer(job: Job, steps: int) -> keras.optimizers.Optimizer:
-    """AdamW (Loshchilov & Hutter 2019) with a linear warm-up and a cosine to zero."""
-    warm = max(1, round(WARM_UP * steps))
-    rate = keras.optimizers.schedules.CosineDecay(
-        0.0, max(1, steps - warm), warmup_target=job.plan.learning_rate, warmup_steps=warm
-    )
-    optimizer = keras.optimizers.AdamW(
-        rate, weight_decay=job.plan.weight_decay, global_clipnorm=CLIP_NORM
-    )
-    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
-    return optimizer
-
-
-def _epoch(
-    job: Job, model: keras.Model, data: _Data, epoch: int, steps: int, on_progress: OnProgress
-) -> tuple[float, float]:
-    """Train for one epoch; return its seconds and its mean loss in nats."""
-    batches, start = data.epoch(epoch), time.perf_counter()
-    follow = _Follow(f"epoch {epoch}/{job.plan.epochs}", job.plan.size, steps, on_progress)
-    fitted = model.fit(
-        batches, steps_per_epoch=steps, epochs=1, verbose=0, shuffle=False, callbacks=[follow]
-    )
-    return time.perf_counter() - start, float(fitted.history["loss"][0])
+    def complain(self) -> None:
+        """Say it once where the network waited for data."""
+        share = self.waited / self.trained if self.trained else 0.0
+        if share > WAITING:
+            source = self.feed.source("train")
+            streamed = getattr(source, "place", "") == "streamed"
+            advice = "give more --cache-memory" if streamed else "use a lighter --augment"
+            self.on_progress(
+                Note(f"{share:.0%} of the training time went by waiting for data: {advice}.", True)
+            )
 
 
 class _Follow(keras.callbacks.Callback):
@@ -200,12 +210,16 @@ class _Best:
         self.probabilities = np.empty(0)
 
     def see(
-        self, epoch: int, model: keras.Model, probabilities: np.ndarray, labels: np.ndarray
+        self,
+        epoch: int,
+        weights: list[keras.Variable],
+        probabilities: np.ndarray,
+        labels: np.ndarray,
     ) -> None:
         loss = float(log_losses(probabilities, labels).mean())
         if loss < self.loss:
             self.loss, self.epoch, self.probabilities = loss, epoch, probabilities
-            self.weights = [keras.ops.convert_to_numpy(v) for v in model.trainable_variables]
+            self.weights = _copies(weights)
 
 
 def _verdict(
@@ -232,9 +246,19 @@ def _verdict(
     )
 
 
-def _assign(model: keras.Model, values: list[np.ndarray]) -> None:
-    for variable, value in zip(model.trainable_variables, values, strict=True):
+def _copies(variables: list[keras.Variable]) -> list[np.ndarray]:
+    return [np.array(keras.ops.convert_to_numpy(v)) for v in variables]
+
+
+def _assign(variables: list[keras.Variable], values: list[np.ndarray]) -> None:
+    for variable, value in zip(variables, values, strict=True):
         variable.assign(value)
+
+
+def _frozen_weights(built: Classifier, frozen: int) -> list[keras.Variable]:
+    """Return all that no training may change: frozen blocks, and every BatchNorm."""
+    trained = {id(w) for layer in built.trainable(frozen) for w in layer.weights}
+    return [w for w in built.model.weights if id(w) not in trained]
 
 
 def _digest(variables: list[keras.Variable]) -> str:

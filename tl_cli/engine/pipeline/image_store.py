@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
+import math
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -28,6 +29,7 @@ DECODE_VERSION = 1
 KIND = "images"
 CHANGED_SINCE_THE_SCAN = "it changed since the scan: run the command again"
 MEMORY_SHARE = 0.25
+CGROUP = Path("/sys/fs/cgroup")
 # Rows decoded between two writes and two calls of on_progress.
 CHUNK = 128
 
@@ -97,14 +99,24 @@ def nbytes(n: int, size: int) -> int:
     return n * size * size * 3
 
 
-def available_memory() -> int:
-    """Return the bytes of RAM that programs can take now without swapping."""
+def available_memory() -> float:
+    """Return the bytes of RAM that this process can take now without swapping."""
     try:
         lines = Path("/proc/meminfo").read_text().splitlines()
         fields = dict(line.split(":", 1) for line in lines)
-        return int(fields["MemAvailable"].split()[0]) * 1024
-    except (OSError, KeyError, ValueError):  # not Linux: what is free, which is less
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+        free = int(fields["MemAvailable"].split()[0]) * 1024
+    except (OSError, KeyError, ValueError):  # not Linux, which does not say; half is a guess
+        free = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+    return min(free, _allowed_memory())
+
+
+def _allowed_memory() -> float:
+    """The room that a container's limit leaves; without it the kernel would kill the run."""
+    try:
+        limit, used = ((CGROUP / name).read_text() for name in ("memory.max", "memory.current"))
+        return max(0, int(limit) - int(used))
+    except (OSError, ValueError):  # no container, or "max"
+        return math.inf
 
 
 def cores() -> int:
@@ -147,8 +159,12 @@ def _kept(
             # another run may have made it while this one waited for its turn
             found = cache.find(KIND, name)
             if found is None:
-                _write(work / "images.npy", records, size, on_progress)
-                found = cache.commit(work)
+                try:
+                    _write(work / "images.npy", records, size, on_progress)
+                    found = cache.commit(work)
+                except OSError:  # what filled the disk must not stay on it
+                    (work / "images.npy").unlink(missing_ok=True)
+                    raise
     path = found / "images.npy"
     rows = np.load(path, mmap_mode=None if in_memory else "r")
     return _of_array(rows, "memory" if in_memory else "disk", path)

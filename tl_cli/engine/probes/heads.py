@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 
-from tl_cli.engine.probes.problem import CHUNK, chunks, mean_of
+from tl_cli.engine.probes.problem import CHUNK, chunks, global_scale, mean_of
 
 Array = NDArray[Any]
 
@@ -103,8 +103,8 @@ def join(taps: Sequence[Array], out: Array | None = None) -> tuple[Array, Array]
 
 def _deviation(tap: Array) -> float:
     mean = mean_of(tap, np.ones(len(tap)))
-    square = sum(float(np.sum((chunk - mean) ** 2)) for _, chunk in chunks(tap)) / tap.size
-    return float(np.sqrt(square)) if square > 0 else 1.0
+    squares = sum(float(np.sum((chunk - mean) ** 2)) for _, chunk in chunks(tap))
+    return global_scale(squares, len(tap), mean)
 
 
 def choose_head(last: LinearHead, multi: LinearHead, labels: ArrayLike) -> str:

@@ -14,6 +14,7 @@ from scipy.special import log_softmax, softmax
 
 from tl_cli.engine.probes.heads import LinearHead, fit_temperature, losses, quality
 from tl_cli.engine.probes.problem import Problem, check, chunks
+from tl_cli.engine.probes.ridge import one_thread
 
 Array = NDArray[Any]
 
@@ -42,15 +43,11 @@ def refine(
     problem = check(features, labels, len(head.bias), sample_weight, folds, seed, groups)
     scale = problem.scale(_squares(problem))
     z = np.concatenate([((c - problem.mean) / scale).astype("f4") for _, c in chunks(features)])
-    penalty, first = _choose_penalty(z, problem)
-    scores = np.empty((len(z), problem.classes))
-    for f in range(problem.fold.max() + 1):
-        held = problem.fold == f
-        # Warm from another fold's fit would leak this fold's labels; the first is its own.
-        b = first if f == 0 else _fit(z[~held], problem, ~held, penalty)
-        scores[held] = z[held] @ b[:-1] + b[-1]
     start = np.vstack([head.weights * scale, head.bias + problem.mean @ head.weights])
-    b = _fit(z, problem, np.ones(len(z), bool), penalty, start)
+    with one_thread():
+        penalty, first = _choose_penalty(z, problem)
+        scores = _held_out(z, problem, penalty, first)
+        b = _fit(z, problem, np.ones(len(z), bool), penalty, start)
     temperature = fit_temperature(scores, problem.labels, problem.weight)
     weights = b[:-1] / (scale * temperature)
     held_out = softmax(scores / temperature, axis=1)
@@ -63,6 +60,16 @@ def refine(
         held_out=held_out.astype(np.float32),
         kind="logistic",
     )
+
+
+def _held_out(z: Array, problem: Problem, penalty: float, first: Array) -> Array:
+    """Return scores [N, C], of each fold from a fit without it; that of fold 0 is there already."""
+    scores = np.empty((len(z), problem.classes))
+    for f in range(problem.fold.max() + 1):
+        held = problem.fold == f
+        b = first if f == 0 else _fit(z[~held], problem, ~held, penalty)
+        scores[held] = z[held] @ b[:-1] + b[-1]
+    return scores
 
 
 def _squares(problem: Problem) -> float:

@@ -30,9 +30,8 @@ class Problem:
     mean: Array  # float64 [D], weighted
 
     def scale(self, squares: float) -> float:
-        """Return the one global factor, the root of the mean variance; 1 where nothing varies."""
-        root = float(np.sqrt(squares / (len(self.labels) * len(self.mean))))
-        return root if root > 1e-10 * np.abs(self.mean).max() else 1.0
+        """Return the one factor that all features are divided by."""
+        return global_scale(squares, len(self.labels), self.mean)
 
     def rows(self, start: int, chunk: Array) -> tuple[Array, Array, Array, Array]:
         """Return a chunk's centred rows, one-hot targets, root weights and folds, in float64."""
@@ -70,6 +69,7 @@ def check(
     seed: int,
     groups: ArrayLike | None,
 ) -> Problem:
+    """Return the checked inputs of `solve`, with their folds. Raises ValueError on bad ones."""
     labels = check_labels(features, labels, classes)
     n = len(labels)
     weight = np.ones(n) if sample_weight is None else np.asarray(sample_weight, np.float64)
@@ -86,10 +86,9 @@ def check(
 
 def check_labels(features: Array, labels: ArrayLike, classes: int) -> Array:
     labels = np.asarray(labels)
-    if features.ndim != 2 or features.shape[1] == 0 or labels.shape != features.shape[:1]:
-        raise ValueError(
-            f"features must be [N, D] and labels [N], got {features.shape} and {labels.shape}"
-        )
+    shape = features.shape
+    if len(shape) != 2 or shape[1] == 0 or labels.shape != shape[:1]:
+        raise ValueError(f"features must be [N, D] and labels [N], got {shape} and {labels.shape}")
     if not np.issubdtype(labels.dtype, np.integer):
         raise ValueError(f"labels must be integers, got {labels.dtype}")
     if labels.size and not 0 <= labels.min() <= labels.max() < classes:
@@ -100,6 +99,13 @@ def check_labels(features: Array, labels: ArrayLike, classes: int) -> Array:
 def chunks(features: Array) -> Iterator[tuple[int, Array]]:
     for start in range(0, len(features), CHUNK):
         yield start, np.asarray(features[start : start + CHUNK], np.float64)
+
+
+def global_scale(squares: float, n: int, mean: Array) -> float:
+    """Return the root of the mean variance from the sum of squared deviations; 1 if it is nil."""
+    root = float(np.sqrt(squares / (n * len(mean))))
+    # Below this it is the rounding of a constant, and dividing by it would turn that into data.
+    return root if root > 1e-10 * np.abs(mean).max() else 1.0
 
 
 def mean_of(features: Array, weight: Array) -> Array:

@@ -21,11 +21,11 @@ Array = NDArray[Any]
 def logme(features: Array, labels: ArrayLike, classes: int) -> float:
     """Return the log evidence per image of a Bayesian linear model, mean over classes (You 2021).
 
-    Classes with no image are left out. Features [N, D], labels int [N]; higher is better. The evidence of a class is the density of its
-    one-hot column under ``N(0, F F' / a + 1 / b)``, greatest over a and b. It is evaluated with the
-    rank of F where the published code has D, which is wrong for fewer images than features. For
-    given a / b the best b is closed, so one scalar search a class replaces the paper's fixed point.
-    Raises ValueError on bad input.
+    Features [N, D], labels int [N]; higher is better; classes with no image are left out. The
+    evidence of a class is the density of its one-hot column under ``N(0, F F' / a + 1 / b)``,
+    greatest over a and b. It is evaluated with the rank of F where the published code has D, which
+    is wrong for fewer images than features. For a given a / b the best b is closed, so one scalar
+    search a class replaces the paper's fixed point. Raises ValueError on bad input.
     """
     x, labels = _taken(features, labels, classes)
     t, values = left_factor(x)

@@ -17,7 +17,15 @@ Array = NDArray[Any]
 
 
 # Where "auto" tries the logistic head: above this many images, and up to this much work (images x
-# features x classes), which is about half a minute on two cores.
+# features x classes), which is about half a minute on two busy cores. Measured with EfficientNet-
+# Lite0 at 128 px on the last tap, ridge and logistic, test accuracy, held-out log loss, seconds:
+#   sign digits,    840 images, 10 classes: 88.6 % and 87.2 %, 0.344 and 0.359, 0.4 s and 1.0 s
+#   fashion,        840 images, 10 classes: 85.6 % and 84.2 %, 0.537 and 0.528, 0.4 s and 1.2 s
+#   Greek letters,  336 images, 24 classes: 94.4 % and 88.9 %, 0.435 and 0.431
+#   seven sets in one,  610 images, 61 classes: 74.8 % and 73.7 %, 1.027 and 0.863, 0.5 s and 6.5 s
+#   seven sets in one, 1816 images, 61 classes: 83.2 % and 83.4 %, 0.777 and 0.601, 4 s and 12 s
+#   seven sets in one, 4436 images, 61 classes: 84.5 % and 85.8 %, 0.703 and 0.494, 5 s and 34 s
+# No set with few classes and thousands of images was at hand: there the folds alone decide.
 LOGISTIC_ABOVE = 2_000
 LOGISTIC_WORK = 4e8
 
@@ -43,7 +51,8 @@ def solve(
     reported. Images of one group [N] are held out together.
 
     ``method``: "ridge", "logistic" (see `refine`), or "auto": ridge, and logistic where there are
-    many images and it is then better held out. FIGURES
+    more than 2,000 images, the work is bearable, and it is then better held out: in log loss by
+    more than one standard error, and no worse in accuracy.
 
     Raises ValueError on bad input.
     """
