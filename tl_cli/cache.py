@@ -1,6 +1,7 @@
 """What is kept between runs: scans, image stores, features; bounded, and safe to share.
 
-An entry is a folder `kind/key/` that appears in one rename, so nothing half-written is ever seen.
+An entry is a folder `kind/key/` that appears in one rename, so nothing half-written is ever seen;
+a file beside the kinds, which keeps itself whole, is an entry of the kind "file".
 Whoever writes holds a lock on the folder being written, so that a folder whose lock is free was
 left by a process that died. Knows nothing of what an entry holds.
 """
@@ -21,11 +22,12 @@ MAX_SHARE_OF_FREE_DISK = 0.2
 # Names that no kind may take: what is being made, and what a later process can go on with.
 MAKING = ".making"
 PARTIAL = ".partial"
+FILE = "file"  # the kind of what lies directly in the cache folder
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One folder of the cache: its size in bytes, and when it was last used (seconds, Unix)."""
+    """One folder or file of the cache: its size in bytes, and when it was last used (seconds, Unix)."""
 
     kind: str
     key: str
@@ -59,7 +61,8 @@ def entries() -> list[Entry]:
     """Return what the cache holds, the least recently used first."""
     whole = [_entry(path) for path in folder().glob("[!.]*/*") if path.is_dir()]
     begun = [_entry(path, partial=True) for path in folder().glob(f"{PARTIAL}/*/*")]
-    return sorted((e for e in whole + begun if e), key=lambda e: (e.used, e.kind, e.key))
+    files = [_entry(path) for path in folder().glob("[!.]*") if path.is_file()]
+    return sorted((e for e in whole + begun + files if e), key=lambda e: (e.used, e.kind, e.key))
 
 
 @contextlib.contextmanager
@@ -114,16 +117,16 @@ def evict(max_bytes: int | None = None, keep: Collection[Path] = ()) -> int:
     `max_bytes`: None for `bound()`. `keep`: entry folders that stay. What a process is writing
     stays too; what a dead one left behind is removed.
     """
-    for left in (folder() / MAKING).glob("*"):
-        _remove(left)
+    swept = _sweep()
     limit = bound() if max_bytes is None else max_bytes
-    held = entries()
+    # files last: small, and they do not note that they are read
+    held = sorted(entries(), key=lambda e: e.kind == FILE)
     total = sum(e.bytes for e in held)
     freed = 0
     for entry in held:
         if total - freed > limit and entry.path not in keep and _remove(entry.path):
             freed += entry.bytes
-    return freed
+    return swept + freed
 
 
 def clear() -> int:
@@ -131,10 +134,17 @@ def clear() -> int:
     return evict(-1)  # entries of no bytes too
 
 
+def _sweep() -> int:
+    """Remove what dead processes were making; return the bytes freed."""
+    left = [_entry(path) for path in (folder() / MAKING).glob("*")]
+    return sum(entry.bytes for entry in left if entry and _remove(entry.path))
+
+
 def _entry(path: Path, partial: bool = False) -> Entry | None:
+    kind = FILE if path.parent == folder() else path.parent.name
     try:
-        size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
-        return Entry(path.parent.name, path.name, path, size, path.stat().st_mtime, partial)
+        size = sum(file.stat().st_size for file in (path, *path.rglob("*")) if file.is_file())
+        return Entry(kind, path.name, path, size, path.stat().st_mtime, partial)
     except FileNotFoundError:  # another process removed it meanwhile
         return None
 
@@ -198,7 +208,7 @@ def _is_at(path: Path, descriptor: int) -> bool:
 
 
 def _remove(path: Path) -> bool:
-    """Remove a folder unless somebody is writing it; nothing half-removed is ever seen."""
+    """Remove an entry unless somebody is writing it; nothing half-removed is ever seen."""
     try:
         descriptor = os.open(path, os.O_RDONLY)
     except FileNotFoundError:
@@ -208,7 +218,10 @@ def _remove(path: Path) -> bool:
         gone = folder() / MAKING / _unique()
         gone.parent.mkdir(exist_ok=True)
         path.rename(gone)
-        shutil.rmtree(gone, ignore_errors=True)
+        if gone.is_dir():
+            shutil.rmtree(gone, ignore_errors=True)
+        else:
+            gone.unlink()
     except (BlockingIOError, FileNotFoundError, PermissionError):
         return False
     finally:

@@ -12,6 +12,7 @@ import typer
 from tl_cli import __version__
 from tl_cli.cli.advice import recommend_freeze
 from tl_cli.cli.evaluation import evaluate
+from tl_cli.cli.networks import backbones, blocks
 from tl_cli.cli.training import train
 
 app = typer.Typer(
@@ -26,6 +27,8 @@ app = typer.Typer(
 app.command()(train)
 app.command()(evaluate)
 app.command("recommend-freeze")(recommend_freeze)
+app.command()(backbones)
+app.command()(blocks)
 
 
 @app.callback(invoke_without_command=True)

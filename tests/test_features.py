@@ -1,0 +1,174 @@
+"""The one pass: what it gives, that it happens once, and that nothing half-written is ever read."""
+
+import keras
+import numpy as np
+import pytest
+from tiny import coloured, split_of, tiny_backbone
+
+from tl_cli import cache
+from tl_cli.engine import features, graph
+from tl_cli.engine.features import PLAIN, Table, View, Wanted
+
+
+@pytest.fixture(scope="module")
+def backbone():
+    return tiny_backbone()
+
+
+@pytest.fixture
+def records(tmp_path):
+    return split_of(coloured(tmp_path / "data", 15)).records
+
+
+@pytest.fixture
+def passes(monkeypatch):
+    """Count the images that pass the network."""
+    seen = []
+    predict = keras.Model.predict_on_batch
+
+    def counted(self, x):
+        seen.append(len(x))
+        return predict(self, x)
+
+    monkeypatch.setattr(keras.Model, "predict_on_batch", counted)
+    return seen
+
+
+def direct(backbone, records, cut):
+    images = features.images(records, 32)
+    return graph.tap(backbone.model, [cut]).predict(images, verbose=0)
+
+
+def test_pooled_taps_and_the_cut_are_what_the_network_gives(backbone, records):
+    both = [Wanted((2, 6), dtype="float32"), Wanted((2,), 3, dtype="float32")]
+    pooled, rows = features.extract(backbone, records, both)
+    taps = [direct(backbone, records, tap).mean((1, 2)) for tap in (2, 6)]
+    assert np.abs(pooled.array() - np.concatenate(taps, 1)).max() < 1e-5
+    tensor = direct(backbone, records, 3).reshape(len(records), -1)
+    assert np.abs(rows.array() - np.concatenate([tensor, taps[0]], 1)).max() < 1e-5
+
+
+def test_float16_is_the_default_and_near(backbone, records):
+    [rows] = features.extract(backbone, records, [Wanted((6,))])
+    assert rows.dtype == np.float16
+    expected = direct(backbone, records, 6).mean((1, 2))
+    assert np.allclose(rows.array(), expected, rtol=2e-3, atol=1e-4)
+
+
+def test_the_second_time_nothing_is_computed(backbone, records, passes):
+    first = features.extract(backbone, records, [Wanted((6,))])[0].array()
+    before = len(passes)
+    assert before
+    second = features.extract(backbone, records, [Wanted((6,))])[0].array()
+    assert len(passes) == before
+    assert np.array_equal(first, second)
+
+
+def test_new_images_cost_only_themselves_and_order_is_kept(backbone, records, passes):
+    features.extract(backbone, records[:30], [Wanted((6,))])
+    passes.clear()
+    everything = features.extract(backbone, records[::-1], [Wanted((6,))])[0].array()
+    assert passes == [features.BATCH]  # the fifteen new ones, padded to a batch
+    expected = direct(backbone, records[::-1], 6).mean((1, 2))
+    assert np.allclose(everything, expected, rtol=2e-3, atol=1e-4)
+
+
+def test_a_second_table_is_filled_without_computing_the_first(backbone, records):
+    features.extract(backbone, records, [Wanted((6,))])
+    _, rows = features.extract(backbone, records, [Wanted((6,)), Wanted((), 3)])
+    tensor = direct(backbone, records, 3).reshape(len(records), -1)
+    assert np.allclose(rows.array(), tensor, rtol=2e-3, atol=1e-3)
+
+
+def test_other_weights_and_other_views_have_other_tables(backbone, records):
+    names = {
+        Wanted((6,)).key(backbone),
+        Wanted((6,)).key(tiny_backbone(seed=5)),
+        Wanted((5,)).key(backbone),
+        Wanted((6,), view=View(1, "light")).key(backbone),
+        Wanted((6,), view=View(2, "light")).key(backbone),
+        Wanted((6,), view=View(1, "light", mirror=True)).key(backbone),
+        Wanted((6,), view=View(1, "light", seed=1)).key(backbone),
+        Wanted((6,), dtype="float32").key(backbone),
+    }
+    assert len(names) == 8
+
+
+def test_the_same_image_twice_is_one_row(backbone, records):
+    twice = [*records[:3], *records[:3]]
+    [rows] = features.extract(backbone, twice, [Wanted((6,))])
+    assert len(rows) == 6
+    assert np.array_equal(rows.array()[:3], rows.array()[3:])
+    assert len(rows.mapped) == 3
+
+
+def test_an_augmented_view_changes_images_and_repeats_exactly(backbone, records):
+    view = View(1, "light", seed=3)
+    first = features.extract(backbone, records, [Wanted((6,), view=view)])[0].array()
+    plain = features.extract(backbone, records, [Wanted((6,))])[0].array()
+    assert np.abs(first - plain).max() > 1e-3
+    cache.clear()
+    # in other company: the draw goes by the image, not by its place
+    again = features.extract(backbone, records[::-1], [Wanted((6,), view=view)])[0].array()
+    assert np.allclose(first, again[::-1], atol=1e-3)
+
+
+def test_a_flipped_view_is_the_mirrored_image(backbone, records):
+    [flipped] = features.extract(
+        backbone, records, [Wanted((), 1, View(flip=True), dtype="float32")]
+    )
+    images = features.images(records, 32)[:, :, ::-1]
+    expected = graph.tap(backbone.model, [1]).predict(images, verbose=0)
+    assert np.abs(flipped.array() - expected.reshape(len(records), -1)).max() < 1e-5
+
+
+def test_without_keeping_nothing_stays(backbone, records):
+    [rows] = features.extract(backbone, records, [Wanted((6,))], keep=False)
+    assert np.isfinite(rows.array()).all()
+    assert not (cache.folder() / features.KIND).exists()
+
+
+class Killed(BaseException):
+    pass
+
+
+def test_a_pass_that_was_killed_goes_on_where_it_was(backbone, records, passes):
+    def kill(progress):
+        raise Killed
+
+    with pytest.raises(Killed):
+        features.extract(backbone, records, [Wanted((6,))], on_progress=kill)
+    assert len(passes) == 1
+    [rows] = features.extract(backbone, records, [Wanted((6,))])
+    assert len(passes) == 2
+    expected = direct(backbone, records, 6).mean((1, 2))
+    assert np.allclose(rows.array(), expected, rtol=2e-3, atol=1e-4)
+
+
+def test_rows_without_their_digest_are_cut_off(tmp_path):
+    table = Table(tmp_path / "t", 2, "float16")
+    with table.writing() as append:
+        append(["a" * 32], np.ones((1, 2)))
+    with (tmp_path / "t" / "rows.bin").open("ab") as file:
+        file.write(b"\x00" * 7)  # killed between rows and digests
+    with (tmp_path / "t" / "digests.txt").open("ab") as file:
+        file.write(b"b" * 10)  # killed inside a digest
+    again = Table(tmp_path / "t", 2, "float16")
+    assert list(again.index) == ["a" * 32]
+    with again.writing() as append:
+        append(["c" * 32], np.full((1, 2), 5.0))
+    assert again.rows(["c" * 32, "a" * 32])[:].tolist() == [[5, 5], [1, 1]]
+
+
+def test_an_image_that_is_gone_is_named(backbone, records):
+    from pathlib import Path
+
+    from tl_cli.errors import TLError
+
+    Path(records[0].path).unlink()
+    with pytest.raises(TLError, match=Path(records[0].path).name):
+        features.extract(backbone, records, [Wanted((6,))])
+
+
+def test_plain_is_view_zero():
+    assert View() == PLAIN

@@ -1,0 +1,51 @@
+"""Every command in the README does what it says; the numbers there are not tested here."""
+
+import re
+import shlex
+import subprocess
+from pathlib import Path
+
+import pytest
+from test_cli import COLOURS, paint
+from typer.testing import CliRunner
+
+from tl_cli.cli import app
+
+ROOT = Path(__file__).parent.parent
+BLOCKS = re.findall(r"```sh\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+LINES = [line.split("#")[0].strip() for block in BLOCKS for line in block.splitlines()]
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory) -> Path:
+    """A folder as the tour expects it: photos/ and the project's configs/."""
+    root = tmp_path_factory.mktemp("home")
+    for seed, (name, colour) in enumerate(COLOURS.items()):
+        paint(root / "photos" / name, seed, 12, colour)
+    (root / "configs").symlink_to(ROOT / "configs")
+    return root
+
+
+def test_the_readme_opens_with_two_scripts_that_are_there():
+    assert LINES[:2] == ["scripts/demo", "scripts/test"]
+    assert all((ROOT / line).stat().st_mode & 0o111 for line in LINES[:2])
+
+
+def test_the_tour(home, monkeypatch):
+    monkeypatch.chdir(home)
+    tour = [line for line in LINES if line.startswith("tl ")]
+    assert len(tour) >= 12
+    for line in tour:
+        done = CliRunner().invoke(app, shlex.split(line)[1:])
+        assert done.exit_code == 0, f"{line}\n{done.stderr}"
+        assert done.stdout, line
+
+
+def test_the_demo_reaches_what_the_issue_asks_for(tmp_path):
+    done = subprocess.run(
+        ["bash", ROOT / "scripts" / "demo", tmp_path / "digits"], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    table = done.stdout.rsplit("test (", 1)[1]
+    accuracy = float(re.search(r"^accuracy\s+([\d.]+)", table, re.MULTILINE)[1])
+    assert accuracy >= 0.95

@@ -1,0 +1,166 @@
+"""The phases: what trains, what must not, what is kept, and that parts and whole agree."""
+
+import keras
+import numpy as np
+import pytest
+from tiny import coloured, tiny_backbone, tiny_job
+
+from tl_cli.engine import classifier, heads, train, tune
+from tl_cli.engine.feeding import Feed
+from tl_cli.engine.optimizer import Average, BlockwiseAdamW, rate_factors
+from tl_cli.results import silent
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return coloured(tmp_path_factory.mktemp("data") / "set", 14, noise=110)
+
+
+def start(job, head="multi"):
+    pooled = heads.look(job, silent)
+    solved = heads.solve(job, pooled)
+    built = classifier.build(job.backbone, job.manifest.classes, solved.taps)
+    built.set_head(solved.head.weights, solved.head.bias)
+    return built, solved
+
+
+@pytest.mark.parametrize("head", ["last", "multi"])
+def test_head_features_and_whole_network_agree(data, head):
+    job = tiny_job(data, "head", head=head)
+    built, solved = start(job)
+    assert solved.kind == head
+    train.check_whole(job, built, solved.probabilities)
+    with pytest.raises(AssertionError, match="differ"):
+        train.check_whole(job, built, lambda split: 1 - solved.probabilities(split))
+
+
+@pytest.mark.parametrize("head", ["last", "multi"])
+@pytest.mark.parametrize("ratio", ["0.3", "half", "0.8", "full"])
+def test_the_part_after_the_cut_gives_what_the_whole_gives(data, head, ratio):
+    job = tiny_job(data, ratio, head=head)
+    built, solved = start(job)
+    feed = Feed(job, silent)
+    found = feed.predict(built.scores(feed.cut, feed.row_taps), "val")
+    assert np.abs(found - solved.probabilities("val")).max() < 5e-3
+
+
+@pytest.mark.parametrize("ratio", ["half", "full"])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"layer_decay": 0.5, "label_smoothing": 0.1},
+        {"ema": 0.9},
+        {"unfreeze": "gradual"},
+        {"balance": "weights"},
+        {"balance": "oversample"},
+        {"augment": "strong"},
+        {"cache": False},
+    ],
+    ids=str,
+)
+def test_tuning_changes_what_the_plan_frees_and_nothing_else(data, ratio, options):
+    job = tiny_job(data, ratio, epochs=3, learning_rate=0.01, **options)
+    built, solved = start(job)
+    frozen = [w for b in job.backbone.blocks[: job.plan.frozen_blocks] for w in b.layers]
+    before = {w.path: np.array(w) for w in built.model.weights}
+    tuned = tune.tune(job, built, solved, silent)
+    assert len(tuned.history) == 4
+    assert np.isfinite([row["loss"] for row in tuned.history[1:]]).all()
+    changed = {w.path for w in built.model.weights if not np.array_equal(before[w.path], w)}
+    if tuned.kept:
+        assert any("conv5" in path for path in changed)
+        assert any("classifier" in path for path in changed)
+    assert not any("norm" in path for path in changed)
+    assert not any(path.startswith(tuple(frozen)) for path in changed if frozen)
+    train.check_whole(job, built, tuned.probabilities if tuned.kept else solved.probabilities)
+
+
+def test_a_tuned_network_that_is_worse_is_not_kept(data):
+    job = tiny_job(data, "full", epochs=1, learning_rate=1.0)
+    built, solved = start(job)
+    before = [np.array(w) for w in built.model.weights]
+    tuned = tune.tune(job, built, solved, silent)
+    assert tuned.facts.kept == "head"
+    assert "did not help" in tuned.facts.reason
+    assert all(np.array_equal(a, b) for a, b in zip(before, built.model.weights, strict=True))
+
+
+def test_tuning_is_repeatable(data):
+    def once():
+        job = tiny_job(data, "half", epochs=2, learning_rate=0.01)
+        built, solved = start(job)
+        return tune.tune(job, built, solved, silent).facts
+
+    assert once() == once()
+
+
+def test_views_take_turns_and_each_passes_once(data, monkeypatch):
+    job = tiny_job(data, "half", epochs=6, views=3)
+    seen = []
+    from tl_cli.engine import features
+
+    extract = features.extract
+
+    def watched(backbone, records, wanted, **more):
+        seen.append(wanted[0].view.number)
+        return extract(backbone, records, wanted, **more)
+
+    monkeypatch.setattr(features, "extract", watched)
+    feed = Feed(job, silent)
+    for epoch in range(1, 7):
+        next(iter(feed.epoch(epoch)))
+    assert seen == [0, 1, 2]
+
+
+def test_gradual_unfreezing_frees_ever_more_until_the_plan(data):
+    job = tiny_job(data, "full", epochs=7, unfreeze="gradual")
+    cuts = [cut for cut, _ in tune.stages(job)]
+    assert cuts == [4, 2, 0]
+    assert [e for _, epochs in tune.stages(job) for e in epochs] == list(range(1, 8))
+
+
+def test_earlier_blocks_have_smaller_rates():
+    backbone = tiny_backbone()
+    factors = rate_factors(backbone, 0.5)
+    by_layer = {layer.name: factors[layer.weights[0].path] for layer in backbone.layers}
+    assert by_layer["conv5"] == 0.5
+    assert by_layer["conv0"] == 0.5**6
+    assert rate_factors(backbone, 1.0) == {}
+
+
+def test_the_optimizer_obeys_the_factors():
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, name="a"),
+                              keras.layers.Dense(2, name="b")])  # fmt: skip
+    before = [np.array(w) for w in model.weights]
+    factors = {w.path: 0.0 for w in model.get_layer("a").weights}
+    model.compile(BlockwiseAdamW(0.1, weight_decay=0.0, factors=factors), "mse")
+    model.train_on_batch(np.ones((8, 4)), np.ones((8, 2)))
+    changed = [not np.array_equal(a, b) for a, b in zip(before, model.weights, strict=True)]
+    assert changed == [False, False, True, True]
+
+
+def test_the_average_is_an_average():
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, use_bias=False)])
+    model.compile(keras.optimizers.SGD(0.0), "mse")
+    average = Average(0.5)
+    average.set_model(model)
+    values = []
+    for value in (1.0, 2.0, 4.0):
+        model.trainable_variables[0].assign([[value]])
+        average.on_train_batch_end(0)
+        values.append(float(average.values[0][0, 0]))
+    m2, m3 = 3 / 12, 4 / 13  # (1 + t) / (10 + t) while it is below 0.5
+    assert values == pytest.approx([1.0, m2 * 1 + (1 - m2) * 2, m3 * values[1] + (1 - m3) * 4])
+
+
+def test_balancing_by_weights_lifts_the_rare_class(tmp_path):
+    root = coloured(tmp_path / "set", 48)
+    for i in range(48):  # the rare class looks like another one, so that only its share decides
+        (root / "red" / f"{i:02d}.png").unlink()
+        if i % 3 == 0:
+            (root / "green" / f"{i:02d}.png").rename(root / "red" / f"{i:02d}.png")
+    plain = start(tiny_job(root, "head"))[1].probabilities("val")[:, 2].mean()
+    even = start(tiny_job(root, "head", balance="weights"))[1].probabilities("val")[:, 2].mean()
+    assert even > 1.2 * plain
