@@ -4,7 +4,8 @@
 
 FOLDER holds the image sets `flowers` and `fashion_mnist`, each as train/<class>/*. Everything is
 measured in one run on the same files, already in the page cache, the contenders in turn in each
-round; the median of the rounds counts. Prints a Markdown table.
+round; the median of the rounds counts. Prints a Markdown table of images a second, and another
+of images per second of CPU time, which other work on the machine disturbs less.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,9 @@ SETS = {
     "PNG 28x28": ("fashion_mnist", 32, 1000),
 }
 AUGMENT_SIZE = 128
+RATED = ("first", "later", "pillow")
+
+Seconds = np.ndarray  # [2]: of the wall clock, of CPU time
 
 
 def main() -> None:
@@ -57,7 +61,12 @@ def main() -> None:
         with arguments.output.open("a") as file:
             file.writelines(json.dumps(line) + "\n" for line in lines)
     print(machine() + "\n")
-    print(table([line for line in lines if "keras" in line]))
+    compared = [line for line in lines if "keras" in line]
+    print("Images a second:\n\n" + table(compared))
+    print(
+        "\nImages per second of CPU time, all threads together:\n\n"
+        + table([line | line["cpu"] for line in compared])
+    )
     print()
     print(augment_table(lines[-1]))
 
@@ -97,22 +106,35 @@ def enlarge(file: Path, target: Path) -> None:
 
 
 def compare(folder: Path, size: int, scratch: Path, pool: Executor) -> dict[str, Any]:
-    """Return the images, and the median of each contender's images a second."""
+    """Return the images, and the median of each contender's images a second, wall and CPU."""
     files = sorted(folder.glob("*/*"))
     list(pool.map(decode, files, [size] * len(files)))  # starts the processes, fills the page cache
-    contenders: dict[str, Callable[[], float]] = {
-        "scan": lambda: scan(folder, scratch),
-        "keras": lambda: keras_epoch(folder, size),
-        "pillow": lambda: pillow_loop(files, size, pool),
-    }
-    rates: dict[str, list[float]] = {}
+    runs: list[dict[str, Seconds]] = []
     for _ in range(ROUNDS):
-        for name, run in contenders.items():
-            rates.setdefault(name, []).append(len(files) / run())
         first, later = ours(folder, size, scratch)
-        rates.setdefault("first", []).append(len(files) / first)
-        rates.setdefault("later", []).append(len(files) / later)
-    return {"images": len(files), **{n: round(statistics.median(r), 1) for n, r in rates.items()}}
+        runs.append(
+            {
+                "scan": scan(folder, scratch),
+                "keras": keras_epoch(folder, size),
+                "pillow": pillow_loop(files, size, pool),
+                "first": first,
+                "later": later,
+            }
+        )
+    return {"images": len(files), **rates(runs, len(files), 0), "cpu": rates(runs, len(files), 1)}
+
+
+def rates(runs: Sequence[dict[str, Seconds]], images: int, which: int) -> dict[str, float]:
+    """Return each contender's images a second: of the wall clock (0) or of CPU time (1)."""
+    return {
+        name: round(images / statistics.median(run[name][which] for run in runs), 1)
+        for name in runs[0]
+    }
+
+
+def clocks() -> np.ndarray:
+    """Seconds of the wall clock, and of CPU time in all threads of this process."""
+    return np.array([time.perf_counter(), time.process_time()])
 
 
 def fresh_cache(scratch: Path) -> Path:
@@ -122,27 +144,28 @@ def fresh_cache(scratch: Path) -> Path:
     return place
 
 
-def scan(folder: Path, scratch: Path) -> float:
+def scan(folder: Path, scratch: Path) -> Seconds:
     from tl_cli import manifest
 
-    start = time.perf_counter()
-    manifest.scan(str(folder), cache=fresh_cache(scratch))
-    return time.perf_counter() - start
+    place = fresh_cache(scratch)
+    start = clocks()
+    manifest.scan(str(folder), cache=place)
+    return clocks() - start
 
 
-def keras_epoch(folder: Path, size: int) -> float:
+def keras_epoch(folder: Path, size: int) -> Seconds:
     import keras
 
-    start = time.perf_counter()
+    start = clocks()
     data = keras.utils.image_dataset_from_directory(
         folder, image_size=(size, size), batch_size=BATCH, verbose=False
     )
     for _ in data:
         pass
-    return time.perf_counter() - start
+    return clocks() - start
 
 
-def ours(folder: Path, size: int, scratch: Path) -> tuple[float, float]:
+def ours(folder: Path, size: int, scratch: Path) -> tuple[Seconds, Seconds]:
     """Return the seconds of the first epoch, decoding included, and of a later one."""
     from tl_cli import manifest
     from tl_cli.engine import pipeline
@@ -150,28 +173,32 @@ def ours(folder: Path, size: int, scratch: Path) -> tuple[float, float]:
     found = manifest.scan(str(folder), cache=fresh_cache(scratch))
     records = found.records
     labels = np.array([found.classes.index(record.label) for record in records])
-    start = time.perf_counter()
+    start = clocks()
     store = pipeline.store(records, size)
     steps = pipeline.steps(len(store), BATCH)
     batches = iter(pipeline.batches(store, labels, batch_size=BATCH, training=True))
     for _ in range(steps):
         next(batches)
-    first = time.perf_counter() - start
+    first = clocks() - start
     for _ in range(steps * LATER_EPOCHS):
         next(batches)
-    return first, (time.perf_counter() - start - first) / LATER_EPOCHS
+    return first, (clocks() - start - first) / LATER_EPOCHS
 
 
-def pillow_loop(files: Sequence[Path], size: int, pool: Executor) -> float:
+def pillow_loop(files: Sequence[Path], size: int, pool: Executor) -> Seconds:
     """The limit: one process a core, each in a plain loop, nothing handed back."""
-    start = time.perf_counter()
-    list(pool.map(decode_all, [files[i :: cores()] for i in range(cores())], [size] * cores()))
-    return time.perf_counter() - start
+    start = clocks()
+    shares = [files[i :: cores()] for i in range(cores())]
+    used = sum(pool.map(decode_all, shares, [size] * cores()))
+    return np.array([(clocks() - start)[0], used])
 
 
-def decode_all(files: Sequence[Path], size: int) -> None:
+def decode_all(files: Sequence[Path], size: int) -> float:
+    """Return the CPU seconds that the loop took."""
+    start = time.process_time()
     for file in files:
         decode(file, size)
+    return time.process_time() - start
 
 
 def decode(file: Path, size: int) -> None:
@@ -225,9 +252,6 @@ def table(lines: Sequence[dict[str, Any]]) -> str:
         size, keras = f"{line['size']} px", f"{line['keras']:,.0f}"
         rows.append("| " + " | ".join([what, size, keras, *cells, share]) + " |")
     return "\n".join(rows)
-
-
-RATED = ("first", "later", "pillow")
 
 
 def augment_table(line: dict[str, Any]) -> str:

@@ -64,8 +64,8 @@ def saved(told: dict) -> float:
 
 def table(rows: list[dict]) -> str:
     lines = [
-        "| set | train / test | head | half | full | saved after half / full | time: head, half, full"
-        " | `auto` picked |",
+        "| set | train / test | head | half | full | saved after half / full"
+        " | time: head, half, full | `auto` picked |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for name in dict.fromkeys(row["set"] for row in rows):

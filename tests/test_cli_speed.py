@@ -32,6 +32,13 @@ def modules_after(*arguments: str) -> tuple[set[str], subprocess.CompletedProces
         (["train", "--data", "x", "--backbone", "resnet"], 1),
         (["train", "--data", "x", "--freeze", "most"], 1),
         (["evaluate", "no/such/run"], 1),
+        (["inspect", "--help"], 0),
+        (["inspect", "no/such/folder"], 1),
+        (["inspect", "x", "--augment", "wild"], 1),
+        (["inspect", "x", "--output", "y"], 2),
+        (["cache"], 0),
+        (["cache", "--clear"], 0),
+        (["cache", "--max-size", "much"], 2),
         (["train", "--no-such-option"], 2),
         (["recommend-freeze", "--size", "500"], 2),
     ],
@@ -50,4 +57,18 @@ def test_advice_for_a_folder_with_a_stated_similarity_loads_no_framework(image_f
         "recommend-freeze", "--data", str(folder), "--similarity", "high", "--json"
     )
     assert done.returncode == 0, done.stderr
+    assert not modules & {"tensorflow", "keras", "tensorflow_datasets", "sklearn"}
+
+
+def test_looking_at_a_folder_loads_no_framework_and_no_plotting(image_folder):
+    modules, done = modules_after("inspect", str(image_folder(n=4)))
+    assert done.returncode == 0, done.stderr
+    assert not modules & set(HEAVY)
+
+
+def test_drawing_a_folder_loads_no_framework(image_folder, tmp_path):
+    folder = image_folder(n=4)
+    modules, done = modules_after("inspect", str(folder), "--plots", "--output", str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "samples.png").is_file()
     assert not modules & {"tensorflow", "keras", "tensorflow_datasets", "sklearn"}

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from tiny import coloured, tiny_backbone, tiny_job
 
-from tl_cli.engine import classifier, heads, train, tune
+from tl_cli.engine import budget, classifier, heads, train, tune
 from tl_cli.engine.feeding import Feed
 from tl_cli.engine.optimizer import Average, BlockwiseAdamW, rate_factors
 from tl_cli.results import silent
@@ -108,9 +108,15 @@ def test_views_take_turns_and_each_passes_once(data, monkeypatch):
 
     monkeypatch.setattr(features, "extract", watched)
     feed = Feed(job, silent)
-    for epoch in range(1, 7):
-        next(iter(feed.epoch(epoch)))
+    steps, taken = feed.steps(), []
+    for number, (rows, _) in enumerate(feed.batches(first_epoch=1).take(6 * steps)):
+        if number % steps == 0:
+            taken.append(rows.numpy())
     assert seen == [0, 1, 2]
+    kept = [feed.source("train", view).array() for view in range(3)]
+    for epoch, rows in enumerate(taken):
+        assert all((kept[epoch % 3] == row).all(1).any() for row in rows)
+        assert not all((kept[(epoch + 1) % 3] == row).all(1).any() for row in rows)
 
 
 def test_gradual_unfreezing_frees_ever_more_until_the_plan(data):
@@ -164,3 +170,15 @@ def test_balancing_by_weights_lifts_the_rare_class(tmp_path):
     plain = start(tiny_job(root, "head"))[1].probabilities("val")[:, 2].mean()
     even = start(tiny_job(root, "head", balance="weights"))[1].probabilities("val")[:, 2].mean()
     assert even > 1.2 * plain
+
+
+def test_no_more_epochs_are_begun_than_fit(data):
+    job = tiny_job(data, "half", epochs=50)
+    built, _ = start(job)
+    before = [np.array(w) for w in built.model.weights]
+    said = []
+    short = budget.fit_into(job, built, 0.0, said.append)
+    assert short.plan.epochs == 1
+    assert "1 of 50 epochs fit" in said[0].text
+    assert budget.fit_into(job, built, 1e6, silent).plan.epochs == 50
+    assert all(np.array_equal(a, b) for a, b in zip(before, built.model.weights, strict=True))

@@ -27,7 +27,7 @@ FILE = "file"  # the kind of what lies directly in the cache folder
 
 @dataclass(frozen=True)
 class Entry:
-    """One folder or file of the cache: its size in bytes, and when it was last used (seconds, Unix)."""
+    """A folder or file of the cache: its size in bytes, when it was last used (seconds, Unix)."""
 
     kind: str
     key: str

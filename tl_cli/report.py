@@ -1,28 +1,223 @@
-"""A run -> pictures. Knows results and nothing of how they were made."""
+"""Results and images -> pictures. Knows nothing of how results were made."""
 
 from __future__ import annotations
 
+import functools
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
+from tl_cli.manifest import Manifest, Record, open_rgb
 from tl_cli.results import Evaluation
-from tl_cli.rundir import RunDir
+from tl_cli.rundir import RunDir, replacing
+
+if TYPE_CHECKING:
+    import numpy as np
+    from matplotlib.figure import Figure
+    from PIL.Image import Image
+
+T = TypeVar("T")
 
 CONFUSION = "confusion.png"
+SAMPLES, CLASSES = "samples.png", "classes.png"
+SIZES, AUGMENT = "sizes.png", "augment.png"
+
+DPI = 120
+THUMBNAIL = 96  # pixels
+GAP = 4  # pixels between thumbnails
+SAMPLES_A_CLASS = 8
+MOST_ROWS = 40  # classes in samples.png; more would not be looked at
+MOST_BARS = 80  # classes whose bars are named
+LONGEST = 28  # characters of a class name
+WIDE_RANGE = 20  # times; beyond, sizes are drawn on logarithmic axes
+COLOURS = {"train": "#4477aa", "val": "#ccbb44", "test": "#ee6677", "all": "#4477aa"}
 
 
 def confusion_png(result: Evaluation, run: RunDir) -> Path:
     """Draw the confusion matrix into the run directory and return where it lies."""
-    import matplotlib
-
-    matplotlib.use("Agg")
     import numpy as np
-    from matplotlib.figure import Figure
     from sklearn.metrics import ConfusionMatrixDisplay
 
     side = max(4.0, 0.5 * len(result.classes) + 2)
-    figure = Figure(figsize=(side, side), layout="constrained")
-    shown = ConfusionMatrixDisplay(np.array(result.confusion), display_labels=result.classes)
+    figure = _figure(side, side)
+    shown = ConfusionMatrixDisplay(
+        np.array(result.confusion), display_labels=labels(result.classes)
+    )
     shown.plot(ax=figure.subplots(), cmap="Blues", colorbar=False, xticks_rotation="vertical")
-    with run.replacing(CONFUSION) as path:
-        figure.savefig(path, dpi=120)
-    return run / CONFUSION
+    return _saved(figure, run / CONFUSION)
+
+
+def samples_png(manifest: Manifest, folder: Path) -> Path:
+    """Draw a row of images for each class, evenly over those that there are."""
+    own: dict[str, list[Record]] = {name: [] for name in manifest.classes}
+    for record in manifest.records:
+        own[record.label].append(record)
+    names = _evenly(manifest.classes, MOST_ROWS)
+    rows = [[_thumbnail(r) for r in _evenly(own[name], SAMPLES_A_CLASS)] for name in names]
+    drawn = [
+        f"{text} ({len(own[name]):,})" for text, name in zip(labels(names), names, strict=True)
+    ]
+    of_how_many = f"{len(names)} of " if len(names) < len(manifest.classes) else ""
+    title = f"Samples of {of_how_many}{len(manifest.classes):,} classes (number of images)"
+    return _saved(_mosaic(rows, drawn, title), folder / SAMPLES)
+
+
+def augment_png(variants: np.ndarray, names: Sequence[str], level: str, folder: Path) -> Path:
+    """Draw images beside their variants: uint8 [n, 1 + variants, s, s, 3], one name an image."""
+    from PIL import Image
+
+    side = (THUMBNAIL, THUMBNAIL)
+    rows = [[Image.fromarray(image).resize(side) for image in row] for row in variants]
+    heads = ["original", *(f"variant {i}" for i in range(1, variants.shape[1]))]
+    title = f"Augmentation '{level}', without mirroring (see --mirror)"
+    return _saved(_mosaic(rows, labels(names), title, heads), folder / AUGMENT)
+
+
+def classes_png(counts: Mapping[str, Mapping[str, int]], folder: Path) -> Path:
+    """Draw the images of each class, the largest on top, as a bar with a part for each split."""
+    totals: Counter[str] = Counter()
+    for own in counts.values():
+        totals.update(own)
+    names = [name for name, _ in totals.most_common()]
+    named = len(names) <= MOST_BARS
+    figure = _figure(8, 1.3 + 0.24 * len(names) if named else 6)
+    axes = figure.subplots()
+    left = [0] * len(names)
+    for split, own in counts.items():
+        widths = [own[name] for name in names]
+        bars = axes.barh(
+            range(len(names)), widths, 0.8 if named else 1, left, color=COLOURS[split], label=split
+        )
+        left = [a + b for a, b in zip(left, widths, strict=True)]
+    if named:
+        axes.set_yticks(range(len(names)), labels(names))
+        axes.bar_label(bars, [f"{n:,}" for n in left], padding=3, fontsize=8)
+        axes.margins(x=0.08)
+    else:
+        axes.set_yticks([])
+    axes.set(
+        xlabel="images",
+        ylabel="" if named else f"{len(names):,} classes, the largest on top",
+        ylim=(len(names) - 0.4, -0.6),
+    )
+    axes.locator_params(axis="x", integer=True)
+    if len(counts) > 1:
+        figure.legend(loc="outside upper right", ncols=len(counts), frameon=False)
+    figure.suptitle("Images of each class", x=0.02, ha="left")
+    axes.spines[["top", "right"]].set_visible(False)
+    return _saved(figure, folder / CLASSES)
+
+
+def sizes_png(manifest: Manifest, folder: Path) -> Path:
+    """Draw widths against heights; a dot's area says how many images have this size."""
+    sizes = Counter((r.width, r.height) for r in manifest.records)
+    widths, heights = zip(*sizes, strict=True)
+    largest, smallest = max(*widths, *heights), min(*widths, *heights)
+    most = max(sizes.values())
+    figure = _figure(7, 6)
+    axes = figure.subplots()
+    areas = [14 + 200 * n / most if most > 1 else 14 for n in sizes.values()]
+    axes.plot([0.1, 2 * largest], [0.1, 2 * largest], "--", color="#999999", lw=1, label="square")
+    axes.scatter(widths, heights, areas, color="#4477aa", alpha=0.5, linewidths=0)
+    axes.set(xlim=(0, 1.08 * max(widths)), ylim=(0, 1.08 * max(heights)))
+    if largest > WIDE_RANGE * smallest:
+        axes.set(xscale="log", yscale="log")
+        axes.set(xlim=(0.7 * min(widths), 1.4 * max(widths)))
+        axes.set(ylim=(0.7 * min(heights), 1.4 * max(heights)))
+    axes.set(xlabel="width (pixels)", ylabel="height (pixels)")
+    axes.set_title(_sizes_title(sizes), loc="left")
+    axes.legend(frameon=False)
+    axes.spines[["top", "right"]].set_visible(False)
+    return _saved(figure, folder / SIZES)
+
+
+def _sizes_title(sizes: Counter[tuple[int, int]]) -> str:
+    (width, height), n = sizes.most_common(1)[0]
+    if len(sizes) == 1:
+        return f"{n:,} images, all of them {width} x {height}"
+    return (
+        f"{sizes.total():,} images in {len(sizes):,} sizes, most often {width} x {height} ({n:,})"
+    )
+
+
+def _evenly(things: Sequence[T], most: int) -> list[T]:
+    """Return at most so many things, from first to last."""
+    step = max(1.0, len(things) / most)
+    return [things[int(i * step)] for i in range(min(most, len(things)))]
+
+
+def _thumbnail(record: Record) -> Image:
+    """Return a whole image in the middle of a white square."""
+    from PIL import Image, ImageOps
+
+    image = open_rgb(record, THUMBNAIL)
+    resampling = Image.Resampling.BOX if max(image.size) > THUMBNAIL else Image.Resampling.NEAREST
+    return ImageOps.pad(image, (THUMBNAIL, THUMBNAIL), resampling, color="white")
+
+
+def _mosaic(
+    rows: Sequence[Sequence[Image]], names: Sequence[str], title: str, heads: Sequence[str] = ()
+) -> Figure:
+    """Return a figure of square images in rows, each row named at its left."""
+    import numpy as np
+
+    step, columns = THUMBNAIL + GAP, max(map(len, rows))
+    canvas = np.full((step * len(rows), step * columns, 3), 255, np.uint8)
+    for i, row in enumerate(rows):
+        for j, image in enumerate(row):
+            canvas[i * step :, j * step :][:THUMBNAIL, :THUMBNAIL] = np.asarray(image)
+    figure = _figure(columns * step / DPI, len(rows) * step / DPI)
+    figure.set_layout_engine("none")
+    axes = figure.add_axes((0, 0, 1, 1))  # names and title lie outside; saving makes room for them
+    axes.imshow(canvas, interpolation="none")
+    axes.set_yticks([i * step + THUMBNAIL / 2 for i in range(len(rows))], names)
+    axes.set_xticks([j * step + THUMBNAIL / 2 for j in range(len(heads))], heads)
+    axes.tick_params(length=0, labeltop=True, labelbottom=False)
+    axes.spines[:].set_visible(False)
+    axes.set_title(title, loc="left", pad=10)
+    return figure
+
+
+def _figure(width: float, height: float) -> Figure:
+    """Return an empty figure (inches) that needs no display."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def _saved(figure: Figure, path: Path) -> Path:
+    with replacing(path) as beside:
+        figure.savefig(beside, dpi=DPI, bbox_inches="tight", pad_inches=0.12)
+    return path
+
+
+def labels(names: Sequence[str]) -> list[str]:
+    """Return class names as a figure takes them: short, and of characters that its font has.
+
+    A name that loses characters is given its number, so that it can still be told from others.
+    """
+    numbers = {name: i for i, name in enumerate(sorted(set(names)), start=1)}
+    return [_label(name, numbers[name]) for name in names]
+
+
+def _label(name: str, number: int) -> str:
+    drawable = "".join(c if ord(c) in _glyphs() else "?" for c in name)
+    if drawable != name:
+        drawable = f"{drawable} #{number}"
+    if len(drawable) > LONGEST:
+        half = LONGEST // 2
+        drawable = f"{drawable[: half - 1]}…{drawable[-half:]}"
+    return drawable.replace("$", r"\$")  # else formulas are seen between two of them
+
+
+@functools.cache
+def _glyphs() -> frozenset[int]:
+    """Return the characters of the font that figures are drawn with."""
+    from matplotlib import font_manager
+
+    font = font_manager.get_font(font_manager.findfont(font_manager.FontProperties()))
+    return frozenset(font.get_charmap())

@@ -11,7 +11,9 @@ import typer
 
 from tl_cli import __version__
 from tl_cli.cli.advice import recommend_freeze
+from tl_cli.cli.caching import cache
 from tl_cli.cli.evaluation import evaluate
+from tl_cli.cli.inspecting import inspect
 from tl_cli.cli.networks import backbones, blocks
 from tl_cli.cli.training import train
 
@@ -24,11 +26,13 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.command()(inspect)
 app.command()(train)
 app.command()(evaluate)
 app.command("recommend-freeze")(recommend_freeze)
 app.command()(backbones)
 app.command()(blocks)
+app.command()(cache)
 
 
 @app.callback(invoke_without_command=True)

@@ -22,6 +22,20 @@ PREDICT_BATCH = 64
 Source = pipeline.ImageStore | features.Rows
 
 
+class Views:
+    """Several views of the same images, one after the other: row v * n + i is image i in view v."""
+
+    def __init__(self, views: list[Source]) -> None:
+        self.views = views
+        self.shape = (len(views) * len(views[0]), *views[0].shape[1:])
+        self.dtype = views[0].dtype
+
+    def __getitem__(self, rows: np.ndarray) -> np.ndarray:
+        """Return the rows, which are of one view: that is how epochs take them."""
+        view, _ = divmod(int(rows[0]), len(self.views[0]))
+        return self.views[view][rows - view * len(self.views[0])]
+
+
 @dataclass
 class Feed:
     """The images of a job as the part after the cut sees them; each source is opened once."""
@@ -72,22 +86,25 @@ class Feed:
         """Return the steps of one epoch."""
         return pipeline.steps(len(self.indices), self.job.plan.batch_size)
 
-    def epoch(self, number: int) -> tf.data.Dataset:
-        """Return the batches of epoch 1, 2, ...: augmented pixels, or the view whose turn it is."""
+    def batches(self, first_epoch: int) -> tf.data.Dataset:
+        """Return the batches of epoch after epoch: augmented pixels, or the views in turn."""
         job, plan = self.job, self.job.plan
+        source = Views([self.source("train", view) for view in range(job.views)])
+        size, indices = len(job.labels("train")), self.indices
+        weights = job.weights if job.config.balance == "weights" else None
         return pipeline.batches(
-            self.source("train", (number - 1) % job.views),
-            job.labels("train"),
+            source,
+            np.tile(job.labels("train"), job.views),
             batch_size=plan.batch_size,
             training=True,
-            indices=self.indices,
+            indices=lambda epoch: indices + size * ((epoch - 1) % job.views),
             classes=plan.classes,
             one_hot=True,
-            sample_weight=job.weights if job.config.balance == "weights" else None,
+            sample_weight=None if weights is None else np.tile(weights, job.views),
             augment="none" if self.cut else plan.augment,
             mirror=not self.cut and job.mirror,
             seed=job.config.seed,
-            epoch=number,
+            epoch=first_epoch,
         )
 
     def predict(self, model: keras.Model, split: str) -> np.ndarray:

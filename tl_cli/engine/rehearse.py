@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 
 import numpy as np
 
 from tl_cli.config import RunConfig
-from tl_cli.engine import classifier, features, pipeline
+from tl_cli.engine import budget, classifier, features, pipeline
 from tl_cli.engine.job import SPLITS, Job, prepare
-from tl_cli.engine.optimizer import optimizer
 from tl_cli.manifest import Manifest
 from tl_cli.results import Rehearsal
 
@@ -53,33 +51,11 @@ def _estimate(job: Job, steps: int) -> dict[str, float]:
     images = features.images(records, job.backbone.image_size)
     decode = (time.perf_counter() - start) / len(records)
     images = np.resize(images, (BATCH, *images.shape[1:]))
-    forward = _time(lambda: job.backbone.model.predict_on_batch(images)) / BATCH
+    forward = budget.least_seconds(lambda: job.backbone.model.predict_on_batch(images)) / BATCH
     seconds = {"features": len(job.manifest.records) * (decode + forward)}
     if job.plan.trains_backbone:
-        seconds["tune"] = steps * job.plan.epochs * _step(job, images)
+        built = classifier.build(job.backbone, job.manifest.classes, job.backbone.stage_ends)
+        seconds["tune"] = steps * job.plan.epochs * budget.step_seconds(job, built)
         frozen = forward * job.plan.frozen_compute_share
         seconds["views"] = (job.views - 1) * job.plan.size * (decode + frozen)
     return seconds
-
-
-def _step(job: Job, images: np.ndarray) -> float:
-    """Return the seconds of one training step, on rows of the size that they will have."""
-    built = classifier.build(job.backbone, job.manifest.classes, job.backbone.stage_ends)
-    cut = job.plan.frozen_blocks if job.caches_cut else 0
-    model = built.begin(
-        job.plan.frozen_blocks, optimizer(job, 10), cut, job.row().taps if cut else ()
-    )
-    x = np.resize(images, (job.plan.batch_size, *model.inputs[0].shape[1:]))
-    y = np.eye(job.plan.classes, dtype="float32")[np.arange(len(x)) % job.plan.classes]
-    return _time(lambda: model.train_on_batch(x, y))
-
-
-def _time(call: Callable[[], object], times: int = 3) -> float:
-    """Return the least seconds of some calls, after one that traces and builds."""
-    call()
-    seen = []
-    for _ in range(times):
-        start = time.perf_counter()
-        call()
-        seen.append(time.perf_counter() - start)
-    return min(seen)

@@ -16,7 +16,7 @@ import numpy as np
 
 from tl_cli import engine, rundir
 from tl_cli.config import RunConfig
-from tl_cli.engine import classifier, evaluate, features, heads, mirror, tune
+from tl_cli.engine import budget, classifier, evaluate, features, heads, mirror, tune
 from tl_cli.engine.classifier import Classifier
 from tl_cli.engine.job import Job, prepare
 from tl_cli.freeze import FreezePlan
@@ -81,6 +81,9 @@ def run(
         with clock.stage("tune"):
             if job.plan.augment != "none":
                 job = replace(job, mirror=mirror.decide(job, head, on_progress))
+            if config.max_minutes:
+                left = config.max_minutes * 60 - clock.all()["total"]
+                job = budget.fit_into(job, built, left, on_progress)
             tuned = tune.tune(job, built, head, on_progress)
         run.write_text(rundir.HISTORY, _history_csv(tuned.history))
     probabilities = tuned.probabilities if tuned and tuned.kept else head.probabilities
@@ -160,7 +163,8 @@ def check_whole(
     """
     records = job.manifest.of("val")[:count]
     images = features.images(records, job.backbone.image_size)
-    whole = built.model.predict_on_batch(images)
+    # called, not predicted with: eight images are not worth the tracing of a graph
+    whole = np.asarray(built.model(images, training=False))
     parts = probabilities("val")[:count]
     tolerance = 0.02 if job.precision == "float32" else 0.1  # features are kept in float16
     difference = float(np.abs(whole - parts).max())

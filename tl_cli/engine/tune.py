@@ -70,23 +70,33 @@ def _train(
     job: Job, built: Classifier, feed: Feed, before: np.ndarray, on_progress: OnProgress
 ) -> tuple[list[dict[str, float]], _Best, keras.Model]:
     """Train all epochs, or until validation stops getting better; the best is remembered."""
-    labels, plan = job.labels("val"), job.plan
-    history = [_row(0, 0.0, float("nan"), before, labels)]
-    best, watch = _Best(), _Watch(job, built, feed, on_progress)
-    patience = max(LEAST_PATIENCE, plan.epochs // 2)
+    steps, waiting = feed.steps(), pipeline.Waiting()
+    best = _Best([_row(0, 0.0, float("nan"), before, job.labels("val"))])
+    waited = trained = 0.0
     for frozen, epochs in stages(job):
-        watch.begin(frozen, len(epochs))
-        for epoch in epochs:
-            seconds, loss = watch.epoch(epoch)
-            with watch.averaged():
-                probabilities = feed.predict(watch.model, "val")
-                best.see(epoch, built.model.weights, probabilities, labels)
-            history.append(_row(epoch, seconds, loss, probabilities, labels))
-            on_progress(_after(history[-1], epoch, plan.epochs, plan.size))
-            if epoch - best.epoch >= patience:
-                return history, best, watch.model
-    watch.complain()
-    return history, best, watch.model
+        model = built.begin(
+            frozen,
+            optimizer(job, steps * len(epochs)),
+            feed.cut,
+            feed.row_taps,
+            label_smoothing=job.config.label_smoothing,
+        )
+        average = Average(job.config.ema) if job.config.ema else None
+        follow = _Follow(job, built, feed, best, average, steps, on_progress)
+        model.fit(
+            waiting.watch(feed.batches(epochs[0])),
+            steps_per_epoch=steps,
+            initial_epoch=epochs[0] - 1,
+            epochs=epochs[-1],
+            verbose=0,
+            shuffle=False,
+            callbacks=[waiting, *([average] if average else []), follow],
+        )
+        waited, trained = waited + waiting.waited, trained + waiting.trained
+        if model.stop_training:
+            break
+    _complain(waited / max(trained, 1e-9), feed, on_progress)
+    return best.history, best, model
 
 
 def stages(job: Job) -> list[tuple[int, range]]:
@@ -105,87 +115,72 @@ def stages(job: Job) -> list[tuple[int, range]]:
     ]
 
 
-class _Watch:
-    """One training in progress: the compiled part, its average, and how long it waited for data."""
-
-    def __init__(self, job: Job, built: Classifier, feed: Feed, on_progress: OnProgress) -> None:
-        self.job, self.built, self.feed, self.on_progress = job, built, feed, on_progress
-        self.steps = feed.steps()
-        self.average = Average(job.config.ema) if job.config.ema else None
-        self.waited = self.trained = 0.0
-        self.model: keras.Model
-
-    def begin(self, frozen: int, epochs: int) -> None:
-        """Free what this stage frees, with an optimizer of its own."""
-        self.model = self.built.begin(
-            frozen,
-            optimizer(self.job, self.steps * epochs),
-            self.feed.cut,
-            self.feed.row_taps,
-            label_smoothing=self.job.config.label_smoothing,
-        )
-        if self.average:
-            self.average = Average(self.job.config.ema)
-
-    def epoch(self, number: int) -> tuple[float, float]:
-        """Train for one epoch; return its seconds and its mean loss in nats."""
-        batches, waiting = self.feed.epoch(number), pipeline.Waiting()
-        plan = self.job.plan
-        stage = f"epoch {number}/{plan.epochs}"
-        follow = _Follow(stage, plan.size, self.steps, self.on_progress)
-        start = time.perf_counter()
-        fitted = self.model.fit(
-            waiting.watch(batches),
-            steps_per_epoch=self.steps,
-            epochs=1,
-            verbose=0,
-            shuffle=False,
-            callbacks=[follow, waiting, *([self.average] if self.average else [])],
-        )
-        self.waited += waiting.waited
-        self.trained += waiting.trained
-        return time.perf_counter() - start, float(fitted.history["loss"][0])
-
-    @contextlib.contextmanager
-    def averaged(self) -> Iterator[None]:
-        """Put the average in place of the weights for as long as it is looked at."""
-        if not self.average:
-            yield
-            return
-        now = _copies(self.model.trainable_variables)
-        _assign(self.model.trainable_variables, self.average.values)
-        yield
-        _assign(self.model.trainable_variables, now)
-
-    def complain(self) -> None:
-        """Say it once where the network waited for data."""
-        share = self.waited / self.trained if self.trained else 0.0
-        if share > WAITING:
-            source = self.feed.source("train")
-            streamed = getattr(source, "place", "") == "streamed"
-            advice = "give more --cache-memory" if streamed else "use a lighter --augment"
-            self.on_progress(
-                Note(f"{share:.0%} of the training time went by waiting for data: {advice}.", True)
-            )
-
-
 class _Follow(keras.callbacks.Callback):
-    """Reports each step; the last report of an epoch is left to who knows its validation."""
+    """Reports each step, and looks at the validation images at the end of each epoch."""
 
-    def __init__(self, stage: str, size: int, steps: int, on_progress: OnProgress) -> None:
+    def __init__(
+        self,
+        job: Job,
+        built: Classifier,
+        feed: Feed,
+        best: _Best,
+        average: Average | None,
+        steps: int,
+        report: OnProgress,
+    ) -> None:
         super().__init__()
-        self.stage, self.size, self.steps, self.report = stage, size, steps, on_progress
+        self.job, self.built, self.feed, self.best = job, built, feed, best
+        self.average, self.steps, self.report = average, steps, report
+        self.labels, self.size = job.labels("val"), job.plan.size
+        self.patience = max(LEAST_PATIENCE, job.plan.epochs // 2)
+        self.stage, self.started = "", 0.0
+
+    def on_epoch_begin(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
+        self.stage = f"epoch {epoch + 1}/{self.job.plan.epochs}"
+        self.started = time.perf_counter()
 
     def on_train_batch_end(self, batch: int, logs: Mapping[str, float] | None = None) -> None:
+        # the last report of an epoch is the one that knows its validation
         if batch + 1 < self.steps:
             done = round(self.size * (batch + 1) / self.steps)
             facts = {"loss": float((logs or {}).get("loss", float("nan")))}
             self.report(Progress(self.stage, done, self.size, facts=facts))
 
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
+        seconds, loss = time.perf_counter() - self.started, float((logs or {})["loss"])
+        with _averaged(self.model, self.average):
+            probabilities = self.feed.predict(self.model, "val")
+            row = _row(epoch + 1, seconds, loss, probabilities, self.labels)
+            self.best.see(row, self.built.model.weights, probabilities)
+        facts = {"loss": loss, "val accuracy": row["val_accuracy"]}
+        self.report(Progress(self.stage, self.size, self.size, facts=facts))
+        if epoch + 1 - self.best.epoch >= self.patience:
+            self.model.stop_training = True
 
-def _after(row: Mapping[str, float], epoch: int, epochs: int, size: int) -> Progress:
-    facts = {"loss": row["loss"], "val accuracy": row["val_accuracy"]}
-    return Progress(f"epoch {epoch}/{epochs}", size, size, facts=facts)
+
+@contextlib.contextmanager
+def _averaged(model: keras.Model, average: Average | None) -> Iterator[None]:
+    """Put the average in place of the weights for as long as it is looked at."""
+    if average is None:
+        yield
+        return
+    now = _copies(model.trainable_variables)
+    _assign(model.trainable_variables, average.values)
+    yield
+    _assign(model.trainable_variables, now)
+
+
+def _complain(share: float, feed: Feed, on_progress: OnProgress) -> None:
+    """Say it once where the network waited for data."""
+    if share <= WAITING:
+        return
+    streamed = getattr(feed.source("train"), "place", "") == "streamed"
+    advice = (
+        "give more --cache-memory" if streamed
+        else "the disk of the cache is slow (TL_CACHE)" if feed.cut
+        else "use a lighter --augment"
+    )  # fmt: skip
+    on_progress(Note(f"{share:.0%} of the training time went by waiting for data: {advice}.", True))
 
 
 def _row(
@@ -202,24 +197,21 @@ def _row(
 
 
 class _Best:
-    """The epoch with the lowest validation log loss so far."""
+    """The history of the epochs, and the one with the lowest validation log loss so far."""
 
-    def __init__(self) -> None:
+    def __init__(self, history: list[dict[str, float]]) -> None:
+        self.history = history
         self.loss, self.epoch = float("inf"), 0
         self.weights: list[np.ndarray] = []
         self.probabilities = np.empty(0)
 
     def see(
-        self,
-        epoch: int,
-        weights: list[keras.Variable],
-        probabilities: np.ndarray,
-        labels: np.ndarray,
+        self, row: dict[str, float], weights: list[keras.Variable], probabilities: np.ndarray
     ) -> None:
-        loss = float(log_losses(probabilities, labels).mean())
-        if loss < self.loss:
-            self.loss, self.epoch, self.probabilities = loss, epoch, probabilities
-            self.weights = _copies(weights)
+        self.history.append(row)
+        if row["val_log_loss"] < self.loss:
+            self.loss, self.epoch = row["val_log_loss"], int(row["epoch"])
+            self.probabilities, self.weights = probabilities, _copies(weights)
 
 
 def _verdict(

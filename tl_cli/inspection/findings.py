@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from tl_cli.manifest import BadFile, Manifest, Record, findings
 from tl_cli.manifest.audit import FEW, IMBALANCE
-from tl_cli.manifest.records import count, naming, short
+from tl_cli.manifest.records import count, short
 
 WRONG, NOTE = "wrong", "note"
 ELONGATED = 3.0  # longer side / shorter side; every image is squashed to a square
@@ -215,17 +215,20 @@ def _pixels(records: Sequence[Record]) -> Iterator[Finding]:
         yield Finding("exif_rotated", NOTE, turned, text, meaning)
     modes = Counter(r.mode for r in records if r.mode != "RGB")
     if modes:
-        text = f"{count(modes.total(), 'image')} not in RGB: " + naming(
-            f"{mode} ({n:,})" for mode, n in modes.most_common()
-        )
-        meaning = "They become RGB: transparency is laid on white, and 16 bits are scaled to 8."
-        yield Finding("modes", NOTE, modes.total(), text, meaning)
+        text = f"{count(modes.total(), 'image')} in another mode than RGB"
+        yield Finding("modes", NOTE, modes.total(), text, _converted(modes))
     long = [r for r in records if max(r.width, r.height) >= ELONGATED * min(r.width, r.height) > 0]
     if long:
         text = f"{count(len(long), 'image')} at least {ELONGATED:g} times as long as wide"
         meaning = "They are squashed to a square, so what they show is distorted: crop them."
         examples = tuple(f"{short(r.path)}: {r.width} x {r.height}" for r in long)
         yield Finding("elongated", NOTE, len(long), text, meaning, examples)
+
+
+def _converted(modes: Iterable[str]) -> str:
+    clear = "; transparency is laid on white" if any(m.endswith("A") for m in modes) else ""
+    deep = "; 16 bits are scaled to 8" if any(m.startswith(("I", "F")) for m in modes) else ""
+    return f"They become RGB{clear}{deep}, in training and in prediction alike."
 
 
 def _left_out(scanned: Manifest) -> Iterator[Finding]:

@@ -9,7 +9,7 @@ import contextlib
 import itertools
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 import keras
@@ -44,7 +44,7 @@ def batches(
     *,
     batch_size: int,
     training: bool,
-    indices: np.ndarray | None = None,
+    indices: np.ndarray | Callable[[int], np.ndarray] | None = None,
     classes: int | None = None,
     one_hot: bool = False,
     sample_weight: np.ndarray | None = None,
@@ -56,8 +56,9 @@ def batches(
     """Return batches (x), (x, y) or (x, y, weight), x as float32 [b, ...] and images in 0..255.
 
     `indices`: which rows of `source`, `labels` and `sample_weight`, in which order; one may come
-    several times (None: each once). `labels`: int [n]; y is int32 [b], or float32 [b, classes]
-    with `one_hot`, which the mixing levels of `augment` need (ValueError without).
+    several times (None: each once; a function gives those of each epoch). `labels`: int [n]; y is
+    int32 [b], or float32 [b, classes] with `one_hot`, which the mixing levels of `augment` need
+    (ValueError without).
 
     Evaluation gives the rows once, in order, and drops none. Training never ends: epoch follows
     epoch, each in a new order over all rows, so the next one is made ready while the last one
@@ -65,7 +66,11 @@ def batches(
     are dealt to its steps evenly, so no batch is a tiny rest. The first one is `epoch`; what it
     and the later ones hold depends on (seed, epoch) alone.
     """
-    rows = np.arange(source.shape[0]) if indices is None else np.asarray(indices, np.int64)
+
+    def chosen(e: int) -> np.ndarray:
+        given = indices(e) if callable(indices) else indices
+        return np.arange(source.shape[0]) if given is None else np.asarray(given, np.int64)
+
     changes = training and (augment != "none" or mirror)
     mixes = training and labels is not None and augment in augmentation.MIXED
     if mixes and not one_hot:
@@ -76,6 +81,7 @@ def batches(
     def plan() -> Iterator[tuple[np.ndarray, ...]]:
         """Yield rows, draws, labels and weights of batch after batch; no pixels."""
         for e in itertools.count(epoch) if training else (epoch,):
+            rows = chosen(e)
             order = _order(len(rows), seed, e) if training else np.arange(len(rows))
             draws = augmentation.draw(len(rows), seed, e) if changes else np.empty((len(rows), 0))
             for part in _dealt(order, batch_size, evenly=training):
@@ -101,7 +107,7 @@ def batches(
         tf.TensorSpec([None], tf.int32),
         tf.TensorSpec([None], tf.float32),
     )
-    count = tf.data.INFINITE_CARDINALITY if training else steps(len(rows), batch_size)
+    count = tf.data.INFINITE_CARDINALITY if training else steps(len(chosen(epoch)), batch_size)
     data = tf.data.Dataset.from_generator(plan, output_signature=signature)
     data = data.map(make, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
     options = tf.data.Options()

@@ -1,0 +1,302 @@
+"""`tl train` against plain Keras and against one bare pass, on the same images and network.
+
+    python scripts/bench_speed.py SETS [--sets sign_digits,flowers] [--out FILE.jsonl]
+    python scripts/bench_speed.py --memory       # 20,000 made images, features beyond memory
+
+SETS is a folder of <set>/{train,test}/<class>/*; TL_SETS is used where it is not given. Every
+measurement is a process of its own with an empty cache, timed from after the imports to the end;
+the ones that are compared run one after the other. Prints a Markdown table.
+
+- keras head, keras half: image_dataset_from_directory, the backbone frozen (or its first half),
+  global average pooling, Dense, Adam 1e-3 (half: 1e-4), fit for 10 epochs, evaluate; as the Keras
+  guide to transfer learning does it.
+- limit: build the network, trace it, one forward pass over the decoded arrays of all images.
+- ours head: all of `tl train --freeze head`, from the scan to the saved checkpoint.
+- again: the same once more with another head, from the kept features.
+- ours half: `tl train --freeze half`, 10 epochs, no augmentation, as Keras has none here.
+- epoch: seconds of one epoch of the tuned half, and of the same suffix on random arrays in memory.
+"""
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+EPOCHS = 10
+BATCH = 32
+
+
+# -- one measurement, in a process of its own ----------------------------------------------------
+
+
+def keras_plain(folder: Path, size: int, freeze: str) -> dict:
+    import keras
+
+    from tl_cli import catalog, engine
+    from tl_cli.engine import backbones
+
+    start = time.perf_counter()
+    options = {"image_size": (size, size), "batch_size": BATCH}
+    load = keras.utils.image_dataset_from_directory
+    train, val = load(
+        folder / "train", validation_split=0.2, subset="both", seed=0, verbose=False, **options
+    )
+    test = load(folder / "test", shuffle=False, verbose=False, **options)
+    backbone = backbones.load(catalog.get("efficientnet_lite0"), size)
+    backbone.model.trainable = freeze != "head"
+    cut = 9 if freeze == "half" else len(backbone.blocks)
+    frozen = {path for block in backbone.blocks[:cut] for path in block.layers}
+    for layer in backbone.layers:
+        layer.trainable = layer.path not in frozen
+    inputs = keras.Input((size, size, 3))
+    x = backbone.model(inputs, training=False)
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    outputs = keras.layers.Dense(len(train.class_names), activation="softmax")(x)
+    model = keras.Model(inputs, outputs)
+    rate = 1e-3 if freeze == "head" else 1e-4
+    model.compile(
+        keras.optimizers.Adam(rate),
+        "sparse_categorical_crossentropy",
+        metrics=["accuracy"],
+        jit_compile=engine.jit(),
+    )
+    model.fit(train.prefetch(2), validation_data=val.prefetch(2), epochs=EPOCHS, verbose=0)
+    accuracy = model.evaluate(test, verbose=0)[1]
+    return {"seconds": time.perf_counter() - start, "accuracy": accuracy}
+
+
+def limit(folder: Path, size: int) -> dict:
+    import numpy as np
+
+    from tl_cli import catalog
+    from tl_cli.engine import backbones, features
+    from tl_cli.manifest import scan
+
+    images = features.images(scan(str(folder)).records, size).astype("uint8")
+    start = time.perf_counter()
+    model = backbones.load(catalog.get("efficientnet_lite0"), size).model
+    for first in range(0, len(images), BATCH):
+        batch = images[first : first + BATCH].astype("float32")
+        model.predict_on_batch(np.resize(batch, (BATCH, *batch.shape[1:])))
+    return {"seconds": time.perf_counter() - start, "images": len(images)}
+
+
+def ours(folder: Path, size: int, freeze: str, *more: str) -> dict:
+    import tl_cli.engine.train  # noqa: F401  (the imports are not what is measured)
+    from tl_cli.cli import app
+
+    with tempfile.TemporaryDirectory() as work:
+        arguments = [
+            *("train", "--data", str(folder), "--image-size", str(size), "--freeze", freeze),
+            *("--output", f"{work}/run", "--quiet", *more),
+        ]
+        start = time.perf_counter()
+        app(arguments, standalone_mode=False)
+        seconds = time.perf_counter() - start
+        told = json.loads(Path(work, "run", "metrics.json").read_text())
+        history = Path(work, "run", "history.csv")
+        epochs = (
+            [line.split(",") for line in history.read_text().split()] if history.exists() else []
+        )
+    rates = sorted(float(row[1]) for row in epochs[3:])
+    return {
+        "seconds": seconds,
+        "accuracy": told["metrics"]["test"]["accuracy"],
+        "tuned_accuracy": told["tune"] and told["tune"]["tuned_test_accuracy"],
+        "stages": told["seconds"],
+        "epoch": rates[len(rates) // 2] if rates else None,
+    }
+
+
+def again(folder: Path, size: int) -> dict:
+    ours(folder, size, "head")
+    return ours(folder, size, "head", "--head", "last")
+
+
+def suffix(folder: Path, size: int) -> dict:
+    """Train the half-frozen suffix on random arrays in memory: what an epoch must cost at least."""
+    import keras
+    import numpy as np
+
+    from tl_cli import catalog
+    from tl_cli.engine import backbones, classifier
+    from tl_cli.manifest import assign_splits, scan
+
+    split = assign_splits(scan(str(folder)))
+    n, classes = len(split.of("train")), split.classes
+    backbone = backbones.load(catalog.get("efficientnet_lite0"), size)
+    built = classifier.build(backbone, classes, backbone.stage_ends)
+    taps = tuple(tap for tap in backbone.stage_ends if tap <= 9)
+    model = built.begin(9, keras.optimizers.AdamW(1e-4, global_clipnorm=1.0), 9, taps)
+    rng = np.random.default_rng(0)
+    x = rng.normal(0, 1, (n, model.inputs[0].shape[1])).astype("float32")
+    y = np.eye(len(classes), dtype="float32")[rng.integers(0, len(classes), n)]
+    seen = []
+    for _ in range(5):
+        start = time.perf_counter()
+        model.fit(x, y, batch_size=BATCH, epochs=1, verbose=0)
+        seen.append(time.perf_counter() - start)
+    return {"epoch": sorted(seen[1:])[1]}
+
+
+def memory() -> dict:
+    """20,000 made images of 224 px, the cut's features on disk; the process's own memory."""
+    import numpy as np
+    from PIL import Image
+
+    from tl_cli import catalog
+    from tl_cli.engine import backbones
+
+    with tempfile.TemporaryDirectory() as work:
+        rng, path = np.random.default_rng(0), Path(work)
+        for i in range(20_000):
+            folder = path / "data" / f"class{i % 4}"
+            folder.mkdir(parents=True, exist_ok=True)
+            coarse = rng.integers(0, 256, (7, 7, 3), dtype=np.uint8)
+            coarse[:, :, i % 3] //= 1 + i % 4
+            Image.fromarray(coarse).resize((224, 224)).save(folder / f"{i}.jpg")
+        weights = path / "random.weights.h5"
+        card = catalog.get("mobilenet_025")
+        network = backbones.load(card, 224, weights=None).model.layers[-1]
+        network.save_weights(weights)
+        peak = _Peak()
+        told = ours(
+            path / "data", 224, "0.3", "--backbone", "mobilenet_025", "--weights", str(weights),
+            "--epochs", "2", "--views", "2", "--test", "0.1",
+        )  # fmt: skip
+        cached = sum(
+            f.stat().st_size for f in Path(os.environ["TL_CACHE"]).rglob("*") if f.is_file()
+        )
+    return {
+        "images": 20_000,
+        "cache_gb": cached / 1e9,
+        "peak_anonymous_gb": peak.stop() / 1e9,
+        "peak_resident_gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6,
+        "seconds": told["seconds"],
+    }
+
+
+class _Peak(threading.Thread):
+    """The most memory that the process had to itself (mapped files are the system's to drop)."""
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self.most, self.going = 0, True
+        self.start()
+
+    def run(self) -> None:
+        while self.going:
+            lines = Path("/proc/self/status").read_text().splitlines()
+            anonymous = next(line for line in lines if line.startswith("RssAnon"))
+            self.most = max(self.most, int(anonymous.split()[1]) * 1024)
+            time.sleep(0.2)
+
+    def stop(self) -> int:
+        self.going = False
+        return self.most
+
+
+KINDS = {
+    "keras head": lambda folder, size: keras_plain(folder, size, "head"),
+    "limit": limit,
+    "ours head": lambda folder, size: ours(folder, size, "head"),
+    "again": again,
+    "keras half": lambda folder, size: keras_plain(folder, size, "half"),
+    "ours half": lambda folder, size: ours(
+        folder, size, "half", "--epochs", str(EPOCHS), "--augment", "none"
+    ),
+    "suffix": suffix,
+}
+AT_224 = ("keras head", "limit", "ours head", "again")
+
+
+# -- all of them ---------------------------------------------------------------------------------
+
+
+def measured(kind: str, folder: str, size: int) -> dict:
+    with tempfile.TemporaryDirectory() as cache:
+        command = [sys.executable, __file__, folder, "--one", kind, "--size", str(size)]
+        done = subprocess.run(
+            command, capture_output=True, text=True, env={**os.environ, "TL_CACHE": cache}
+        )
+    if done.returncode:
+        raise SystemExit(f"{kind}\n{done.stderr}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def table(rows: list[dict]) -> str:
+    lines = [
+        "| set, px | images | limit | head: ours / limit | head: Keras 10 epochs / ours"
+        " | test accuracy Keras, ours | second run | half: Keras / ours"
+        " | test accuracy Keras, ours (tuned) | epoch: ours / random arrays |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for name, size in dict.fromkeys((row["set"], row["size"]) for row in rows):
+        of = {row["kind"]: row for row in rows if (row["set"], row["size"]) == (name, size)}
+        lines.append(line(name, size, of))
+    return "\n".join(lines)
+
+
+def line(name: str, size: int, of: dict[str, dict]) -> str:
+    keras_head, bare, head = of["keras head"], of["limit"], of["ours head"]
+    cells = [
+        f"{name}, {size}",
+        str(bare["images"]),
+        f"{bare['seconds']:.1f} s",
+        f"{head['seconds'] / bare['seconds']:.2f}",
+        f"{keras_head['seconds'] / head['seconds']:.1f}",
+        f"{keras_head['accuracy']:.3f}, {head['accuracy']:.3f}",
+        f"{of['again']['seconds']:.1f} s",
+    ]
+    if "ours half" in of:
+        keras_half, half = of["keras half"], of["ours half"]
+        cells += [
+            f"{keras_half['seconds'] / half['seconds']:.1f}",
+            f"{keras_half['accuracy']:.3f}, {half['tuned_accuracy']:.3f}",
+            f"{half['epoch'] / of['suffix']['epoch']:.2f}",
+        ]
+    else:
+        cells += ["", "", ""]
+    return f"| {' | '.join(cells)} |"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("where", nargs="?", default=os.environ.get("TL_SETS"))
+    parser.add_argument("--sets", default="sign_digits,flowers")
+    parser.add_argument("--sizes", default="128,224")
+    parser.add_argument("--out", type=Path, default=Path("docs/data/speed.jsonl"))
+    parser.add_argument("--memory", action="store_true")
+    parser.add_argument("--one", choices=KINDS, help=argparse.SUPPRESS)
+    parser.add_argument("--size", type=int, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.memory:
+        with tempfile.TemporaryDirectory() as cache:
+            os.environ["TL_CACHE"] = cache
+            print(json.dumps(memory()))
+        return
+    if not given.where:
+        parser.error("give the folder of sets, or set TL_SETS")
+    if given.one:
+        print(json.dumps(KINDS[given.one](Path(given.where), given.size)))
+        return
+    given.out.parent.mkdir(parents=True, exist_ok=True)
+    rows = []
+    for size in map(int, given.sizes.split(",")):
+        for name in given.sets.split(","):
+            for kind in KINDS if size < 224 else AT_224:
+                row = {"set": name, "size": size, "kind": kind}
+                rows.append(row | measured(kind, str(Path(given.where) / name), size))
+                print(rows[-1], file=sys.stderr, flush=True)
+    given.out.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    print(table(rows))
+
+
+if __name__ == "__main__":
+    main()
