@@ -69,7 +69,9 @@ def _figures(found: Inspection) -> dict[str, str]:
         "shorter side": _pixels(found.sizes["shorter_side"]),
         "mode": ", ".join(f"{MODES.get(m, m)} ({n:,})" for m, n in found.modes.items()),
         "images a class": f"median {median(counts):,g}, mean {mean(counts):,.1f}",
-        "balance": f"the largest class has {found.imbalance:.1f} times as many as the smallest",
+        "balance": f"the largest class has {found.imbalance:.1f} times as many as the smallest"
+        if found.imbalance > 1
+        else "all classes have as many",
         "baseline": f"always answering {_safe(repr(found.largest))} is right"
         f" {found.majority_baseline:.1%} of the time",
         "to train on": _to_train_on(found.training),
@@ -88,10 +90,10 @@ def _to_train_on(situation: Situation) -> str:
 
 
 def _image_size(found: Inspection) -> str:
-    text = f"{found.image_size} px suggested for {found.backbone}"
+    text = f"{found.image_size} px for {found.backbone}"
     whole = catalog.get(found.backbone).image_size
     if found.image_size < whole:
-        return f"{text}: the images are too small to gain from its {whole} px"
+        return f"{text}: such small images gain nothing from its {whole} px"
     return f"{text}, what it was pretrained at"
 
 

@@ -197,9 +197,21 @@ def _decoded(
     with ThreadPoolExecutor(cores()) as pool:
         for start in range(first, len(records), CHUNK):
             chunk = records[start : start + CHUNK]
-            yield start, np.stack(list(pool.map(lambda r: pixels(r, size), chunk)))
+            yield start, _together(pool, chunk, size)
             if on_progress:
                 on_progress(start + len(chunk), len(records))
+
+
+def _together(pool: ThreadPoolExecutor, records: Sequence[Record], size: int) -> np.ndarray:
+    """Decode images in the pool's threads, each into its row: uint8 [c, size, size, 3]."""
+    rows = np.empty((len(records), size, size, 3), np.uint8)
+
+    def fill(i: int) -> None:
+        rows[i] = pixels(records[i], size)
+
+    for _ in pool.map(fill, range(len(records))):  # raises what a thread raised
+        pass
+    return rows
 
 
 def _of_array(rows: np.ndarray, place: str, path: Path | None = None) -> ImageStore:
@@ -210,8 +222,7 @@ def _streamed(records: Sequence[Record], size: int) -> ImageStore:
     pool = ThreadPoolExecutor(cores())
 
     def take(chosen: np.ndarray) -> np.ndarray:
-        rows = list(pool.map(lambda i: pixels(records[int(i)], size), chosen))
-        return np.stack(rows) if rows else np.empty((0, size, size, 3), np.uint8)
+        return _together(pool, [records[int(i)] for i in chosen], size)
 
     return ImageStore((len(records), size, size, 3), "streamed", take)
 
