@@ -96,12 +96,11 @@ def get(name: str) -> Card:
 def fitting_size(card: Card, side: float) -> int:
     """Return the image size, in pixels, for images whose median shorter side is `side`.
 
-    The backbone's own, or smaller where the images are: enlarging them beyond about
-    four times adds computation and no information. Multiples of 32 fill the last feature map.
+    The backbone's own, or smaller where the images are: enlarging them beyond about five times
+    adds computation and little or nothing else. Multiples of 32 fill the last feature map.
     """
-    wanted = max(SMALLEST_USEFUL, 32 * round(side * ENLARGE / 32))
+    wanted = 32 * round(side * ENLARGE / 32)
     return max(card.smallest, min(card.image_size, wanted))
 
 
-ENLARGE = 4.0  # times; see docs/benchmarks.md, "Image size"
-SMALLEST_USEFUL = 96
+ENLARGE = 5.0  # times; measured by scripts/bench_image_size.py, see docs/benchmarks.md

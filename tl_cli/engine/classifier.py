@@ -110,7 +110,8 @@ class Classifier:
         """Write the checkpoint (JSON and weights) and the exported plain Keras model beside it."""
         with run.replacing(rundir.WEIGHTS) as path:
             self.model.save_weights(path)
-        plain = keras.Model(self.model.inputs, self.model(self.model.inputs[0], training=False))
+        image = self.model.inputs[0]
+        plain = keras.Model(image, self.model(image, training=False))
         with run.replacing(rundir.EXPORTED) as path:
             plain.save(path)
         described = {
@@ -132,7 +133,7 @@ def build(backbone: Backbone, classes: Sequence[str], taps: Sequence[int]) -> Cl
     head = keras.layers.Dense(len(classes), kernel_initializer="zeros", dtype="float32", name=HEAD)
     x = head(_joined(_pooled(tapped.outputs)))
     outputs = keras.layers.Softmax(dtype="float32", name="probabilities")(x)
-    model = keras.Model(tapped.inputs, outputs, name=f"tl_{backbone.card.name}")
+    model = keras.Model(tapped.inputs[0], outputs, name=f"tl_{backbone.card.name}")
     return Classifier(backbone, tuple(classes), tuple(taps), head, model)
 
 

@@ -26,6 +26,7 @@ from tl_cli.results import Note, OnProgress, Progress, TuneFacts
 
 LEAST_PATIENCE = 5  # epochs without a better validation before the training ends
 WAITING = 0.2  # share of the time in which the network may wait for data
+WORTH_SAYING = 10.0  # seconds of waiting
 STAGES = 3  # of gradual unfreezing
 
 
@@ -95,7 +96,8 @@ def _train(
         waited, trained = waited + waiting.waited, trained + waiting.trained
         if model.stop_training:
             break
-    _complain(waited / max(trained, 1e-9), feed, on_progress)
+    if waited > max(WORTH_SAYING, WAITING * trained):
+        _complain(waited / trained, feed, on_progress)
     return best.history, best, model
 
 
@@ -172,8 +174,6 @@ def _averaged(model: keras.Model, average: Average | None) -> Iterator[None]:
 
 def _complain(share: float, feed: Feed, on_progress: OnProgress) -> None:
     """Say it once where the network waited for data."""
-    if share <= WAITING:
-        return
     streamed = getattr(feed.source("train"), "place", "") == "streamed"
     advice = (
         "give more --cache-memory" if streamed
