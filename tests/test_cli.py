@@ -24,12 +24,18 @@ def tl(*arguments: object) -> object:
     return CliRunner().invoke(app, [str(a) for a in arguments])
 
 
-def paint(folder: Path, seed: int, count: int, colour: tuple[int, int, int]) -> None:
+def paint(
+    folder: Path,
+    seed: int,
+    count: int,
+    colour: tuple[int, int, int],
+    size: tuple[int, int] = (40, 48),
+) -> None:
     """Write noisy pictures of one colour: classes that a head can tell apart."""
     folder.mkdir(parents=True)
     rng = np.random.default_rng(seed)
     for i in range(count):
-        noisy = np.clip(rng.normal(colour, 40, (40, 48, 3)), 0, 255).astype("uint8")
+        noisy = np.clip(rng.normal(colour, 40, (*size, 3)), 0, 255).astype("uint8")
         Image.fromarray(noisy).save(folder / f"{i:02d}.png")
 
 
@@ -110,6 +116,19 @@ def test_the_configuration_repeats_the_run(run, tmp_path):
     again = json.loads(done.stdout)
     assert again["metrics"]["test"]["accuracy"] == told["metrics"]["test"]["accuracy"]
     assert again["plan"]["freeze_ratio"] == told["plan"]["freeze_ratio"]
+
+
+@pytest.mark.parametrize("precision", ["mixed_float16", "mixed_bfloat16"])
+def test_mixed_precision_trains_and_comes_back(folder, tmp_path, precision):
+    done = tl("train", "--data", folder, "--freeze", "0.9", "--epochs", 2, *SMALL, "--output",
+              tmp_path / "run", "--precision", precision, "--json")  # fmt: skip
+    assert done.exit_code == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert told["precision"] == precision
+    found = json.loads(tl("evaluate", tmp_path / "run", "--json").stdout)
+    assert found["accuracy"] == told["metrics"]["test"]["accuracy"] > 0.9
+    described = json.loads((tmp_path / "run" / rundir.CHECKPOINT).read_text())
+    assert described["precision"] == precision
 
 
 # -- evaluate on other data -----------------------------------------------------------------------

@@ -73,6 +73,26 @@ class Job:
         taps = tuple(tap for tap in self.backbone.stage_ends if tap <= cut)
         return Wanted(taps, cut, view, self.config.feature_dtype)
 
+    @property
+    def feeding(self) -> str:
+        """Say in one sentence what the tuned part is fed with, and why."""
+        plan = self.plan
+        if plan.strategy == "full":
+            return "Nothing is frozen, so every epoch passes the whole network."
+        need = self.cut_bytes(plan.frozen_blocks) / 1e9
+        if not self.config.cache:
+            return "Without a cache the frozen part runs again in every epoch."
+        if not self.caches_cut:
+            return (
+                f"The output of the frozen part would take {need:.1f} GB and the cache may hold "
+                f"{cache.bound() / 1e9:.1f} GB, so the frozen part runs again in every epoch."
+            )
+        views = f" in {self.views} views, one an epoch in turn" if self.views > 1 else ""
+        return (
+            f"The frozen part runs once: its output is kept for each image{views} "
+            f"({max(need * self.views, 0.001):.3f} GB)."
+        )
+
     def cut_bytes(self, cut: int) -> int:
         """Return the bytes that one view of all images takes at a cut."""
         size = 2 if self.config.feature_dtype == "float32" else 1

@@ -84,6 +84,8 @@ def run(
             if config.max_minutes:
                 left = config.max_minutes * 60 - clock.all()["total"]
                 job = budget.fit_into(job, built, left, on_progress)
+                _write_plan(job, run)
+            on_progress(Note(job.feeding))
             tuned = tune.tune(job, built, head, on_progress)
         run.write_text(rundir.HISTORY, _history_csv(tuned.history))
     probabilities = tuned.probabilities if tuned and tuned.kept else head.probabilities
@@ -113,13 +115,17 @@ def run(
 
 
 def _write_inputs(job: Job, run: RunDir) -> None:
-    run.write_text(rundir.CONFIG, job.effective().to_yaml())
+    _write_plan(job, run)
     write_csv(job.manifest, run / rundir.MANIFEST)
-    run.write_json(rundir.PLAN, job.plan.to_json())
     run.write_json(rundir.LABELS, list(job.manifest.classes))
     run.write_json(rundir.ENVIRONMENT, engine.environment())
     if job.manifest.bad:
         run.write_text(rundir.BAD_FILES, bad_csv_text(job.manifest))
+
+
+def _write_plan(job: Job, run: RunDir) -> None:
+    run.write_text(rundir.CONFIG, job.effective().to_yaml())
+    run.write_json(rundir.PLAN, job.plan.to_json())
 
 
 # == evaluate and save ============================================================================
