@@ -118,6 +118,18 @@ def test_the_configuration_repeats_the_run(run, tmp_path):
     assert again["plan"]["freeze_ratio"] == told["plan"]["freeze_ratio"]
 
 
+def test_a_run_is_repeated_from_its_manifest(run, tmp_path):
+    path, told, freeze = run
+    done = tl("train", "--data", path / rundir.MANIFEST, "--freeze", freeze, "--epochs", 2, *SMALL,
+              "--output", tmp_path / "again", "--json")  # fmt: skip
+    assert done.exit_code == 0, done.stderr
+    again = json.loads(done.stdout)
+    assert (tmp_path / "again" / rundir.MANIFEST).read_text() == (
+        path / rundir.MANIFEST
+    ).read_text()
+    assert again["metrics"]["test"]["accuracy"] == told["metrics"]["test"]["accuracy"]
+
+
 @pytest.mark.parametrize("precision", ["mixed_float16", "mixed_bfloat16"])
 def test_mixed_precision_trains_and_comes_back(folder, tmp_path, precision):
     done = tl("train", "--data", folder, "--freeze", "0.9", "--epochs", 2, *SMALL, "--output",

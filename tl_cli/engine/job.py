@@ -17,7 +17,9 @@ from tl_cli.freeze import FreezePlan
 from tl_cli.manifest import Manifest
 
 SPLITS = ("train", "val", "test")
-VIEWS = 4  # augmented looks kept an image, where a part is frozen
+VIEWS = 4  # looks kept an image at the most, where a part is frozen
+VIEW_COST = 0.5  # of the tuning's multiply-adds: what the passes for the augmented looks may cost
+STEP_COST = 3  # forward passes that a training step costs, forward and back
 
 
 @dataclass(frozen=True)
@@ -60,12 +62,16 @@ class Job:
     def views(self) -> int:
         """Return how many augmented looks at each training image are kept at the cut.
 
-        One epoch takes one of them. Each costs a pass of the frozen part and its place on disk.
+        One epoch takes one of them. Each costs a pass of the frozen part and its place on disk, so
+        there are fewer where the frozen part is most of the computation.
         """
-        if not self.caches_cut or self.plan.augment == "none":
+        plan = self.plan
+        if not self.caches_cut or plan.augment == "none":
             return 1
-        wanted = self.config.views or min(VIEWS, self.plan.epochs)
-        return max(1, min(wanted, cache.bound() // max(1, self.cut_bytes(self.plan.frozen_blocks))))
+        tuning = plan.epochs * STEP_COST * (1 - plan.frozen_compute_share)
+        affordable = 1 + int(VIEW_COST * tuning / plan.frozen_compute_share)
+        wanted = self.config.views or min(VIEWS, plan.epochs, affordable)
+        return max(1, min(wanted, cache.bound() // max(1, self.cut_bytes(plan.frozen_blocks))))
 
     def row(self, view: View = PLAIN) -> Wanted:
         """Return the table that the tuned part is fed from: the cut, and the taps before it."""
