@@ -1,5 +1,6 @@
 """The commands as a person uses them: a run, its files, its evaluation, and every mistake."""
 
+import errno
 import json
 import os
 import shutil
@@ -285,6 +286,25 @@ def test_all_mistakes_in_the_configuration_come_together():
 def test_an_output_that_cannot_be_written(folder, tmp_path):
     (tmp_path / "file").write_text("")
     said(tl("train", "--data", folder, "--output", tmp_path / "file" / "run"), "cannot write")
+
+
+def test_a_disk_without_room_for_the_run_is_told_before_the_training(tmp_path, folder, monkeypatch):
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=10_000_000))
+    run = tmp_path / "run"
+    done = tl("train", "--data", folder, "--freeze", "head", *SMALL, "--output", run)
+    said(done, "10 MB are free", "the run needs about")
+    assert json.loads((run / rundir.STATUS).read_text())["state"] == "failed"
+
+
+def test_a_disk_that_fills_up_is_one_sentence(tmp_path, folder, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device", "plan.json")
+
+    monkeypatch.setattr(rundir.RunDir, "write_json", full)
+    said(
+        tl("train", "--data", folder, "--output", tmp_path / "run"), "the disk is full", "plan.json"
+    )
 
 
 def test_a_second_run_into_the_same_directory(head_run, folder):

@@ -24,6 +24,8 @@ from tl_cli.manifest import Manifest, bad_csv_text, write_csv
 from tl_cli.results import Evaluation, Note, OnProgress, RunResult
 from tl_cli.rundir import RunDir
 
+SAVED_COPIES = 3  # checkpoint and exported model, with room for what surrounds the weights
+
 
 @dataclass
 class Clock:
@@ -63,6 +65,7 @@ def run(
     with clock.stage("build"):
         job = prepare(config, manifest)
     on_plan(job.plan)
+    run.need(SAVED_COPIES * 4 * job.backbone.model.count_params())
     _write_inputs(job, run)
 
     # -- look once ----------------------------------------------------------------------------
