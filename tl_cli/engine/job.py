@@ -85,18 +85,18 @@ class Job:
         plan = self.plan
         if plan.strategy == "full":
             return "Nothing is frozen, so every epoch passes the whole network."
-        need = self.cut_bytes(plan.frozen_blocks) / 1e9
         if not self.config.cache:
             return "Without a cache the frozen part runs again in every epoch."
+        need = self.cut_bytes(plan.frozen_blocks)
         if not self.caches_cut:
             return (
-                f"The output of the frozen part would take {need:.1f} GB and the cache may hold "
-                f"{cache.bound() / 1e9:.1f} GB, so the frozen part runs again in every epoch."
+                f"The output of the frozen part would take {need / 1e9:.1f} GB and the cache may "
+                f"hold {cache.bound() / 1e9:.1f} GB, so the frozen part runs again in every epoch."
             )
         views = f" in {self.views} views, one an epoch in turn" if self.views > 1 else ""
         return (
             f"The frozen part runs once: its output is kept for each image{views} "
-            f"({max(need * self.views, 0.001):.3f} GB)."
+            f"({need * self.views / 1e6:,.1f} MB)."
         )
 
     def cut_bytes(self, cut: int) -> int:
