@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 from PIL import Image
@@ -129,6 +130,21 @@ def test_a_run_is_repeated_from_its_manifest(run, tmp_path):
         path / rundir.MANIFEST
     ).read_text()
     assert again["metrics"]["test"]["accuracy"] == told["metrics"]["test"]["accuracy"]
+
+
+@pytest.mark.parametrize("freeze", ["head", "half"])
+def test_a_network_of_keras_applications_with_weights_from_a_file(folder, tmp_path, freeze):
+    weights = tmp_path / "random.weights.h5"
+    keras.utils.set_random_seed(0)
+    keras.applications.MobileNet(
+        (32, 32, 3), alpha=0.25, include_top=False, weights=None
+    ).save_weights(weights)
+    own = ("--backbone", "mobilenet_025", "--weights", weights, "--freeze", freeze, "--epochs", 1)
+    done = tl("train", "--data", folder, *own, *SMALL, "--output", tmp_path / "run", "--json")
+    assert done.exit_code == 0, done.stderr
+    told = json.loads(done.stdout)
+    found = json.loads(tl("evaluate", tmp_path / "run", "--json").stdout)
+    assert found["log_loss"] == pytest.approx(told["metrics"]["test"]["log_loss"], abs=0.02)
 
 
 @pytest.mark.parametrize("precision", ["mixed_float16", "mixed_bfloat16"])
