@@ -192,5 +192,5 @@ def test_fewer_views_are_kept_where_they_cost_more_than_they_bring(data):
         changed(job, plan=changed(job.plan, frozen_compute_share=share)).views
         for share in (0.4, 0.9, 0.99)
     ]
-    assert views == [4, 2, 1]
+    assert views == [10, 2, 1]
     assert changed(job, plan=changed(job.plan, epochs=2)).views == 2

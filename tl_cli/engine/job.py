@@ -17,7 +17,8 @@ from tl_cli.freeze import FreezePlan
 from tl_cli.manifest import Manifest
 
 SPLITS = ("train", "val", "test")
-VIEWS = 4  # looks kept an image at the most, where a part is frozen
+VIEWS = 10  # looks kept an image at the most; see docs/benchmarks.md, "Views"
+CACHE_SHARE = 0.5  # of what the cache may hold: all looks of one run together
 VIEW_COST = 0.5  # of the tuning's multiply-adds: what the passes for the augmented looks may cost
 STEP_COST = 3  # forward passes that a training step costs, forward and back
 
@@ -42,7 +43,7 @@ class Job:
         cut = self.plan.frozen_blocks
         if self.plan.strategy != "partial" or not self.config.cache:
             return False
-        return self.cut_bytes(cut) <= cache.bound()
+        return self.cut_bytes(cut) <= CACHE_SHARE * cache.bound()
 
     @property
     def memory(self) -> int | None:
@@ -71,7 +72,8 @@ class Job:
         tuning = plan.epochs * STEP_COST * (1 - plan.frozen_compute_share)
         affordable = 1 + int(VIEW_COST * tuning / plan.frozen_compute_share)
         wanted = self.config.views or min(VIEWS, plan.epochs, affordable)
-        return max(1, min(wanted, cache.bound() // max(1, self.cut_bytes(plan.frozen_blocks))))
+        room = CACHE_SHARE * cache.bound() / self.cut_bytes(plan.frozen_blocks)
+        return max(1, min(wanted, int(room)))
 
     def row(self, view: View = PLAIN) -> Wanted:
         """Return the table that the tuned part is fed from: the cut, and the taps before it."""
@@ -91,7 +93,7 @@ class Job:
         if not self.caches_cut:
             return (
                 f"The output of the frozen part would take {need / 1e9:.1f} GB and the cache may "
-                f"hold {cache.bound() / 1e9:.1f} GB, so the frozen part runs again in every epoch."
+                f"hold {CACHE_SHARE * cache.bound() / 1e9:.1f} GB of it, so the frozen part runs again in every epoch."
             )
         views = f" in {self.views} views, one an epoch in turn" if self.views > 1 else ""
         return (
