@@ -36,8 +36,7 @@ def put(kind: str, key: str, count: int, age: float) -> Path:
 def filled() -> Path:
     put("features", "f" * 32, 4_000_000, 3 * HOUR)
     put("images", "a" * 32, 2_500_000, 2 * 24 * HOUR)
-    with cache.partial("images", "b" * 32) as work:
-        (work / "images.npy").write_bytes(b"x" * 1000)
+    put("images", "b" * 32, 1000, 0)
     (cache.folder() / "scan.sqlite").write_bytes(b"x" * 300)
     return cache.folder()
 
@@ -63,7 +62,7 @@ def test_everything_in_the_cache_is_listed_the_oldest_first(filled):
     assert rows[1] == "images/aaaaaaaaaaaa 2.5 MB 2 days ago decoded images"
     assert rows[2] == "features/ffffffffffff 4.0 MB 3 hours ago what a backbone made of images"
     assert {rows[3], rows[4]} == {
-        "images/bbbbbbbbbbbb 1.0 kB just now decoded images (partial: to be continued)",
+        "images/bbbbbbbbbbbb 1.0 kB just now decoded images",
         "scan.sqlite 300 bytes just now what was seen in image files",
     }
     assert f"{filled}: 4 entries, 6.5 MB; at most {size(cache.bound())} are kept" in done.stdout
@@ -74,9 +73,8 @@ def test_the_listing_as_json(filled):
     assert set(found) == {"folder", "entries", "bytes", "bound", "freed"}
     assert (found["folder"], found["bytes"], found["freed"]) == (str(filled), 6_501_300, None)
     entries = listed()
-    assert set(entries["features", "f" * 32]) == {"kind", "key", "bytes", "used", "partial"}
+    assert set(entries["features", "f" * 32]) == {"kind", "key", "bytes", "used"}
     assert entries["features", "f" * 32]["bytes"] == 4_000_000
-    assert entries["images", "b" * 32]["partial"] and not entries["images", "a" * 32]["partial"]
     assert entries["file", "scan.sqlite"]["bytes"] == 300
 
 
@@ -88,10 +86,10 @@ def test_clear_removes_everything_and_says_how_much(filled):
     assert json.loads(tl("cache", "--clear", "--json").stdout)["freed"] == 0
 
 
-def test_clear_sweeps_and_counts_what_a_dead_process_was_making():
-    left = cache.folder() / cache.MAKING / "1234"
+def test_clear_sweeps_and_counts_what_a_dead_process_was_removing():
+    left = cache.folder() / cache.REMOVING / "1234"
     left.mkdir(parents=True)
-    (left / "images.npy").write_bytes(b"x" * 50)
+    (left / "rows.bin").write_bytes(b"x" * 50)
     assert json.loads(tl("cache", "--clear", "--json").stdout)["freed"] == 50
     assert not left.exists()
 

@@ -7,7 +7,8 @@ from tiny import coloured, split_of, tiny_backbone
 
 from tl_cli import cache
 from tl_cli.engine import features, graph
-from tl_cli.engine.features import PLAIN, Table, View, Wanted
+from tl_cli.engine.features import PLAIN, View, Wanted
+from tl_cli.rows import Table
 
 
 @pytest.fixture(scope="module")
