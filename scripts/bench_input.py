@@ -5,8 +5,9 @@
 FOLDER holds the image sets `flowers` and `fashion_mnist`, each as train/<class>/*. Everything is
 measured in one run on the same files, already in the page cache, the contenders in turn in each
 round; the median of the rounds counts. Ours: `alone` is the first epoch with nothing kept; `scan`
-keeps what it decodes, as `tl train` has it; `first` is the first epoch after that scan. Prints a Markdown table of images a second, and another
-of images per second of CPU time, which other work on the machine disturbs less.
+keeps what it decodes, as `tl train` has it; `first` is the first epoch after that scan. Prints a
+Markdown table of images a second, and another of images per second of CPU time, which other work on
+the machine disturbs less.
 """
 
 from __future__ import annotations
@@ -162,7 +163,7 @@ def keras_epoch(folder: Path, size: int) -> Seconds:
 def ours(
     folder: Path, size: int, scratch: Path, keep: int | None
 ) -> tuple[Seconds, Seconds, Seconds]:
-    """Return the seconds of the scan, of the first epoch, the store included, and of a later one."""
+    """Return the seconds of the scan, of the first epoch with the store, and of a later one."""
     from tl_cli import manifest
     from tl_cli.engine import pipeline
 

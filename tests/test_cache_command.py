@@ -13,6 +13,7 @@ from typer.testing import CliRunner, Result
 from tl_cli import cache
 from tl_cli.cli import app
 from tl_cli.console_tables import size
+from tl_cli.manifest.images import DECODE_VERSION
 
 HOUR = 3600
 
@@ -141,6 +142,22 @@ def test_a_scan_is_remembered_listed_cleared_and_made_again(image_folder):
     assert tl("cache", "--clear").exit_code == 0
     assert listed() == {}
     assert tl("inspect", folder, "-q").exit_code == 0
+    assert list(listed()) == [("file", "scan.sqlite")]
+
+
+def test_a_scan_keeps_what_the_run_will_want(image_folder):
+    folder = image_folder(n=5, size=(60, 48))
+    images = "images", f"224px-{DECODE_VERSION}"
+    for n in (10, 11):  # and a new image is added
+        advised = tl("recommend-freeze", "--data", folder, "--similarity", "high")
+        assert advised.exit_code == 0, advised.output
+        assert listed()[images]["bytes"] == n * (224 * 224 * 3 + 33)
+        (folder / "cat" / "copy.png").write_bytes((folder / "dog" / "00.png").read_bytes() + b"x")
+
+
+def test_a_scan_keeps_no_images_that_will_be_made_smaller(image_folder):
+    folder = image_folder(n=5, size=(24, 16))
+    assert tl("recommend-freeze", "--data", folder, "--similarity", "high").exit_code == 0
     assert list(listed()) == [("file", "scan.sqlite")]
 
 

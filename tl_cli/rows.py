@@ -89,7 +89,7 @@ class Table:
         synced = time.monotonic()
 
         def append(names: Sequence[str], values: Array) -> None:
-            rows.write(np.ascontiguousarray(values, self.dtype).tobytes())
+            rows.write(np.ascontiguousarray(values, self.dtype).data)
             pending.extend(names)
             if time.monotonic() - synced >= SYNC:
                 commit()
@@ -110,7 +110,11 @@ class Table:
                 commit()
 
     def mapped(self) -> Array:
-        """Return all rows, [rows, width], mapped from disk; note that they were used now."""
+        """Return all rows, [rows, width], mapped from disk; note that they were used now.
+
+        Raises FileNotFoundError where the table was evicted since its index was read, ValueError
+        where it has fewer rows than that.
+        """
         import numpy as np
 
         if not self.index:
@@ -118,7 +122,12 @@ class Table:
         with contextlib.suppress(OSError):  # a cache that another user shares for reading
             os.utime(self.folder)
         shape = (len(self.index), self.width)
-        return np.memmap(self.folder / "rows.bin", self.dtype, "r", shape=shape)
+        rows = np.memmap(self.folder / "rows.bin", self.dtype, "r", shape=shape)
+        with (self.folder / "digests.txt").open("rb") as digests:
+            digests.seek((len(self.index) - 1) * self.DIGEST)
+            if digests.read(self.DIGEST).decode("ascii").strip() != next(reversed(self.index)):
+                raise FileNotFoundError(f"{self.folder} was evicted and begun anew")
+        return rows
 
     def rows(self, digests: Sequence[str]) -> Rows:
         """Return the rows of these images, in this order; KeyError for one that has none."""

@@ -15,8 +15,10 @@ from tl_cli.rows import Table
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
 
+    from tl_cli.rows import Array
+
 KIND = "images"
-FLUSH = 64_000_000  # bytes of pixels between two writes
+FLUSH = 16_000_000  # bytes of pixels between two writes; memory that is used again is faster
 
 
 def table(size: int) -> Table:
@@ -36,7 +38,7 @@ class Keeper:
 
     def __init__(self, size: int, least_side: int, images: int) -> None:
         self.size, self.least_side = size, least_side
-        self._pending: dict[str, Picture] = {}
+        self._pending: dict[str, Array] = {}
         self._table: Table | None = None
         try:
             found, bound = table(size), cache.bound()
@@ -52,7 +54,9 @@ class Keeper:
 
     def take(self, digest: str, square: Picture) -> None:
         """Take an image, size x size, to be written; from any thread."""
-        self._pending[digest] = square
+        import numpy as np
+
+        self._pending[digest] = np.asarray(square).reshape(1, -1)
 
     def write(self, at_least: int = FLUSH) -> None:
         """Write what was taken, if it is so many bytes; from one thread."""
@@ -75,7 +79,8 @@ class Keeper:
         import numpy as np
 
         with table.writing(wait=False) as append:
-            for _ in range(len(self._pending)):  # other threads go on adding to it
-                digest, square = self._pending.popitem()
-                if digest not in table.index:
-                    append([digest], np.asarray(square).reshape(1, -1))
+            # other threads go on adding to it
+            taken = [self._pending.popitem() for _ in range(len(self._pending))]
+            new = {digest: row for digest, row in taken if digest not in table.index}
+            if new:
+                append(list(new), np.concatenate(list(new.values())))

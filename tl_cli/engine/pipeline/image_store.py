@@ -72,8 +72,8 @@ def store(
     Images that are kept already, by a scan or another data set, are not decoded. `memory`: bytes
     that may be held in RAM (None: a quarter of what is available). `disk`: bytes that this data
     set may take in the cache folder (None: the cache's own bound). What exceeds both is decoded on
-    demand. `on_progress(done, total)` counts images. Raises TLError naming an image
-    that can no longer be read.
+    demand. `on_progress(done, total)` counts images. Raises TLError naming an image that can no
+    longer be read.
     """
     shape = (len(records), size, size, 3)
     memory = int(MEMORY_SHARE * available_memory()) if memory is None else memory
@@ -87,7 +87,7 @@ def store(
     lacking = bool((order < 0).any())
     path = table.folder if table and not lacking else None
     if math.prod(shape) <= memory:
-        rows = _collected(shape, take, on_progress if lacking else None)
+        rows = _collected(shape, take, on_progress) if lacking else take(np.arange(len(records)))
         return ImageStore(shape, "memory", lambda chosen: rows[np.asarray(chosen)], path)
     return ImageStore(shape, "streamed" if lacking else "disk", take, path)
 
@@ -189,12 +189,12 @@ def _taker(
     def take(chosen: np.ndarray) -> np.ndarray:
         chosen = np.asarray(chosen, "int64")
         at = order[chosen]
-        rows = np.empty((len(chosen), nbytes(1, size)), np.uint8)
         has = at >= 0
-        rows[has] = kept_rows[at[has]]
-        rows = rows.reshape(-1, size, size, 3)
-        if not has.all():
-            rows[~has] = _together(pool, [records[i] for i in chosen[~has]], size)
+        if has.all():
+            return kept_rows[at].reshape(-1, size, size, 3)
+        rows = np.empty((len(chosen), size, size, 3), np.uint8)
+        rows[has] = kept_rows[at[has]].reshape(-1, size, size, 3)
+        rows[~has] = _together(pool, [records[i] for i in chosen[~has]], size)
         return rows
 
     return take
@@ -205,7 +205,7 @@ def _collected(
     take: Callable[[np.ndarray], np.ndarray],
     on_progress: Progress | None,
 ) -> np.ndarray:
-    """Return all images in memory."""
+    """Return all images, some of which are decoded."""
     rows = np.empty(shape, np.uint8)
     for start in range(0, len(rows), CHUNK):
         chosen = np.arange(start, min(start + CHUNK, len(rows)))
@@ -219,11 +219,15 @@ def _together(pool: ThreadPoolExecutor, records: Sequence[Record], size: int) ->
     """Decode images in the pool's threads, each into its row: uint8 [c, size, size, 3]."""
     rows = np.empty((len(records), size, size, 3), np.uint8)
 
-    def fill(i: int) -> None:
-        rows[i] = pixels(records[i], size)
+    def fill(part: range) -> None:
+        for i in part:
+            rows[i] = pixels(records[i], size)
 
-    for _ in pool.map(fill, range(len(records))):  # raises what a thread raised
-        pass
+    # of tiny images, handing one over takes as long as decoding it
+    each = max(1, min(8, len(records) // (4 * cores())))
+    starts = range(0, len(records), each)
+    for _ in pool.map(lambda i: fill(range(len(records))[i : i + each]), starts):
+        pass  # raises what a thread raised
     return rows
 
 
