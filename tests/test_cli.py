@@ -1,5 +1,6 @@
 """The commands as a person uses them: a run, its files, its evaluation, and every mistake."""
 
+import errno
 import json
 import os
 import shutil
@@ -8,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 from PIL import Image
@@ -24,12 +26,18 @@ def tl(*arguments: object) -> object:
     return CliRunner().invoke(app, [str(a) for a in arguments])
 
 
-def paint(folder: Path, seed: int, count: int, colour: tuple[int, int, int]) -> None:
+def paint(
+    folder: Path,
+    seed: int,
+    count: int,
+    colour: tuple[int, int, int],
+    size: tuple[int, int] = (40, 48),
+) -> None:
     """Write noisy pictures of one colour: classes that a head can tell apart."""
     folder.mkdir(parents=True)
     rng = np.random.default_rng(seed)
     for i in range(count):
-        noisy = np.clip(rng.normal(colour, 40, (40, 48, 3)), 0, 255).astype("uint8")
+        noisy = np.clip(rng.normal(colour, 40, (*size, 3)), 0, 255).astype("uint8")
         Image.fromarray(noisy).save(folder / f"{i:02d}.png")
 
 
@@ -110,6 +118,46 @@ def test_the_configuration_repeats_the_run(run, tmp_path):
     again = json.loads(done.stdout)
     assert again["metrics"]["test"]["accuracy"] == told["metrics"]["test"]["accuracy"]
     assert again["plan"]["freeze_ratio"] == told["plan"]["freeze_ratio"]
+
+
+def test_a_run_is_repeated_from_its_manifest(run, tmp_path):
+    path, told, freeze = run
+    done = tl("train", "--data", path / rundir.MANIFEST, "--freeze", freeze, "--epochs", 2, *SMALL,
+              "--output", tmp_path / "again", "--json")  # fmt: skip
+    assert done.exit_code == 0, done.stderr
+    again = json.loads(done.stdout)
+    assert (tmp_path / "again" / rundir.MANIFEST).read_text() == (
+        path / rundir.MANIFEST
+    ).read_text()
+    assert again["metrics"]["test"]["accuracy"] == told["metrics"]["test"]["accuracy"]
+
+
+@pytest.mark.parametrize("freeze", ["head", "half"])
+def test_a_network_of_keras_applications_with_weights_from_a_file(folder, tmp_path, freeze):
+    weights = tmp_path / "random.weights.h5"
+    keras.utils.set_random_seed(0)
+    keras.applications.MobileNet(
+        (32, 32, 3), alpha=0.25, include_top=False, weights=None
+    ).save_weights(weights)
+    own = ("--backbone", "mobilenet_025", "--weights", weights, "--freeze", freeze, "--epochs", 1)
+    done = tl("train", "--data", folder, *own, *SMALL, "--output", tmp_path / "run", "--json")
+    assert done.exit_code == 0, done.stderr
+    told = json.loads(done.stdout)
+    found = json.loads(tl("evaluate", tmp_path / "run", "--json").stdout)
+    assert found["log_loss"] == pytest.approx(told["metrics"]["test"]["log_loss"], abs=0.02)
+
+
+@pytest.mark.parametrize("precision", ["mixed_float16", "mixed_bfloat16"])
+def test_mixed_precision_trains_and_comes_back(folder, tmp_path, precision):
+    done = tl("train", "--data", folder, "--freeze", "0.9", "--epochs", 2, *SMALL, "--output",
+              tmp_path / "run", "--precision", precision, "--json")  # fmt: skip
+    assert done.exit_code == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert told["precision"] == precision
+    found = json.loads(tl("evaluate", tmp_path / "run", "--json").stdout)
+    assert found["accuracy"] == told["metrics"]["test"]["accuracy"] > 0.9
+    described = json.loads((tmp_path / "run" / rundir.CHECKPOINT).read_text())
+    assert described["precision"] == precision
 
 
 # -- evaluate on other data -----------------------------------------------------------------------
@@ -254,6 +302,25 @@ def test_all_mistakes_in_the_configuration_come_together():
 def test_an_output_that_cannot_be_written(folder, tmp_path):
     (tmp_path / "file").write_text("")
     said(tl("train", "--data", folder, "--output", tmp_path / "file" / "run"), "cannot write")
+
+
+def test_a_disk_without_room_for_the_run_is_told_before_the_training(tmp_path, folder, monkeypatch):
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=10_000_000))
+    run = tmp_path / "run"
+    done = tl("train", "--data", folder, "--freeze", "head", *SMALL, "--output", run)
+    said(done, "10 MB are free", "the run needs about")
+    assert json.loads((run / rundir.STATUS).read_text())["state"] == "failed"
+
+
+def test_a_disk_that_fills_up_is_one_sentence(tmp_path, folder, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device", "plan.json")
+
+    monkeypatch.setattr(rundir.RunDir, "write_json", full)
+    said(
+        tl("train", "--data", folder, "--output", tmp_path / "run"), "the disk is full", "plan.json"
+    )
 
 
 def test_a_second_run_into_the_same_directory(head_run, folder):

@@ -23,6 +23,7 @@ from tl_cli.errors import TLError
 from tl_cli.manifest import (
     Record,
     exact_duplicates,
+    images,
     kept,
     near_duplicates,
     open_rgb,
@@ -30,7 +31,6 @@ from tl_cli.manifest import (
     scan,
     scanning,
 )
-from tl_cli.manifest import images as decoding
 from tl_cli.rows import Table
 
 
@@ -85,7 +85,6 @@ BAD = {
     "short.tif": (encoded(picture(2, (99, 99)), "TIFF")[:-800], "is"),
     "short.avif": (encoded(picture(2, (99, 99)), "AVIF")[:-100], "is"),
     "damaged.png": (encoded(picture(2), "PNG")[:20] + bytes(99) + b"IEND", "is damaged"),
-    "phone.heic": (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(99), "is HEIC, which needs"),
 }
 
 
@@ -108,6 +107,38 @@ def test_a_bad_file_is_skipped_and_named_with_its_reason(
         open_rgb(Record(bad.path, "cat"))
     with pytest.raises(TLError):
         open_rgb_bytes(data)
+
+
+def heic_of(image: Image.Image) -> bytes:
+    import pillow_heif as heif  # the extra `heic`, which is part of `dev`
+
+    buffer = io.BytesIO()
+    heif.from_pillow(image).save(buffer, quality=95, chroma=444)
+    return buffer.getvalue()
+
+
+def test_heic_is_read_with_its_extra(image_folder: ImageFolder) -> None:
+    folder = image_folder()
+    (folder / "cat" / "phone.heic").write_bytes(heic_of(picture(7, (64, 48))))
+    manifest = scan(str(folder))
+    assert not manifest.bad
+    [record] = [r for r in manifest.records if r.path.endswith(".heic")]
+    assert (record.width, record.height) == (64, 48)
+    difference = np.abs(
+        np.asarray(open_rgb(record), float) - np.asarray(picture(7, (64, 48)), float)
+    )
+    assert difference.mean() < 5
+
+
+def test_heic_without_its_extra_says_what_to_install(
+    image_folder: ImageFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = heic_of(picture(7, (64, 48)))
+    monkeypatch.setattr(images, "_formats", lambda: tuple(images.FORMATS))
+    folder = image_folder()
+    (folder / "cat" / "phone.heic").write_bytes(data)
+    [bad] = scan(str(folder)).bad
+    assert bad.reason.startswith("is HEIC, which needs pillow-heif")
 
 
 @pytest.mark.parametrize("photo", [PHOTO, PROGRESSIVE], ids=["baseline", "progressive"])
@@ -339,7 +370,7 @@ def all_kinds(folder: Path) -> Path:
 
 
 def squashed(record: Record, size: int) -> np.ndarray:
-    return np.asarray(decoding.squash(open_rgb(record, size), size)).reshape(-1)
+    return np.asarray(images.squash(open_rgb(record, size), size)).reshape(-1)
 
 
 def test_the_scan_keeps_what_it_decodes_as_the_store_would_decode_it(tmp_path: Path) -> None:
@@ -353,6 +384,17 @@ def test_the_scan_keeps_what_it_decodes_as_the_store_would_decode_it(tmp_path: P
     assert [r.digest for r in plain.records] == [r.digest for r in found.records]
 
 
+def test_the_hash_is_the_same_whatever_is_kept(tmp_path: Path) -> None:
+    for i in range(8):
+        (tmp_path / "data" / "ab"[i % 2]).mkdir(parents=True, exist_ok=True)
+        picture(i, (900, 600)).save(tmp_path / "data" / "ab"[i % 2] / f"{i}.jpg", quality=90)
+    plain = scan(str(tmp_path / "data")).records
+    for size in (64, 224):
+        found = scan(str(tmp_path / "data"), keep=size).records
+        far = [int(a.phash, 16) ^ int(b.phash, 16) for a, b in zip(plain, found, strict=True)]
+        assert max(bits.bit_count() for bits in far) <= 1
+
+
 def test_a_remembered_scan_keeps_nothing(image_folder: ImageFolder, tmp_path: Path) -> None:
     folder = str(image_folder())
     scan(folder, cache=tmp_path / "memory")
@@ -363,16 +405,16 @@ def test_a_remembered_scan_keeps_nothing(image_folder: ImageFolder, tmp_path: Pa
     assert len(kept.table(16).index) == 8
 
 
-@pytest.mark.parametrize("images", [8, 9])
+@pytest.mark.parametrize("n", [8, 9])
 def test_the_scan_keeps_only_what_half_of_the_cache_holds(
-    image_folder: ImageFolder, monkeypatch: pytest.MonkeyPatch, images: int
+    image_folder: ImageFolder, monkeypatch: pytest.MonkeyPatch, n: int
 ) -> None:
     folder = image_folder()
     monkeypatch.setattr(caching, "MAX_BYTES", 2 * 8 * 16 * 16 * 3)
-    if images == 9:
+    if n == 9:
         picture(99).save(folder / "cat" / "one more.png")
-    assert len(scan(str(folder), keep=16).records) == images
-    assert len(kept.table(16).index) == (8 if images == 8 else 0)
+    assert len(scan(str(folder), keep=16).records) == n
+    assert len(kept.table(16).index) == (8 if n == 8 else 0)
 
 
 @pytest.mark.parametrize("how", ["no folder", "busy", "full"])

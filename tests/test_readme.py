@@ -21,7 +21,7 @@ def home(tmp_path_factory) -> Path:
     """A folder as the tour expects it: photos/ and the project's configs/."""
     root = tmp_path_factory.mktemp("home")
     for seed, (name, colour) in enumerate(COLOURS.items()):
-        paint(root / "photos" / name, seed, 12, colour)
+        paint(root / "photos" / name, seed, 12, colour, size=(8, 10))  # small: 32 px are enough
     (root / "configs").symlink_to(ROOT / "configs")
     return root
 

@@ -182,3 +182,15 @@ def test_no_more_epochs_are_begun_than_fit(data):
     assert "1 of 50 epochs fit" in said[0].text
     assert budget.fit_into(job, built, 1e6, silent).plan.epochs == 50
     assert all(np.array_equal(a, b) for a, b in zip(before, built.model.weights, strict=True))
+
+
+def test_fewer_views_are_kept_where_they_cost_more_than_they_bring(data):
+    from dataclasses import replace as changed
+
+    job = tiny_job(data, "half", epochs=10)
+    views = [
+        changed(job, plan=changed(job.plan, frozen_compute_share=share)).views
+        for share in (0.4, 0.9, 0.99)
+    ]
+    assert views == [4, 2, 1]
+    assert changed(job, plan=changed(job.plan, epochs=2)).views == 2

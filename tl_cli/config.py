@@ -185,11 +185,12 @@ def _sentence(detail: Any, origin: Mapping[str, str]) -> str:
     if detail["type"] == "missing":
         return f"{key}: must be given (--{key}, or {key}: in the config file)"
     reason = detail["msg"].removeprefix("Value error, ").replace("Input should", "must")
-    near = ""
+    reason, _, near = reason.partition("; ")
     if detail["type"] == "literal_error":
         options = detail["ctx"]["expected"].replace("'", "").replace(" or ", ", ").split(", ")
         near = did_you_mean(str(detail["input"]), options)
-    got = f", got {detail['input']!r}" if detail["input"] is not None else ""
+    said = detail["input"] is None or repr(detail["input"]) in reason
+    got = "" if said else f", got {detail['input']!r}"
     return f"{key}{where}: {reason}{got}" + (f"; {near}" if near else "")
 
 

@@ -16,12 +16,15 @@ from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
+    ProgressColumn,
+    Task,
     TaskID,
     TextColumn,
     TimeRemainingColumn,
 )
 from rich.progress import Progress as Bars
 from rich.table import Table
+from rich.text import Text
 
 from tl_cli.errors import TLError
 from tl_cli.results import Evaluation, Note, Progress, Rehearsal, RunResult
@@ -37,22 +40,18 @@ class Screen:
     def __init__(self, *, quiet: bool = False, json: bool = False) -> None:
         self.quiet = quiet
         self.err = _console(sys.stderr)
-        self.out = self.err if json else _console(sys.stdout)
+        self._out = self.err if json else _console(sys.stdout)
         self._bars: Bars | None = None
         self._tasks: dict[str, TaskID] = {}
         self._plain: dict[str, tuple[float, float]] = {}
 
+    @property
+    def out(self) -> Console:
+        """Where results are printed, below any bars."""
+        self.settle()
+        return self._out
+
     def __enter__(self) -> Screen:
-        if self.err.is_terminal and not self.quiet:
-            self._bars = Bars(
-                TextColumn("[bold]{task.description:<9}"),
-                BarColumn(bar_width=24),
-                MofNCompleteColumn(),
-                TextColumn("{task.fields[facts]}"),
-                TimeRemainingColumn(),
-                console=self.err,
-            )
-            self._bars.start()
         return self
 
     def __exit__(
@@ -61,8 +60,13 @@ class Screen:
         value: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self.settle()
+
+    def settle(self) -> None:
+        """End the bars where they stand, so that what is printed next comes below them."""
         if self._bars:
             self._bars.stop()
+        self._bars, self._tasks = None, {}
 
     def on_progress(self, event: Progress | Note) -> None:
         """Draw what the engine reports."""
@@ -71,7 +75,7 @@ class Screen:
                 self.note(event.text, warning=event.warning)
         elif self.quiet:
             return
-        elif self._bars:
+        elif self.err.is_terminal:
             self._draw(event)
         else:
             self._print_plain(event)
@@ -82,14 +86,18 @@ class Screen:
         self.err.print(mark + _safe(text), highlight=False, soft_wrap=True)
 
     def _draw(self, event: Progress) -> None:
-        assert self._bars
+        if not self._bars:
+            self._bars = _bars(self.err)
         if event.stage not in self._tasks:
-            self._tasks[event.stage] = self._bars.add_task(event.stage, facts="", total=event.total)
+            self._tasks[event.stage] = self._bars.add_task(
+                event.stage, facts="", unit=event.unit, total=event.total
+            )
         self._bars.update(
             self._tasks[event.stage],
             completed=event.done,
             total=event.total,
             facts=_facts(event.facts),
+            unit=event.unit,
         )
 
     def _print_plain(self, event: Progress) -> None:
@@ -114,6 +122,7 @@ class Screen:
 
     def error(self, error: TLError) -> None:
         """Say a mistake and its hint on standard error."""
+        self.settle()
         self.err.print(
             f"[bold red]error:[/] {_safe(error.message)}", highlight=False, soft_wrap=True
         )
@@ -246,6 +255,28 @@ class Screen:
             "measured batch. Nothing was trained.",
             highlight=False,
         )
+
+
+class _Speed(ProgressColumn):
+    """How many units a second."""
+
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text(f"{speed:,.0f} {task.fields['unit']}/s" if speed else "")
+
+
+def _bars(console: Console) -> Bars:
+    bars = Bars(
+        TextColumn("[bold]{task.description:<9}"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        _Speed(),
+        TextColumn("{task.fields[facts]}"),
+        TimeRemainingColumn(),
+        console=console,
+    )
+    bars.start()
+    return bars
 
 
 def _console(file: Any) -> Console:

@@ -5,8 +5,10 @@ Knows the names of the files and nothing of what they mean.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -46,6 +48,8 @@ class RunDir:
             path.mkdir(parents=True, exist_ok=True)
             run.status("running")
         except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise
             raise TLError(
                 f"cannot write to the run directory {path}: {error.strerror}",
                 "choose another with --output",
@@ -71,6 +75,16 @@ class RunDir:
     def status(self, state: str, **facts: Any) -> None:
         """Say how the run stands: running, done, interrupted or failed."""
         self.write_json(STATUS, {"state": state, **facts})
+
+    def need(self, size: int) -> None:
+        """Raise TLError where fewer than `size` bytes are free: better now than after training."""
+        free = shutil.disk_usage(self.path).free
+        if free < size:
+            raise TLError(
+                f"{free / 1e6:.0f} MB are free at {self.path}, and the run needs about "
+                f"{size / 1e6:.0f} MB",
+                "make room, choose another --output, or clear what tl keeps: tl cache --clear",
+            )
 
     def state(self) -> str:
         """Return how the run stands, as it was last said."""

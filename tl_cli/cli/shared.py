@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
@@ -42,6 +43,12 @@ def opened_screen(*, json: bool = False, quiet: bool = False) -> Iterator[Screen
             yield screen
     except TLError as error:
         screen.error(error)
+        raise typer.Exit(1) from None
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        hint = "make room, or clear what tl keeps: tl cache --clear"
+        screen.error(TLError(f"the disk is full ({error.filename or 'while writing'})", hint))
         raise typer.Exit(1) from None
     except KeyboardInterrupt:
         screen.note("interrupted", warning=True)

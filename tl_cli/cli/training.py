@@ -46,6 +46,7 @@ def train(
     epochs: Annotated[str | None, typer.Option(help="Of fine-tuning; auto: from the plan.")] = None,
     batch_size: Annotated[str | None, typer.Option(help="Images a step.")] = None,
     learning_rate: Annotated[str | None, typer.Option(help="Peak, of the tuned layers.")] = None,
+    weight_decay: Annotated[str | None, typer.Option(help="Of AdamW.")] = None,
     layer_decay: Annotated[
         str | None, typer.Option(help="Learning rate of a block relative to the next one.")
     ] = None,
@@ -73,6 +74,9 @@ def train(
     ] = None,
     cache_memory: Annotated[
         str | None, typer.Option(help="GB of decoded images to hold in memory.")
+    ] = None,
+    feature_dtype: Annotated[
+        str | None, typer.Option(help="How features are kept: float16 or float32.")
     ] = None,
     precision: Annotated[
         str | None, typer.Option(help="auto, float32, mixed_float16 or mixed_bfloat16.")

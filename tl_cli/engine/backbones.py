@@ -5,8 +5,10 @@ Knows nothing of heads, plans and data.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.util
+import sys
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -69,7 +71,8 @@ def load(card: Card, image_size: int, weights: str | None = PRETRAINED) -> Backb
     inputs = keras.Input((image_size, image_size, 3), dtype="float32", name="image")
     scale, offset = PREPROCESSING[card.preprocessing]
     x = keras.layers.Rescaling(scale, offset, name="preprocessing")(inputs)
-    model = SOURCES[card.source](card, inputs, x, weights)
+    # opened once: parts of it that are put together later must come from one and the same graph
+    model = graph.opened(SOURCES[card.source](card, inputs, x, weights))
     return Backbone(card, image_size, model, tuple(graph.blocks(model)))
 
 
@@ -120,7 +123,8 @@ def _from_keras(
     build = getattr(keras.applications, card.place)
     size = inputs.shape[1]
     try:
-        with quiet():
+        # Keras announces a download on standard output, which is for results
+        with quiet(), contextlib.redirect_stdout(sys.stderr):
             network = build(
                 include_top=False,
                 weights="imagenet" if weights == PRETRAINED else None,

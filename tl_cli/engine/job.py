@@ -17,7 +17,9 @@ from tl_cli.freeze import FreezePlan
 from tl_cli.manifest import Manifest
 
 SPLITS = ("train", "val", "test")
-VIEWS = 4  # augmented looks kept an image, where a part is frozen
+VIEWS = 4  # looks kept an image at the most, where a part is frozen
+VIEW_COST = 0.5  # of the tuning's multiply-adds: what the passes for the augmented looks may cost
+STEP_COST = 3  # forward passes that a training step costs, forward and back
 
 
 @dataclass(frozen=True)
@@ -60,18 +62,42 @@ class Job:
     def views(self) -> int:
         """Return how many augmented looks at each training image are kept at the cut.
 
-        One epoch takes one of them. Each costs a pass of the frozen part and its place on disk.
+        One epoch takes one of them. Each costs a pass of the frozen part and its place on disk, so
+        there are fewer where the frozen part is most of the computation.
         """
-        if not self.caches_cut or self.plan.augment == "none":
+        plan = self.plan
+        if not self.caches_cut or plan.augment == "none":
             return 1
-        wanted = self.config.views or min(VIEWS, self.plan.epochs)
-        return max(1, min(wanted, cache.bound() // max(1, self.cut_bytes(self.plan.frozen_blocks))))
+        tuning = plan.epochs * STEP_COST * (1 - plan.frozen_compute_share)
+        affordable = 1 + int(VIEW_COST * tuning / plan.frozen_compute_share)
+        wanted = self.config.views or min(VIEWS, plan.epochs, affordable)
+        return max(1, min(wanted, cache.bound() // max(1, self.cut_bytes(plan.frozen_blocks))))
 
     def row(self, view: View = PLAIN) -> Wanted:
         """Return the table that the tuned part is fed from: the cut, and the taps before it."""
         cut = self.plan.frozen_blocks
         taps = tuple(tap for tap in self.backbone.stage_ends if tap <= cut)
         return Wanted(taps, cut, view, self.config.feature_dtype)
+
+    @property
+    def feeding(self) -> str:
+        """Say in one sentence what the tuned part is fed with, and why."""
+        plan = self.plan
+        if plan.strategy == "full":
+            return "Nothing is frozen, so every epoch passes the whole network."
+        if not self.config.cache:
+            return "Without a cache the frozen part runs again in every epoch."
+        need = self.cut_bytes(plan.frozen_blocks)
+        if not self.caches_cut:
+            return (
+                f"The output of the frozen part would take {need / 1e9:.1f} GB and the cache may "
+                f"hold {cache.bound() / 1e9:.1f} GB, so the frozen part runs again in every epoch."
+            )
+        views = f" in {self.views} views, one an epoch in turn" if self.views > 1 else ""
+        return (
+            f"The frozen part runs once: its output is kept for each image{views} "
+            f"({need * self.views / 1e6:,.1f} MB)."
+        )
 
     def cut_bytes(self, cut: int) -> int:
         """Return the bytes that one view of all images takes at a cut."""

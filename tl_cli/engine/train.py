@@ -24,6 +24,8 @@ from tl_cli.manifest import Manifest, bad_csv_text, write_csv
 from tl_cli.results import Evaluation, Note, OnProgress, RunResult
 from tl_cli.rundir import RunDir
 
+SAVED_COPIES = 3  # checkpoint and exported model, with room for what surrounds the weights
+
 
 @dataclass
 class Clock:
@@ -63,6 +65,7 @@ def run(
     with clock.stage("build"):
         job = prepare(config, manifest)
     on_plan(job.plan)
+    run.need(SAVED_COPIES * 4 * job.backbone.model.count_params())
     _write_inputs(job, run)
 
     # -- look once ----------------------------------------------------------------------------
@@ -84,6 +87,8 @@ def run(
             if config.max_minutes:
                 left = config.max_minutes * 60 - clock.all()["total"]
                 job = budget.fit_into(job, built, left, on_progress)
+                _write_plan(job, run)
+            on_progress(Note(job.feeding))
             tuned = tune.tune(job, built, head, on_progress)
         run.write_text(rundir.HISTORY, _history_csv(tuned.history))
     probabilities = tuned.probabilities if tuned and tuned.kept else head.probabilities
@@ -113,13 +118,17 @@ def run(
 
 
 def _write_inputs(job: Job, run: RunDir) -> None:
-    run.write_text(rundir.CONFIG, job.effective().to_yaml())
+    _write_plan(job, run)
     write_csv(job.manifest, run / rundir.MANIFEST)
-    run.write_json(rundir.PLAN, job.plan.to_json())
     run.write_json(rundir.LABELS, list(job.manifest.classes))
     run.write_json(rundir.ENVIRONMENT, engine.environment())
     if job.manifest.bad:
         run.write_text(rundir.BAD_FILES, bad_csv_text(job.manifest))
+
+
+def _write_plan(job: Job, run: RunDir) -> None:
+    run.write_text(rundir.CONFIG, job.effective().to_yaml())
+    run.write_json(rundir.PLAN, job.plan.to_json())
 
 
 # == evaluate and save ============================================================================

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 BAD_IMAGES = ("skip", "error")
 GLANCE = 32  # pixels; enough for the perceptual hash, and a JPEG then decodes at 1/8
+DRAFTED = ("JPEG", "MPO")  # formats that are decoded at reduced scale
 BATCH = 512  # images between two writes to the memory
 
 Progress = Callable[[int, int], None]
@@ -152,8 +153,7 @@ def _attempt(path: str, keeper: kept.Keeper | None) -> Look | str:
 def look(path: str, keeper: kept.Keeper | None = None) -> Look:
     """Decode one image, a JPEG at reduced scale (every byte of it is still read).
 
-    What the keeper wants is decoded at its scale and given to it; the perceptual hash may then
-    differ in a bit or two.
+    What the keeper wants is decoded at its scale and given to it.
     """
     if not path.startswith(samples.SCHEME):
         check_regular(path)
@@ -168,11 +168,20 @@ def look(path: str, keeper: kept.Keeper | None = None) -> Look:
         size = keeper.size if keeper and keeper.wants(width, height) else None
         seen = images.pixels(image, size or GLANCE)
         orientation = told or images.orientation(image)
+    # hashed at one scale, whatever was kept: hashes of two scales differ in several bits
+    times = _scale(width, height, GLANCE) // _scale(width, height, size or GLANCE)
+    small = seen.reduce(times) if image.format in DRAFTED and times > 1 else seen
     if orientation >= 5 and not told:
         width, height = height, width
     if keeper and size:
         keeper.take(digest, images.squash(seen, size))
-    return Look(digest, width, height, mode, orientation, _difference_hash(seen))
+    return Look(digest, width, height, mode, orientation, _difference_hash(small))
+
+
+def _scale(width: int, height: int, size: int) -> int:
+    """Return by how much Pillow's draft mode divides the sides of a JPEG."""
+    most = min(width // size, height // size)
+    return next((scale for scale in (8, 4, 2) if scale <= most), 1)
 
 
 def _difference_hash(image: Image) -> str:
