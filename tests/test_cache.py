@@ -1,4 +1,4 @@
-"""The cache: entries appear whole, last-used order, bounds, and what killed processes leave."""
+"""The cache: locks on entries, last-used order, bounds, and what killed processes leave."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ import pytest
 from tl_cli import cache
 
 WRITER = """
-import sys, time
+import sys
 from tl_cli import cache
-with cache.{how}("kind", "key") as work:
-    (work / "data").write_bytes(b"{content}")
+entry = cache.folder() / "kind" / "key"
+with cache.held(entry):
+    (entry / "data").write_bytes(b"theirs")
     print("writing", flush=True)
     sys.stdin.readline()
-    {end}
 """
 
 
@@ -32,19 +32,17 @@ def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def put(key: str, size: int, used: float, kind: str = "kind") -> Path:
-    with cache.publish(kind, key) as work:
-        (work / "data").write_bytes(b"x" * size)
-    path = cache.find(kind, key)
-    assert path
+    path = cache.folder() / kind / key
+    with cache.held(path):
+        (path / "data").write_bytes(b"x" * size)
     os.utime(path, (used, used))
     return path
 
 
-def writer(how: str, content: str = "x", end: str = "") -> subprocess.Popen[str]:
+def writer() -> subprocess.Popen[str]:
     """Start a process that is in the middle of writing when this returns."""
-    program = WRITER.format(how=how, content=content, end=end)
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    process = subprocess.Popen([sys.executable, "-c", program], text=True, **pipes)
+    process = subprocess.Popen([sys.executable, "-c", WRITER], text=True, **pipes)
     assert process.stdout and process.stdout.readline() == "writing\n"
     return process
 
@@ -60,7 +58,7 @@ def finish(process: subprocess.Popen[str]) -> None:
 
 
 def names(folder: Path) -> set[str]:
-    return {str(path.relative_to(folder)) for path in folder.glob("*/*")}
+    return {str(path.relative_to(folder)) for path in folder.rglob("*")}
 
 
 def test_the_folder_follows_the_environment(
@@ -76,75 +74,36 @@ def test_the_folder_follows_the_environment(
     assert cache.folder().is_dir()
 
 
-def test_an_entry_is_seen_only_when_whole() -> None:
-    with cache.publish("kind", "key") as work:
-        (work / "data").write_bytes(b"abc")
-        assert cache.find("kind", "key") is None
-        assert cache.entries() == []
-    found = cache.find("kind", "key")
-    assert found and (found / "data").read_bytes() == b"abc"
-    (entry,) = cache.entries()
-    assert (entry.kind, entry.key, entry.bytes, entry.path) == ("kind", "key", 3, found)
-
-
-def test_an_error_while_writing_leaves_nothing(own_folder: Path) -> None:
-    with pytest.raises(KeyError), cache.publish("kind", "key") as work:
-        (work / "data").write_bytes(b"abc")
-        raise KeyError
-    assert cache.find("kind", "key") is None
-    assert names(own_folder) == set()
-
-
-def test_of_two_writers_the_first_wins_and_the_other_is_dropped(own_folder: Path) -> None:
-    process = writer("publish", "theirs")
-    with cache.publish("kind", "key") as work:
-        (work / "data").write_bytes(b"ours")
-    finish(process)
-    found = cache.find("kind", "key")
-    assert found and (found / "data").read_bytes() == b"ours"
-    assert names(own_folder) == {"kind/key"}
-
-
-def test_a_killed_writer_leaves_nothing_seen_and_is_swept(own_folder: Path) -> None:
-    kill(writer("publish"))
-    assert cache.find("kind", "key") is None
-    assert cache.entries() == []
-    assert len(names(own_folder)) == 1
-    cache.evict()
-    assert names(own_folder) == set()
+def test_entries_are_folders_of_a_kind_and_files_beside_them(own_folder: Path) -> None:
+    put("key", 3, used=1.0)
+    (own_folder / "scan.sqlite").write_bytes(b"abcd")
+    found = [(entry.kind, entry.key, entry.bytes) for entry in cache.entries()]
+    assert found == [("kind", "key", 3), (cache.FILE, "scan.sqlite", 4)]
 
 
 def test_what_a_living_process_writes_is_left_alone() -> None:
-    process = writer("publish")
-    grower = writer("partial", end="cache.commit(work)")
+    process = writer()
     assert cache.clear() == 0
     finish(process)
-    assert cache.find("kind", "key")
-    finish(grower)
+    assert cache.clear() == len("theirs")
 
 
-def test_a_partial_outlives_its_writer_and_is_gone_on_with() -> None:
-    kill(writer("partial", "begun"))
-    cache.evict()
-    assert cache.find("kind", "key") is None
-    assert [entry.partial for entry in cache.entries()] == [True]
-    with cache.partial("kind", "key") as work:
-        assert (work / "data").read_bytes() == b"begun"
-        (work / "data").write_bytes(b"whole")
-        path = cache.commit(work)
-    assert path == cache.find("kind", "key")
-    assert (path / "data").read_bytes() == b"whole"
-    assert [entry.partial for entry in cache.entries()] == [False]
+def test_what_a_killed_writer_leaves_is_gone_on_with(own_folder: Path) -> None:
+    kill(writer())
+    entry = own_folder / "kind" / "key"
+    with cache.held(entry, wait=False):
+        assert (entry / "data").read_bytes() == b"theirs"
 
 
-def test_a_second_writer_of_a_partial_waits_for_its_turn() -> None:
-    process = writer("partial", "theirs", end="cache.commit(work)")
-    seen: list[Path | None] = []
+def test_a_second_writer_waits_for_its_turn_or_is_told(own_folder: Path) -> None:
+    process, entry = writer(), own_folder / "kind" / "key"
+    with pytest.raises(BlockingIOError), cache.held(entry, wait=False):
+        pass
+    seen: list[bytes] = []
 
     def second() -> None:
-        with cache.partial("kind", "key") as work:
-            assert list(work.iterdir()) == []
-            seen.append(cache.find("kind", "key"))
+        with cache.held(entry):
+            seen.append((entry / "data").read_bytes())
 
     thread = threading.Thread(target=second)
     thread.start()
@@ -152,19 +111,38 @@ def test_a_second_writer_of_a_partial_waits_for_its_turn() -> None:
     assert seen == []
     finish(process)
     thread.join(30)
-    assert len(seen) == 1 and seen[0] and (seen[0] / "data").read_bytes() == b"theirs"
-    assert [entry.partial for entry in cache.entries()] == [False]
+    assert seen == [b"theirs"]
 
 
-def test_an_error_inside_a_partial_reaches_the_caller() -> None:
-    with pytest.raises(FileNotFoundError), cache.partial("kind", "key"):
+def test_who_waited_for_an_entry_that_went_holds_a_new_one(own_folder: Path) -> None:
+    entry = own_folder / "kind" / "key"
+    held, there = threading.Event(), []
+
+    def second() -> None:
+        held.wait(30)
+        with cache.held(entry):
+            there.append((entry.is_dir(), list(entry.iterdir())))
+
+    thread = threading.Thread(target=second)
+    thread.start()
+    with cache.held(entry):
+        (entry / "data").write_bytes(b"x")
+        held.set()
+        thread.join(0.2)
+        entry.rename(own_folder / "gone")
+    thread.join(30)
+    assert there == [(True, [])]
+
+
+def test_an_error_while_writing_reaches_the_caller(own_folder: Path) -> None:
+    with pytest.raises(FileNotFoundError), cache.held(own_folder / "kind" / "key"):
         raise FileNotFoundError
 
 
 def test_eviction_takes_the_least_recently_used_first() -> None:
     for used, key in enumerate("abcd"):
         put(key, 100, used=1000.0 + used)
-    assert cache.find("kind", "a")  # used now, so it is the youngest
+    os.utime(cache.folder() / "kind" / "a")  # used now, so it is the youngest
     assert [entry.key for entry in cache.entries()] == ["b", "c", "d", "a"]
     assert cache.evict(250) == 200
     assert [entry.key for entry in cache.entries()] == ["d", "a"]
@@ -178,14 +156,13 @@ def test_eviction_keeps_what_it_is_told_to_keep() -> None:
     assert [entry.key for entry in cache.entries()] == ["old"]
 
 
-def test_publishing_holds_the_cache_to_its_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_eviction_holds_the_cache_to_its_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cache, "MAX_BYTES", 250)
     assert cache.bound() == 250
     for used, key in enumerate("abcd"):
         put(key, 100, used=1000.0 + used)
+    assert cache.evict() == 200
     assert [entry.key for entry in cache.entries()] == ["c", "d"]
-    put("larger than the bound", 300, used=2000.0)
-    assert [entry.key for entry in cache.entries()] == ["larger than the bound"]
 
 
 def test_the_bound_is_a_share_of_a_small_disk(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -197,7 +174,8 @@ def test_the_bound_is_a_share_of_a_small_disk(monkeypatch: pytest.MonkeyPatch) -
 def test_clear_frees_everything(own_folder: Path) -> None:
     put("a", 100, used=1.0)
     put("b", 50, used=2.0, kind="other")
-    kill(writer("partial", "begun"))
-    assert cache.clear() == 155
+    (own_folder / cache.REMOVING / "1234").mkdir(parents=True)
+    (own_folder / cache.REMOVING / "1234" / "rows.bin").write_bytes(b"theirs")  # died meanwhile
+    assert cache.clear() == 156
     assert cache.entries() == []
-    assert names(own_folder / ".partial") == set()
+    assert names(own_folder / cache.REMOVING) == set()

@@ -13,6 +13,7 @@ from typer.testing import CliRunner, Result
 from tl_cli import cache
 from tl_cli.cli import app
 from tl_cli.console_tables import size
+from tl_cli.manifest.images import DECODE_VERSION
 
 HOUR = 3600
 
@@ -36,8 +37,7 @@ def put(kind: str, key: str, count: int, age: float) -> Path:
 def filled() -> Path:
     put("features", "f" * 32, 4_000_000, 3 * HOUR)
     put("images", "a" * 32, 2_500_000, 2 * 24 * HOUR)
-    with cache.partial("images", "b" * 32) as work:
-        (work / "images.npy").write_bytes(b"x" * 1000)
+    put("images", "b" * 32, 1000, 0)
     (cache.folder() / "scan.sqlite").write_bytes(b"x" * 300)
     return cache.folder()
 
@@ -63,7 +63,7 @@ def test_everything_in_the_cache_is_listed_the_oldest_first(filled):
     assert rows[1] == "images/aaaaaaaaaaaa 2.5 MB 2 days ago decoded images"
     assert rows[2] == "features/ffffffffffff 4.0 MB 3 hours ago what a backbone made of images"
     assert {rows[3], rows[4]} == {
-        "images/bbbbbbbbbbbb 1.0 kB just now decoded images (partial: to be continued)",
+        "images/bbbbbbbbbbbb 1.0 kB just now decoded images",
         "scan.sqlite 300 bytes just now what was seen in image files",
     }
     assert f"{filled}: 4 entries, 6.5 MB; at most {size(cache.bound())} are kept" in done.stdout
@@ -74,9 +74,8 @@ def test_the_listing_as_json(filled):
     assert set(found) == {"folder", "entries", "bytes", "bound", "freed"}
     assert (found["folder"], found["bytes"], found["freed"]) == (str(filled), 6_501_300, None)
     entries = listed()
-    assert set(entries["features", "f" * 32]) == {"kind", "key", "bytes", "used", "partial"}
+    assert set(entries["features", "f" * 32]) == {"kind", "key", "bytes", "used"}
     assert entries["features", "f" * 32]["bytes"] == 4_000_000
-    assert entries["images", "b" * 32]["partial"] and not entries["images", "a" * 32]["partial"]
     assert entries["file", "scan.sqlite"]["bytes"] == 300
 
 
@@ -88,10 +87,10 @@ def test_clear_removes_everything_and_says_how_much(filled):
     assert json.loads(tl("cache", "--clear", "--json").stdout)["freed"] == 0
 
 
-def test_clear_sweeps_and_counts_what_a_dead_process_was_making():
-    left = cache.folder() / cache.MAKING / "1234"
+def test_clear_sweeps_and_counts_what_a_dead_process_was_removing():
+    left = cache.folder() / cache.REMOVING / "1234"
     left.mkdir(parents=True)
-    (left / "images.npy").write_bytes(b"x" * 50)
+    (left / "rows.bin").write_bytes(b"x" * 50)
     assert json.loads(tl("cache", "--clear", "--json").stdout)["freed"] == 50
     assert not left.exists()
 
@@ -143,6 +142,22 @@ def test_a_scan_is_remembered_listed_cleared_and_made_again(image_folder):
     assert tl("cache", "--clear").exit_code == 0
     assert listed() == {}
     assert tl("inspect", folder, "-q").exit_code == 0
+    assert list(listed()) == [("file", "scan.sqlite")]
+
+
+def test_a_scan_keeps_what_the_run_will_want(image_folder):
+    folder = image_folder(n=5, size=(60, 48))
+    images = "images", f"224px-{DECODE_VERSION}"
+    for n in (10, 11):  # and a new image is added
+        advised = tl("recommend-freeze", "--data", folder, "--similarity", "high")
+        assert advised.exit_code == 0, advised.output
+        assert listed()[images]["bytes"] == n * (224 * 224 * 3 + 33)
+        (folder / "cat" / "copy.png").write_bytes((folder / "dog" / "00.png").read_bytes() + b"x")
+
+
+def test_a_scan_keeps_no_images_that_will_be_made_smaller(image_folder):
+    folder = image_folder(n=5, size=(24, 16))
+    assert tl("recommend-freeze", "--data", folder, "--similarity", "high").exit_code == 0
     assert list(listed()) == [("file", "scan.sqlite")]
 
 

@@ -60,3 +60,9 @@ def test_weights_that_do_not_fit_are_one_sentence(tmp_path):
 )
 def test_small_images_get_a_smaller_size(side, size):
     assert catalog.fitting_size(catalog.get("efficientnet_lite0"), side) == size
+
+
+def test_the_least_side_is_where_images_begin_to_fit():
+    card = catalog.get("efficientnet_lite0")
+    side = catalog.least_side(card)
+    assert catalog.fitting_size(card, side) == 224 > catalog.fitting_size(card, side - 1)

@@ -7,7 +7,8 @@ from tiny import coloured, split_of, tiny_backbone
 
 from tl_cli import cache
 from tl_cli.engine import features, graph
-from tl_cli.engine.features import PLAIN, Table, View, Wanted
+from tl_cli.engine.features import PLAIN, View, Wanted
+from tl_cli.rows import Table
 
 
 @pytest.fixture(scope="module")
@@ -158,6 +159,19 @@ def test_rows_without_their_digest_are_cut_off(tmp_path):
     with again.writing() as append:
         append(["c" * 32], np.full((1, 2), 5.0))
     assert again.rows(["c" * 32, "a" * 32])[:].tolist() == [[5, 5], [1, 1]]
+
+
+def test_a_table_begun_anew_by_another_process_is_not_read_by_the_old_index(tmp_path):
+    table = Table(tmp_path / "t", 1, "float16")
+    with table.writing() as append:
+        append(["a" * 32], np.ones((1, 1)))
+    assert cache.remove(tmp_path / "t")
+    with Table(tmp_path / "t", 1, "float16").writing() as append:
+        append(["b" * 32], np.zeros((1, 1)))
+    with pytest.raises(FileNotFoundError):
+        table.rows(["a" * 32])
+    table.refresh()
+    assert table.rows(["b" * 32])[:] == 0
 
 
 def test_an_image_that_is_gone_is_named(backbone, records):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import shutil
@@ -17,17 +18,20 @@ import pytest
 from conftest import ImageFolder, picture
 from PIL import Image
 
+from tl_cli import cache as caching
 from tl_cli.errors import TLError
 from tl_cli.manifest import (
     Record,
     exact_duplicates,
     images,
+    kept,
     near_duplicates,
     open_rgb,
     open_rgb_bytes,
     scan,
     scanning,
 )
+from tl_cli.rows import Table
 
 
 def encoded(image: Image.Image, format: str, **options: object) -> bytes:
@@ -336,7 +340,7 @@ def test_the_second_scan_decodes_only_what_has_changed(
     cache = folder.parent / "cache"
     seen: list[str] = []
     look = scanning.look
-    monkeypatch.setattr(scanning, "look", lambda path: (seen.append(path), look(path))[1])
+    monkeypatch.setattr(scanning, "look", lambda path, _: (seen.append(path), look(path))[1])
     first = scan(str(folder), cache=cache)
     assert len(seen) == 8
     assert scan(str(folder), cache=cache) == first
@@ -346,6 +350,92 @@ def test_the_second_scan_decodes_only_what_has_changed(
     again = scan(str(folder), cache=cache)
     assert seen[8:] == [str(changed)]
     assert {r.width for r in again.records} == {24, 31}
+
+
+def all_kinds(folder: Path) -> Path:
+    """Write images that are decoded in different ways, two of them the same."""
+    photo, exif = picture(3, (150, 110)), Image.Exif()
+    exif[0x0112] = 6
+    for name in ("a", "b"):
+        (folder / name).mkdir(parents=True)
+    photo.save(folder / "a" / "large.jpg")
+    photo.save(folder / "a" / "large copy.jpg")
+    photo.save(folder / "a" / "turned.jpg", exif=exif)
+    photo.save(folder / "a" / "turned.tif", exif=exif)
+    photo.convert("CMYK").save(folder / "b" / "cmyk.jpg")
+    photo.convert("P").save(folder / "b" / "palette.gif")
+    picture(4, (40, 32)).save(folder / "b" / "square enough.png")
+    picture(5, (32, 16)).save(folder / "b" / "small.png")
+    return folder
+
+
+def squashed(record: Record, size: int) -> np.ndarray:
+    return np.asarray(images.squash(open_rgb(record, size), size)).reshape(-1)
+
+
+def test_the_scan_keeps_what_it_decodes_as_the_store_would_decode_it(tmp_path: Path) -> None:
+    found = scan(str(all_kinds(tmp_path / "data")), keep=32, keep_from=32)
+    table = kept.table(32)
+    wanted = [r for r in found.records if min(r.width, r.height) >= 32]
+    assert len(wanted) == 7 and set(table.index) == {r.digest for r in wanted}
+    got = table.rows([r.digest for r in wanted])[:]
+    np.testing.assert_array_equal(got, [squashed(r, 32) for r in wanted])
+    plain = scan(str(tmp_path / "data"))
+    assert [r.digest for r in plain.records] == [r.digest for r in found.records]
+
+
+def test_the_hash_is_the_same_whatever_is_kept(tmp_path: Path) -> None:
+    for i in range(8):
+        (tmp_path / "data" / "ab"[i % 2]).mkdir(parents=True, exist_ok=True)
+        picture(i, (900, 600)).save(tmp_path / "data" / "ab"[i % 2] / f"{i}.jpg", quality=90)
+    plain = scan(str(tmp_path / "data")).records
+    for size in (64, 224):
+        found = scan(str(tmp_path / "data"), keep=size).records
+        far = [int(a.phash, 16) ^ int(b.phash, 16) for a, b in zip(plain, found, strict=True)]
+        assert max(bits.bit_count() for bits in far) <= 1
+
+
+def test_a_remembered_scan_keeps_nothing(image_folder: ImageFolder, tmp_path: Path) -> None:
+    folder = str(image_folder())
+    scan(folder, cache=tmp_path / "memory")
+    scan(folder, cache=tmp_path / "memory", keep=16)
+    assert kept.table(16).index == {}
+    scan(folder, keep=16)
+    scan(folder, keep=16)
+    assert len(kept.table(16).index) == 8
+
+
+@pytest.mark.parametrize("n", [8, 9])
+def test_the_scan_keeps_only_what_half_of_the_cache_holds(
+    image_folder: ImageFolder, monkeypatch: pytest.MonkeyPatch, n: int
+) -> None:
+    folder = image_folder()
+    monkeypatch.setattr(caching, "MAX_BYTES", 2 * 8 * 16 * 16 * 3)
+    if n == 9:
+        picture(99).save(folder / "cat" / "one more.png")
+    assert len(scan(str(folder), keep=16).records) == n
+    assert len(kept.table(16).index) == (8 if n == 8 else 0)
+
+
+@pytest.mark.parametrize("how", ["no folder", "busy", "full"])
+def test_where_nothing_can_be_kept_the_scan_goes_on(
+    image_folder: ImageFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError("No space left on device")
+
+    folder = image_folder()
+    if how == "no folder":
+        (tmp_path / "file").write_text("in the way")
+        monkeypatch.setenv("TL_CACHE", str(tmp_path / "file" / "cache"))
+    with contextlib.ExitStack() as stack:
+        if how == "busy":
+            stack.enter_context(kept.table(16).writing())
+        if how == "full":
+            monkeypatch.setattr(Table, "_cut", full)
+        assert len(scan(str(folder), keep=16).records) == 8
+    if how != "no folder":
+        assert kept.table(16).index == {}
 
 
 def test_a_bad_file_is_looked_at_anew_each_time(image_folder: ImageFolder, tmp_path: Path) -> None:

@@ -17,10 +17,12 @@ import pytest
 from PIL import Image
 
 from tl_cli import cache
+from tl_cli import rows as tables
 from tl_cli.engine import pipeline
 from tl_cli.engine.pipeline import augment as augmentation
 from tl_cli.engine.pipeline import image_store as storing
 from tl_cli.errors import TLError
+from tl_cli.manifest import kept
 from tl_cli.manifest.images import open_rgb
 from tl_cli.manifest.records import Record
 
@@ -43,8 +45,12 @@ def smooth(width: int, height: int, seed: int = 0) -> Image.Image:
     return Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC)
 
 
+def digest(path: Path) -> str:
+    return hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest()
+
+
 def record(path: Path) -> Record:
-    return Record(str(path), "label", digest=hashlib.blake2b(path.read_bytes()).hexdigest())
+    return Record(str(path), "label", digest=digest(path))
 
 
 def pictures(folder: Path, n: int) -> list[Record]:
@@ -126,24 +132,72 @@ def test_no_images_are_a_store_of_none() -> None:
     assert store.take(np.arange(0)).shape == (0, SIZE, SIZE, 3)
 
 
+@pytest.fixture
+def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The files that a store has opened."""
+    seen: list[str] = []
+    monkeypatch.setattr(storing, "open_rgb", lambda r, s: seen.append(r.path) or open_rgb(r, s))
+    return seen
+
+
 def test_a_store_is_decoded_once_and_found_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, decoded: list[str]
 ) -> None:
     records = pictures(tmp_path / "set", 5)
     want = pipeline.store(records, SIZE).take(np.arange(5))
-    decoded: list[str] = []
-    monkeypatch.setattr(storing, "open_rgb", lambda r, s: decoded.append(r.path) or open_rgb(r, s))
+    decoded.clear()
     for memory in (0, 10**9):
         again = pipeline.store(records, SIZE, memory=memory)
         np.testing.assert_array_equal(again.take(np.arange(5)), want)
     assert decoded == []
     pipeline.store(records, SIZE + 1)
     assert len(decoded) == 5
-    monkeypatch.setattr(storing, "DECODE_VERSION", storing.DECODE_VERSION + 1)
+    monkeypatch.setattr(kept, "DECODE_VERSION", kept.DECODE_VERSION + 1)
     pipeline.store(records, SIZE)
     assert len(decoded) == 10
-    pipeline.store(records[::-1], SIZE)
-    assert len(decoded) == 15
+
+
+def test_data_sets_share_their_images_and_new_ones_cost_only_themselves(
+    tmp_path: Path, decoded: list[str]
+) -> None:
+    records = pictures(tmp_path / "set", 6)
+    pipeline.store(records[:4], SIZE)
+    assert len(decoded) == 4
+    mixed = pipeline.store([*records[::-1], records[0]], SIZE)
+    assert sorted(decoded[4:]) == [r.path for r in records[4:]]
+    cache.clear()
+    want = pipeline.store(records, SIZE, memory=0, disk=0).take(np.arange(6))
+    np.testing.assert_array_equal(mixed.take(np.arange(7)), want[[5, 4, 3, 2, 1, 0, 0]])
+
+
+def test_without_room_what_is_kept_is_read_and_the_rest_decoded(
+    tmp_path: Path, decoded: list[str]
+) -> None:
+    records = pictures(tmp_path / "set", 5)
+    pipeline.store(records[1:3], SIZE)
+    decoded.clear()
+    streamed = pipeline.store(records, SIZE, memory=0, disk=0)
+    assert streamed.place == "streamed" and decoded == []
+    got = streamed.take(np.array([4, 1, 0, 2]))
+    assert sorted(decoded) == [records[0].path, records[4].path]
+    held = pipeline.store(records, SIZE, memory=10**9, disk=0)
+    assert held.place == "memory"
+    np.testing.assert_array_equal(held.take(np.array([4, 1, 0, 2])), got)
+    assert pipeline.store(records[1:3], SIZE, memory=0, disk=0).place == "disk"
+
+
+def test_a_table_full_of_other_images_is_begun_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, decoded: list[str]
+) -> None:
+    records = pictures(tmp_path / "set", 6)
+    monkeypatch.setattr(cache, "MAX_BYTES", 4 * SIZE * SIZE * 3 + 4 * 33)
+    old = pipeline.store(records[:3], SIZE, memory=0)
+    before = old.take(np.arange(3))
+    new = pipeline.store(records[3:], SIZE, memory=0)
+    assert (old.place, new.place) == ("disk", "disk")
+    np.testing.assert_array_equal(old.take(np.arange(3)), before)  # mapped, though removed
+    assert sum(entry.bytes for entry in cache.entries()) == 3 * (SIZE * SIZE * 3 + 33)
+    assert pipeline.store(records, SIZE, memory=0).place == "streamed"
 
 
 def test_images_without_a_digest_are_not_kept(tmp_path: Path) -> None:
@@ -168,9 +222,9 @@ def test_a_disk_that_fills_up_is_done_without_and_left_free(
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(cache, "commit", full)
+    monkeypatch.setattr(tables, "_sync", full)
     assert pipeline.store(pictures(tmp_path / "set", 2), SIZE).place == "memory"
-    assert cache.entries() == []
+    assert sum(entry.bytes for entry in cache.entries()) == 0
 
 
 def test_memory_is_what_the_container_leaves(
@@ -192,7 +246,7 @@ def test_an_image_that_vanished_is_named(tmp_path: Path, room: dict[str, int]) -
     Path(records[1].path).unlink()
     with pytest.raises(TLError, match=r"001\.png"):
         pipeline.store(records, SIZE, **room).take(np.arange(3))
-    assert [entry for entry in cache.entries() if not entry.partial] == []
+    assert pipeline.store(records[::2], SIZE, **room).take(np.arange(2)).any()
 
 
 def test_progress_counts_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -205,9 +259,10 @@ def test_progress_counts_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 WRITER = """
 import sys
 from tl_cli.engine import pipeline
+from tl_cli import rows
 from tl_cli.engine.pipeline import image_store as storing
 from tl_cli.manifest.records import Record
-storing.CHUNK = 2
+rows.SYNC, storing.CHUNK = 0, 2
 def progress(done, total):
     if done == {stop}:
         print("half way", flush=True)
@@ -223,26 +278,20 @@ def writer(records: list[Record], stop: int) -> subprocess.Popen[str]:
     return subprocess.Popen([sys.executable, "-c", program], text=True, **pipes)
 
 
-def test_a_killed_writer_leaves_nothing_seen_and_is_gone_on_from(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_killed_writer_is_gone_on_from(tmp_path: Path, decoded: list[str]) -> None:
     records = pictures(tmp_path / "set", 7)
     process = writer(records, stop=4)
     assert process.stdout and process.stdout.readline() == "half way\n"
     process.kill()
     process.communicate()
-    assert cache.find(storing.KIND, storing.key(records, SIZE)) is None
-    (left,) = cache.entries()
-    with (left.path / "images.npy").open("ab") as file:
+    with (kept.table(SIZE).folder / "rows.bin").open("ab") as file:
         file.write(b"half a row")
-    decoded: list[str] = []
-    monkeypatch.setattr(storing, "open_rgb", lambda r, s: decoded.append(r.path) or open_rgb(r, s))
     store = pipeline.store(records, SIZE, memory=0)
-    # what was still in the dead writer's buffer is lost, never a row in the middle
-    assert store.place == "disk" and 3 <= len(decoded) <= 7
-    np.testing.assert_array_equal(
-        store.take(np.arange(7)), pipeline.store(records, SIZE, memory=0, disk=0).take(np.arange(7))
-    )
+    assert store.place == "disk" and sorted(decoded) == [r.path for r in records[4:]]
+    got = store.take(np.arange(7))
+    cache.clear()
+    want = pipeline.store(records, SIZE, memory=0, disk=0)
+    np.testing.assert_array_equal(got, want.take(np.arange(7)))
 
 
 def test_two_processes_may_write_the_same_store(tmp_path: Path) -> None:
@@ -259,7 +308,7 @@ def test_two_processes_may_write_the_same_store(tmp_path: Path) -> None:
     out, _ = first.communicate("\n", timeout=60)
     thread.join(60)
     assert first.returncode == 0 and sums == [int(out)]
-    assert [(e.kind, e.partial) for e in cache.entries()] == [(storing.KIND, False)]
+    assert len(kept.table(SIZE).index) == 6
 
 
 # --- the batches ---------------------------------------------------------------------------------

@@ -1,9 +1,8 @@
 """What is kept between runs: scans, image stores, features; bounded, and safe to share.
 
-An entry is a folder `kind/key/` that appears in one rename, so nothing half-written is ever seen;
-a file beside the kinds, which keeps itself whole, is an entry of the kind "file".
-Whoever writes holds a lock on the folder being written, so that a folder whose lock is free was
-left by a process that died. Knows nothing of what an entry holds.
+An entry is a folder `kind/key/`, such as a table that grows (see rows.py), or a file beside the
+kinds, which keeps itself whole: an entry of the kind "file". Whoever writes to a folder holds its
+lock, and what is locked is never removed. Knows nothing of what an entry holds.
 """
 
 from __future__ import annotations
@@ -19,9 +18,7 @@ from pathlib import Path
 MAX_BYTES = 20_000_000_000
 MAX_SHARE_OF_FREE_DISK = 0.2
 
-# Names that no kind may take: what is being made, and what a later process can go on with.
-MAKING = ".making"
-PARTIAL = ".partial"
+REMOVING = ".removing"  # a name that no kind may take
 FILE = "file"  # the kind of what lies directly in the cache folder
 
 
@@ -34,7 +31,6 @@ class Entry:
     path: Path
     bytes: int
     used: float
-    partial: bool = False  # begun by a run that did not finish; the next one goes on from there
 
 
 def folder() -> Path:
@@ -45,64 +41,34 @@ def folder() -> Path:
     return place
 
 
-def find(kind: str, key: str) -> Path | None:
-    """Return the folder of an entry and note that it was used now, or None if there is none."""
-    path = folder() / kind / key
-    try:
-        os.utime(path)
-    except FileNotFoundError:
-        return None
-    except PermissionError:  # a cache that another user shares for reading
-        return path
-    return path
-
-
 def entries() -> list[Entry]:
     """Return what the cache holds, the least recently used first."""
-    whole = [_entry(path) for path in folder().glob("[!.]*/*") if path.is_dir()]
-    begun = [_entry(path, partial=True) for path in folder().glob(f"{PARTIAL}/*/*")]
+    folders = [_entry(path) for path in folder().glob("[!.]*/*") if path.is_dir()]
     files = [_entry(path) for path in folder().glob("[!.]*") if path.is_file()]
-    return sorted((e for e in whole + begun + files if e), key=lambda e: (e.used, e.kind, e.key))
+    return sorted((e for e in folders + files if e), key=lambda e: (e.used, e.kind, e.key))
 
 
 @contextlib.contextmanager
-def publish(kind: str, key: str) -> Iterator[Path]:
-    """Give a temporary folder that becomes the entry when the body ends without an error.
+def held(entry: Path, *, wait: bool = True) -> Iterator[None]:
+    """Hold the lock on an entry's folder, made where absent: one writer at a time, no eviction.
 
-    Where another process published the same key meanwhile, its copy stays and this one is dropped.
+    The system frees the lock however the process ends. It waits for its turn, or with `wait` False
+    raises BlockingIOError. While it waited, the folder may have been evicted from under its name:
+    then it begins again with a new one.
     """
-    path, work = folder() / kind / key, folder() / MAKING / _unique()
-    with _held(work):
+    while True:
+        entry.mkdir(parents=True, exist_ok=True)
         try:
-            yield work
-            _move(work, path)
-        finally:
-            shutil.rmtree(work, ignore_errors=True)
-    evict(keep=[path])
-
-
-@contextlib.contextmanager
-def partial(kind: str, key: str) -> Iterator[Path]:
-    """Give the folder in which an entry grows, as far as a killed process left it.
-
-    One writer at a time: a second one waits here, so look with `find` again afterwards. Nothing
-    is published before `commit`.
-    """
-    work = folder() / PARTIAL / kind / key
-    with _held(work):
+            descriptor = os.open(entry, os.O_RDONLY)
+        except FileNotFoundError:
+            continue
         try:
-            yield work
+            fcntl.flock(descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if _is_at(entry, descriptor):
+                yield
+                return
         finally:
-            with contextlib.suppress(OSError):  # there only for the lock, or published
-                work.rmdir()
-
-
-def commit(work: Path) -> Path:
-    """Publish a folder given by `partial`, while it is held, and return the entry's folder."""
-    path = folder() / work.parent.name / work.name
-    _move(work, path)
-    evict(keep=[path])
-    return path
+            os.close(descriptor)
 
 
 def bound() -> int:
@@ -115,16 +81,16 @@ def evict(max_bytes: int | None = None, keep: Collection[Path] = ()) -> int:
     """Remove the least recently used entries until at most max_bytes remain; return bytes freed.
 
     `max_bytes`: None for `bound()`. `keep`: entry folders that stay. What a process is writing
-    stays too; what a dead one left behind is removed.
+    stays too.
     """
     swept = _sweep()
     limit = bound() if max_bytes is None else max_bytes
     # files last: small, and they do not note that they are read
-    held = sorted(entries(), key=lambda e: e.kind == FILE)
-    total = sum(e.bytes for e in held)
+    found = sorted(entries(), key=lambda e: e.kind == FILE)
+    total = sum(e.bytes for e in found)
     freed = 0
-    for entry in held:
-        if total - freed > limit and entry.path not in keep and _remove(entry.path):
+    for entry in found:
+        if total - freed > limit and entry.path not in keep and remove(entry.path):
             freed += entry.bytes
     return swept + freed
 
@@ -135,65 +101,18 @@ def clear() -> int:
 
 
 def _sweep() -> int:
-    """Remove what dead processes were making; return the bytes freed."""
-    left = [_entry(path) for path in (folder() / MAKING).glob("*")]
-    return sum(entry.bytes for entry in left if entry and _remove(entry.path))
+    """Remove what processes that died were removing; return the bytes freed."""
+    left = [_entry(path) for path in (folder() / REMOVING).glob("*")]
+    return sum(entry.bytes for entry in left if entry and remove(entry.path))
 
 
-def _entry(path: Path, partial: bool = False) -> Entry | None:
+def _entry(path: Path) -> Entry | None:
     kind = FILE if path.parent == folder() else path.parent.name
     try:
         size = sum(file.stat().st_size for file in (path, *path.rglob("*")) if file.is_file())
-        return Entry(kind, path.name, path, size, path.stat().st_mtime, partial)
+        return Entry(kind, path.name, path, size, path.stat().st_mtime)
     except FileNotFoundError:  # another process removed it meanwhile
         return None
-
-
-def _move(work: Path, path: Path) -> None:
-    """Rename into place; where the entry exists already, drop the newcomer."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    for file in work.rglob("*"):
-        if file.is_file():
-            _fsync(file)
-    try:
-        work.rename(path)
-    except OSError:
-        if not path.is_dir():
-            raise
-        shutil.rmtree(work)
-    else:
-        os.utime(path)
-
-
-def _fsync(file: Path) -> None:
-    # without it a power cut could leave an entry in place whose bytes never reached the disk
-    descriptor = os.open(file, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-@contextlib.contextmanager
-def _held(work: Path) -> Iterator[None]:
-    """Hold the lock on a folder, made where absent; the system frees it however the process ends.
-
-    It waits for its turn. While it waited, the folder may have gone from under its name, published
-    or evicted: then it begins again with a new one.
-    """
-    while True:
-        work.mkdir(parents=True, exist_ok=True)
-        try:
-            descriptor = os.open(work, os.O_RDONLY)
-        except FileNotFoundError:
-            continue
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            if _is_at(work, descriptor):
-                yield
-                return
-        finally:
-            os.close(descriptor)
 
 
 def _unique() -> str:
@@ -207,15 +126,18 @@ def _is_at(path: Path, descriptor: int) -> bool:
         return False
 
 
-def _remove(path: Path) -> bool:
-    """Remove an entry unless somebody is writing it; nothing half-removed is ever seen."""
+def remove(path: Path) -> bool:
+    """Remove an entry unless somebody is writing it; nothing half-removed is ever seen.
+
+    Who has mapped its files can go on reading them.
+    """
     try:
         descriptor = os.open(path, os.O_RDONLY)
     except FileNotFoundError:
         return False
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        gone = folder() / MAKING / _unique()
+        gone = folder() / REMOVING / _unique()
         gone.parent.mkdir(exist_ok=True)
         path.rename(gone)
         if gone.is_dir():

@@ -10,6 +10,7 @@ import json
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from itertools import count
 
 from tl_cli.blocks import Block
 from tl_cli.errors import unknown
@@ -101,6 +102,11 @@ def fitting_size(card: Card, side: float) -> int:
     """
     wanted = 32 * round(side * ENLARGE / 32)
     return max(card.smallest, min(card.image_size, wanted))
+
+
+def least_side(card: Card) -> int:
+    """Return the least shorter side, in pixels, at which images fit the backbone's own size."""
+    return next(side for side in count(1) if fitting_size(card, side) == card.image_size)
 
 
 ENLARGE = 5.0  # times; measured by scripts/bench_image_size.py, see docs/benchmarks.md

@@ -127,7 +127,10 @@ def show_cache(screen: Screen, place: str, entries: Sequence[Entry], bound: int)
     """Show what the cache holds, the least recently used first, and how much it may hold."""
     if entries:
         now = time.time()
-        rows = [(_named(e), [size(e.bytes), _ago(now - e.used), _what(e)]) for e in entries]
+        rows = [
+            (_named(e), [size(e.bytes), _ago(now - e.used), WHAT.get(e.kind, e.kind)])
+            for e in entries
+        ]
         screen.out.print(_columns(("entry", "size", "last used", "holds"), rows))
         screen.out.print()
     total = sum(entry.bytes for entry in entries)
@@ -152,11 +155,6 @@ def printable(text: str) -> str:
 
 def _named(entry: Entry) -> str:
     return entry.key if entry.kind == FILE else f"{entry.kind}/{entry.key[:KEY]}"
-
-
-def _what(entry: Entry) -> str:
-    what = WHAT.get(entry.kind, entry.kind)
-    return f"{what} (partial: to be continued)" if entry.partial else what
 
 
 def _ago(seconds: float) -> str:

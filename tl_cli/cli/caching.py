@@ -65,7 +65,6 @@ def _as_json(freed: int | None, place: str, entries: list[Any], bound: int) -> d
                 "key": entry.key,
                 "bytes": entry.bytes,
                 "used": entry.used,
-                "partial": entry.partial,
             }
             for entry in entries
         ],

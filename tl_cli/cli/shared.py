@@ -65,6 +65,7 @@ def manifest_of(settings: RunConfig, screen: Screen) -> Manifest:
         bad_images=settings.bad_images,
         data_dir=settings.data_dir,
         columns=settings.column_names(),
+        **_to_keep(settings),
     )
     found = manifests.limit(found, settings.limit, settings.limit_per_class, settings.seed)
     split = manifests.assign_splits(
@@ -78,6 +79,18 @@ def manifest_of(settings: RunConfig, screen: Screen) -> Manifest:
     )
     tell(split, screen)
     return split
+
+
+def _to_keep(settings: RunConfig) -> dict[str, int]:
+    """Return at which size the scan keeps what it decodes: images that the run will want so."""
+    from tl_cli import catalog
+
+    if not settings.cache or settings.limit or settings.limit_per_class:
+        return {}
+    if settings.image_size:
+        return {"keep": settings.image_size}
+    card = catalog.get(settings.backbone)
+    return {"keep": card.image_size, "keep_from": catalog.least_side(card)}
 
 
 def scanned(source: str, screen: Screen, **options: Any) -> Manifest:

@@ -8,12 +8,10 @@ every later run reads. Knows nothing of heads and plans.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import math
-import os
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +23,9 @@ from tl_cli import cache
 from tl_cli.engine import graph, pipeline
 from tl_cli.engine.backbones import Backbone
 from tl_cli.manifest import Record
+from tl_cli.manifest.images import DECODE_VERSION
 from tl_cli.results import OnProgress, Progress, silent
+from tl_cli.rows import Rows, Table
 
 KIND = "features"
 BATCH = 32
@@ -57,7 +57,7 @@ class Wanted:
     def key(self, backbone: Backbone) -> str:
         """Name the table: equal keys mean equal rows for equal images."""
         parts = (
-            backbone.digest, backbone.card.name, backbone.image_size, pipeline.DECODE_VERSION,
+            backbone.digest, backbone.card.name, backbone.image_size, DECODE_VERSION,
             keras.config.dtype_policy().name, self,
         )  # fmt: skip
         return hashlib.blake2b(repr(parts).encode(), digest_size=16).hexdigest()
@@ -75,87 +75,6 @@ class Wanted:
         pooled = [keras.layers.GlobalAveragePooling2D()(tensor) for tensor in tensors[len(cuts) :]]
         parts = flat + pooled
         return keras.layers.Concatenate()(parts) if len(parts) > 1 else parts[0]
-
-
-class Table:
-    """Fixed-size rows in `rows.bin`, their images' digests in `digests.txt`, both append-only.
-
-    Rows are synced before their digests are written, so a row that has a digest is whole, and
-    what a killed writer left beyond the last digest is cut off by the next one.
-    """
-
-    DIGEST = 33  # bytes a line
-
-    def __init__(self, folder: Path, width: int, dtype: str) -> None:
-        self.folder, self.width, self.dtype = folder, width, np.dtype(dtype)
-        folder.mkdir(parents=True, exist_ok=True)
-        self.index: dict[str, int] = {}
-        self.refresh()
-
-    def refresh(self) -> None:
-        """Read which images have rows by now."""
-        path = self.folder / "digests.txt"
-        text = path.read_bytes() if path.exists() else b""
-        whole = len(text) // self.DIGEST
-        lines = text[: whole * self.DIGEST].decode("ascii").split()
-        self.index = {digest: row for row, digest in enumerate(lines)}
-
-    @contextlib.contextmanager
-    def writing(self) -> Iterator[Callable[[Sequence[str], np.ndarray], None]]:
-        """Give `append(digests, rows)`. One process writes at a time; another one waits."""
-        with _locked(self.folder):
-            self.refresh()
-            with (
-                (self.folder / "rows.bin").open("ab") as rows,
-                (self.folder / "digests.txt").open("ab") as digests,
-            ):
-                digests.truncate(len(self.index) * self.DIGEST)
-                rows.truncate(len(self.index) * self.width * self.dtype.itemsize)
-
-                def append(names: Sequence[str], values: np.ndarray) -> None:
-                    rows.write(np.ascontiguousarray(values, self.dtype).tobytes())
-                    _sync(rows)
-                    digests.write("".join(f"{name:<32}\n" for name in names).encode("ascii"))
-                    _sync(digests)
-                    for name in names:
-                        self.index[name] = len(self.index)
-
-                yield append
-
-    def rows(self, digests: Sequence[str]) -> Rows:
-        """Return the rows of these images, in this order, mapped from disk."""
-        if not self.index:
-            return Rows(np.empty((0, self.width), self.dtype), np.empty(0, "int64"))
-        mapped = np.memmap(
-            self.folder / "rows.bin", self.dtype, "r", shape=(len(self.index), self.width)
-        )
-        return Rows(mapped, np.array([self.index[digest] for digest in digests], "int64"))
-
-
-@dataclass(frozen=True)
-class Rows:
-    """An array [n, width] that lies on disk and is read as it is indexed."""
-
-    mapped: np.ndarray
-    order: np.ndarray
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return (len(self.order), *self.mapped.shape[1:])
-
-    @property
-    def dtype(self) -> np.dtype:
-        return self.mapped.dtype
-
-    def __len__(self) -> int:
-        return len(self.order)
-
-    def __getitem__(self, rows: np.ndarray | slice) -> np.ndarray:
-        return np.asarray(self.mapped[self.order[rows]])
-
-    def array(self) -> np.ndarray:
-        """Return everything as float32 in memory: for pooled features, which are small."""
-        return self[:].astype("float32")
 
 
 def extract(
@@ -183,8 +102,6 @@ def extract(
         ]
         if any(digest not in table.index for table in tables for digest in digests):
             _fill(backbone, records, list(zip(wanted, tables, strict=True)), stage, on_progress)
-        for table in tables:
-            os.utime(table.folder)
         rows = [table.rows(digests) for table in tables]
     cache.evict(keep=[table.folder for table in tables])
     return rows
@@ -280,19 +197,3 @@ def images(records: Sequence[Record], size: int) -> np.ndarray:
 def _predict(model: keras.Model, images: np.ndarray) -> list[np.ndarray]:
     outputs = model.predict_on_batch(images)
     return outputs if isinstance(outputs, list) else [outputs]
-
-
-@contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Hold the folder's own lock, as the cache's eviction asks of whoever writes."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def _sync(file) -> None:
-    file.flush()
-    os.fsync(file.fileno())

@@ -44,6 +44,8 @@ SUFFIXES = frozenset(
     )
 )
 
+# Raise it whenever the same file would give other pixels: what was kept before is then not found.
+DECODE_VERSION = 1
 ORIENTATION = 0x0112  # the EXIF tag
 # What undoes each EXIF orientation, by its name in PIL.Image.Transpose.
 UPRIGHT = {
@@ -113,6 +115,13 @@ def pixels(image: Picture, size: int | None = None) -> Picture:
         image.draft(None, (size, size))  # None: the mode stays
     image.load()
     return _upright(_rgb(image), orientation(image))
+
+
+def squash(image: Picture, size: int) -> Picture:
+    """Return the whole image as a square: nothing is cut off, the proportions are not kept."""
+    if image.size == (size, size):
+        return image
+    return image.resize((size, size), 2)  # 2: Image.Resampling.BILINEAR
 
 
 def _upright(image: Picture, turned: int) -> Picture:

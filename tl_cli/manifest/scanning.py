@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tl_cli.errors import TLError, unknown
-from tl_cli.manifest import images, samples, sources
+from tl_cli.manifest import images, kept, samples, sources
 from tl_cli.manifest.audit import findings
 from tl_cli.manifest.faults import check_regular, fault
 from tl_cli.manifest.memory import Look, Memory, Seen
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 BAD_IMAGES = ("skip", "error")
 GLANCE = 32  # pixels; enough for the perceptual hash, and a JPEG then decodes at 1/8
+DRAFTED = ("JPEG", "MPO")  # formats that are decoded at reduced scale
 BATCH = 512  # images between two writes to the memory
 
 Progress = Callable[[int, int], None]
@@ -48,13 +49,18 @@ def scan(
     cache: Path | None = None,
     on_progress: Progress | None = None,
     least_classes: int = 2,
+    keep: int | None = None,
+    keep_from: int = 0,
 ) -> Manifest:
     """Return the images of a source, each decoded once, in natural order of their paths.
 
     A split is set where the source has one, else it is "". What cannot be used is in `bad`; what is
     worth knowing is in `notes`. `cache` is the folder where looks are remembered (scan.sqlite).
-    `on_progress` gets (images looked at, images). Raises TLError for a source that is missing,
-    empty or has fewer than `least_classes` classes, and for a bad file if `bad_images` is "error".
+    `on_progress` gets (images looked at, images). `keep`: pixels; the decoded image is kept at that
+    size for whoever needs it next (see kept.py), if its shorter side has at least `keep_from`
+    pixels; what is remembered is not decoded, and so not kept. Raises TLError for a source that is
+    missing, empty or has fewer than `least_classes` classes, and for a bad file if `bad_images` is
+    "error".
     """
     if bad_images not in BAD_IMAGES:
         raise unknown("value for bad_images", bad_images, BAD_IMAGES)
@@ -62,7 +68,9 @@ def scan(
     records = sorted(listing.records, key=lambda r: natural(r.path))
     good: list[Record] = []
     bad = list(listing.bad)
-    for record, look in zip(records, _looks(records, cache, on_progress), strict=True):
+    keeper = kept.Keeper(keep, keep_from, len(records)) if keep else None
+    looks = _looks(records, cache, keeper, on_progress)
+    for record, look in zip(records, looks, strict=True):
         if isinstance(look, str):
             bad.append(BadFile(record.path, record.label, look))
         else:
@@ -94,7 +102,10 @@ def _check(
 
 
 def _looks(
-    records: Sequence[Record], cache: Path | None, on_progress: Progress | None
+    records: Sequence[Record],
+    cache: Path | None,
+    keeper: kept.Keeper | None,
+    on_progress: Progress | None,
 ) -> Iterator[Look | str]:
     """Yield for each record its Look, or the reason why there is none, in order."""
     with Memory(cache) as memory, ThreadPoolExecutor(_threads()) as pool:
@@ -103,11 +114,18 @@ def _looks(
             states = [_state(path) for path in paths]
             known = memory.recall([state for state in states if state])
             todo = [i for i, state in enumerate(states) if state not in known]
-            fresh = dict(zip(todo, pool.map(_attempt, [paths[i] for i in todo]), strict=True))
+            tried = pool.map(lambda path: _attempt(path, keeper), [paths[i] for i in todo])
+            fresh: dict[int, Look | str] = {}
+            for i, seen in zip(todo, tried, strict=True):
+                fresh[i] = seen
+                if keeper:
+                    keeper.write()
             memory.remember([(states[i], look) for i, look in fresh.items()])
             yield from (fresh[i] if i in fresh else known[state] for i, state in enumerate(states))
             if on_progress:
                 on_progress(start + len(paths), len(records))
+    if keeper:
+        keeper.close()
 
 
 def _threads() -> int:
@@ -125,15 +143,18 @@ def _state(path: str) -> Seen | None:
     return Seen(os.fsencode(path), state.st_size, state.st_mtime_ns)
 
 
-def _attempt(path: str) -> Look | str:
+def _attempt(path: str, keeper: kept.Keeper | None) -> Look | str:
     try:
-        return look(path)
+        return look(path, keeper)
     except Exception as error:  # whatever a damaged file makes a decoder raise
         return fault(path, error)
 
 
-def look(path: str) -> Look:
-    """Decode one image, a JPEG at reduced scale (every byte of it is still read)."""
+def look(path: str, keeper: kept.Keeper | None = None) -> Look:
+    """Decode one image, a JPEG at reduced scale (every byte of it is still read).
+
+    What the keeper wants is decoded at its scale and given to it.
+    """
     if not path.startswith(samples.SCHEME):
         check_regular(path)
     with images.opened(path) as file:
@@ -144,11 +165,23 @@ def look(path: str) -> Look:
         # A TIFF's size is told upright, and loading drops its orientation; of a PNG, asking for the
         # orientation before loading would load it, and swallow what that raises.
         told = images.orientation(image) if image.format == "TIFF" else None
-        seen = images.pixels(image, GLANCE)
+        size = keeper.size if keeper and keeper.wants(width, height) else None
+        seen = images.pixels(image, size or GLANCE)
         orientation = told or images.orientation(image)
+    # hashed at one scale, whatever was kept: hashes of two scales differ in several bits
+    times = _scale(width, height, GLANCE) // _scale(width, height, size or GLANCE)
+    small = seen.reduce(times) if image.format in DRAFTED and times > 1 else seen
     if orientation >= 5 and not told:
         width, height = height, width
-    return Look(digest, width, height, mode, orientation, _difference_hash(seen))
+    if keeper and size:
+        keeper.take(digest, images.squash(seen, size))
+    return Look(digest, width, height, mode, orientation, _difference_hash(small))
+
+
+def _scale(width: int, height: int, size: int) -> int:
+    """Return by how much Pillow's draft mode divides the sides of a JPEG."""
+    most = min(width // size, height // size)
+    return next((scale for scale in (8, 4, 2) if scale <= most), 1)
 
 
 def _difference_hash(image: Image) -> str:

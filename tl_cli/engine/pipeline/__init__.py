@@ -14,10 +14,9 @@ from tl_cli.engine.pipeline.dataset import (
     oversample,
     steps,
 )
-from tl_cli.engine.pipeline.image_store import DECODE_VERSION, ImageStore, store
+from tl_cli.engine.pipeline.image_store import ImageStore, store
 
 __all__ = [
-    "DECODE_VERSION",
     "LEVELS",
     "MIXED",
     "ImageStore",

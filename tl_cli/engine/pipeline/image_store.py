@@ -6,27 +6,23 @@ Knows nothing of labels, batches and augmentation.
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import io
 import math
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
-from PIL import Image
 
 from tl_cli import cache
 from tl_cli.errors import TLError
-from tl_cli.manifest.images import open_rgb
+from tl_cli.manifest import kept
+from tl_cli.manifest.images import open_rgb, squash
 from tl_cli.manifest.records import Record
+from tl_cli.rows import Table
 
-# Raise it whenever the same file would give other pixels: older stores are then not found.
-DECODE_VERSION = 1
-KIND = "images"
 CHANGED_SINCE_THE_SCAN = "it changed since the scan: run the command again"
 MEMORY_SHARE = 0.25
 CGROUP = Path("/sys/fs/cgroup")
@@ -43,7 +39,7 @@ class ImageStore:
     shape: tuple[int, int, int, int]
     place: str
     take: Callable[[np.ndarray], np.ndarray]  # rows int [b] -> uint8 [b, size, size, 3]
-    path: Path | None = None  # the file that a later run finds again
+    path: Path | None = None  # the folder in which a later run finds them again
     dtype: ClassVar[np.dtype] = np.dtype(np.uint8)
 
     def __len__(self) -> int:
@@ -73,25 +69,27 @@ def store(
 ) -> ImageStore:
     """Decode every image once to size x size and keep the result for this run and later ones.
 
-    `memory`: bytes that may be held in RAM (None: a quarter of what is available). `disk`: bytes
-    that one store may take in the cache folder (None: the cache's own bound). What exceeds both is
-    decoded on demand. `on_progress(done, total)` counts images. Raises TLError naming an image
-    that can no longer be read.
+    Images that are kept already, by a scan or another data set, are not decoded. `memory`: bytes
+    that may be held in RAM (None: a quarter of what is available). `disk`: bytes that this data
+    set may take in the cache folder (None: the cache's own bound). What exceeds both is decoded on
+    demand. `on_progress(done, total)` counts images. Raises TLError naming an image that can no
+    longer be read.
     """
-    need = nbytes(len(records), size)
-    in_memory = need <= (MEMORY_SHARE * available_memory() if memory is None else memory)
-    # an image without a digest could not be told from another one, so it is not kept
-    keepable = all(r.digest for r in records) and len(records) > 0
-    # a cache that cannot be written (a full disk, a read-only home) is done without
-    with contextlib.suppress(OSError):
-        if keepable and need <= (cache.bound() if disk is None else disk):
-            return _kept(records, size, in_memory, on_progress)
-    if in_memory:
-        rows = np.empty((len(records), size, size, 3), np.uint8)
-        for start, chunk in _decoded(records, size, 0, on_progress):
-            rows[start : start + len(chunk)] = chunk
-        return _of_array(rows, "memory")
-    return _streamed(records, size)
+    shape = (len(records), size, size, 3)
+    memory = int(MEMORY_SHARE * available_memory()) if memory is None else memory
+    table = _table(records, size)
+    if table:
+        # a cache that cannot be written (a full disk, a read-only home) is done without
+        with contextlib.suppress(OSError):
+            _fill(table, records, size, disk, on_progress)
+    order, kept_rows = _found(records, size, table)
+    take = _taker(records, size, order, kept_rows)
+    lacking = bool((order < 0).any())
+    path = table.folder if table and not lacking else None
+    if math.prod(shape) <= memory:
+        rows = _collected(shape, take, on_progress) if lacking else take(np.arange(len(records)))
+        return ImageStore(shape, "memory", lambda chosen: rows[np.asarray(chosen)], path)
+    return ImageStore(shape, "streamed" if lacking else "disk", take, path)
 
 
 def nbytes(n: int, size: int) -> int:
@@ -125,13 +123,6 @@ def cores() -> int:
     return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
-def squash(image: Image.Image, size: int) -> Image.Image:
-    """Return the whole image as a square: nothing is cut off, the proportions are not kept."""
-    if image.size == (size, size):
-        return image
-    return image.resize((size, size), Image.Resampling.BILINEAR)
-
-
 def pixels(record: Record, size: int) -> np.ndarray:
     """Return one image as uint8 [size, size, 3]. Raises TLError where it cannot be read."""
     try:
@@ -140,91 +131,104 @@ def pixels(record: Record, size: int) -> np.ndarray:
         raise TLError(error.message, CHANGED_SINCE_THE_SCAN) from error
 
 
-def key(records: Sequence[Record], size: int) -> str:
-    """Return what a store is kept under: the images' contents in order, the size, the decoder."""
-    seen = hashlib.blake2b(f"{DECODE_VERSION} {size}".encode(), digest_size=16)
-    for record in records:
-        seen.update(f" {record.digest}".encode())
-    return seen.hexdigest()
+def _table(records: Sequence[Record], size: int) -> Table | None:
+    """Return the table in which these images may be kept; None where there is none to be had."""
+    # an image without a digest could not be told from another one, so it is not kept
+    if not records or not all(record.digest for record in records):
+        return None
+    try:
+        return kept.table(size)
+    except OSError:  # a cache that cannot be used is done without
+        return None
 
 
-def _kept(
-    records: Sequence[Record], size: int, in_memory: bool, on_progress: Progress | None
-) -> ImageStore:
-    """Open the store in the cache, made first where there is none."""
-    name = key(records, size)
-    found = cache.find(KIND, name)
-    if found is None:
-        with cache.partial(KIND, name) as work:
-            # another run may have made it while this one waited for its turn
-            found = cache.find(KIND, name)
-            if found is None:
-                try:
-                    _write(work / "images.npy", records, size, on_progress)
-                    found = cache.commit(work)
-                except OSError:  # what filled the disk must not stay on it
-                    (work / "images.npy").unlink(missing_ok=True)
-                    raise
-    path = found / "images.npy"
-    rows = np.load(path, mmap_mode=None if in_memory else "r")
-    return _of_array(rows, "memory" if in_memory else "disk", path)
+def _fill(
+    table: Table,
+    records: Sequence[Record],
+    size: int,
+    disk: int | None,
+    on_progress: Progress | None,
+) -> None:
+    """Decode what the table lacks, unless the data set takes more bytes than it may."""
+    lacking = {r.digest for r in records} - table.index.keys()
+    bound = cache.bound() if lacking else 0
+    if not lacking or nbytes(len(records), size) > (bound if disk is None else disk):
+        return
+    if nbytes(len(table.index) + len(lacking), size) > bound:
+        cache.remove(table.folder)  # the rest is of other data sets
+    with table.writing() as append:
+        # another run may have written while this one waited for its turn
+        todo = list({r.digest: r for r in records if r.digest not in table.index}.values())
+        with ThreadPoolExecutor(cores()) as pool:
+            for start in range(0, len(todo), CHUNK):
+                chunk = todo[start : start + CHUNK]
+                rows = _together(pool, chunk, size)
+                append([r.digest for r in chunk], rows.reshape(len(chunk), -1))
+                if on_progress:
+                    on_progress(start + len(chunk), len(todo))
+    cache.evict(keep=[table.folder])
 
 
-def _write(path: Path, records: Sequence[Record], size: int, on_progress: Progress | None) -> None:
-    """Append the images to a .npy file, going on after the last whole one of a killed run."""
-    header = _header((len(records), size, size, 3))
-    with path.open("ab") as file:
-        if file.tell() < len(header):
-            file.truncate(0)
-            file.write(header)
-        done = (file.tell() - len(header)) // nbytes(1, size)
-        file.truncate(len(header) + nbytes(done, size))
-        for _, chunk in _decoded(records, size, done, on_progress):
-            file.write(chunk)
+def _found(
+    records: Sequence[Record], size: int, table: Table | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return for each record which of the rows is its own, or -1, and the rows, mapped."""
+    with contextlib.suppress(OSError, ValueError):  # evicted a moment ago
+        if table:
+            mapped = table.mapped()
+            return np.array([table.index.get(r.digest, -1) for r in records], "int64"), mapped
+    return np.full(len(records), -1), np.empty((0, nbytes(1, size)), np.uint8)
 
 
-def _header(shape: tuple[int, ...]) -> bytes:
-    buffer = io.BytesIO()
-    fields = {"descr": "|u1", "fortran_order": False, "shape": shape}
-    np.lib.format.write_array_header_1_0(buffer, fields)
-    return buffer.getvalue()
+def _taker(
+    records: Sequence[Record], size: int, order: np.ndarray, kept_rows: np.ndarray
+) -> Callable[[np.ndarray], np.ndarray]:
+    """Return what gives any images: those that have a row from disk, the others decoded."""
+    pool = ThreadPoolExecutor(cores())
+
+    def take(chosen: np.ndarray) -> np.ndarray:
+        chosen = np.asarray(chosen, "int64")
+        at = order[chosen]
+        has = at >= 0
+        if has.all():
+            return kept_rows[at].reshape(-1, size, size, 3)
+        rows = np.empty((len(chosen), size, size, 3), np.uint8)
+        rows[has] = kept_rows[at[has]].reshape(-1, size, size, 3)
+        rows[~has] = _together(pool, [records[i] for i in chosen[~has]], size)
+        return rows
+
+    return take
 
 
-def _decoded(
-    records: Sequence[Record], size: int, first: int, on_progress: Progress | None
-) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield (row, uint8 [c, size, size, 3]) in order from row `first` on, decoded in threads."""
-    with ThreadPoolExecutor(cores()) as pool:
-        for start in range(first, len(records), CHUNK):
-            chunk = records[start : start + CHUNK]
-            yield start, _together(pool, chunk, size)
-            if on_progress:
-                on_progress(start + len(chunk), len(records))
+def _collected(
+    shape: tuple[int, int, int, int],
+    take: Callable[[np.ndarray], np.ndarray],
+    on_progress: Progress | None,
+) -> np.ndarray:
+    """Return all images, some of which are decoded."""
+    rows = np.empty(shape, np.uint8)
+    for start in range(0, len(rows), CHUNK):
+        chosen = np.arange(start, min(start + CHUNK, len(rows)))
+        rows[chosen] = take(chosen)
+        if on_progress:
+            on_progress(start + len(chosen), len(rows))
+    return rows
 
 
 def _together(pool: ThreadPoolExecutor, records: Sequence[Record], size: int) -> np.ndarray:
     """Decode images in the pool's threads, each into its row: uint8 [c, size, size, 3]."""
     rows = np.empty((len(records), size, size, 3), np.uint8)
 
-    def fill(i: int) -> None:
-        rows[i] = pixels(records[i], size)
+    def fill(part: range) -> None:
+        for i in part:
+            rows[i] = pixels(records[i], size)
 
-    for _ in pool.map(fill, range(len(records))):  # raises what a thread raised
-        pass
+    # of tiny images, handing one over takes as long as decoding it
+    each = max(1, min(8, len(records) // (4 * cores())))
+    starts = range(0, len(records), each)
+    for _ in pool.map(lambda i: fill(range(len(records))[i : i + each]), starts):
+        pass  # raises what a thread raised
     return rows
-
-
-def _of_array(rows: np.ndarray, place: str, path: Path | None = None) -> ImageStore:
-    return ImageStore(rows.shape, place, lambda chosen: rows[np.asarray(chosen)], path)
-
-
-def _streamed(records: Sequence[Record], size: int) -> ImageStore:
-    pool = ThreadPoolExecutor(cores())
-
-    def take(chosen: np.ndarray) -> np.ndarray:
-        return _together(pool, [records[int(i)] for i in chosen], size)
-
-    return ImageStore((len(records), size, size, 3), "streamed", take)
 
 
 def _gigabytes(count: int) -> str:
