@@ -18,8 +18,12 @@ def test_the_card_is_what_the_network_is(name):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", catalog.CARDS)
 def test_every_card_is_what_its_network_is(name):
+    def figures(blocks):  # a layer that Keras names by counting has another name in every process
+        return [(len(b.layers), b.parameters, b.multiply_adds, b.output_shape) for b in blocks]
+
     card = catalog.get(name)
-    assert backbones.load(card, card.image_size, weights=None).blocks == card.blocks
+    found = backbones.load(card, card.image_size, weights=None).blocks
+    assert figures(found) == figures(card.blocks)
 
 
 def test_every_card_has_a_source_and_a_preprocessing():

@@ -87,7 +87,7 @@ def test_the_figures(image_folder):
     assert (found["largest_class"], found["smallest_class"]) == ("dog", "cat")
     assert found["imbalance"] == pytest.approx(8 / 6)
     assert found["majority_baseline"] == pytest.approx(8 / 14)
-    assert found["image_size"] == 128  # four times the shorter side, in multiples of 32
+    assert found["image_size"] == 160  # five times the shorter side, in multiples of 32
     assert kinds(found) == {"exif_rotated": "note", "modes": "note"}
 
 

@@ -92,8 +92,8 @@ class Job:
         need = self.cut_bytes(plan.frozen_blocks)
         if not self.caches_cut:
             return (
-                f"The output of the frozen part would take {need / 1e9:.1f} GB, and one run may keep "
-                f"{CACHE_SHARE * cache.bound() / 1e9:.1f} GB, so it is computed in every epoch."
+                f"The output of the frozen part would take {need / 1e9:.1f} GB and one run may "
+                f"keep {CACHE_SHARE * cache.bound() / 1e9:.1f} GB: it is computed in every epoch."
             )
         views = f" in {self.views} views, one an epoch in turn" if self.views > 1 else ""
         return (
