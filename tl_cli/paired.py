@@ -1,0 +1,79 @@
+"""Two classifiers on the same images: which is better, and could chance alone explain it? Pure.
+
+Knows nothing of networks and files: what goes in is which images each of them got right.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+
+DRAWS = 2000
+LEVEL = 0.05  # of the p-value below which a difference is called one
+
+
+@dataclass(frozen=True)
+class Paired:
+    """The comparison of a first classifier with a second one; positive: the first is better."""
+
+    n: int
+    first_accuracy: float
+    second_accuracy: float
+    difference: float  # of the accuracies, first minus second
+    interval: tuple[float, float]  # of the difference, 95 %, bootstrap over images
+    only_first: int  # images that only the first got right
+    only_second: int
+    p_value: float  # exact McNemar
+
+    @property
+    def verdict(self) -> str:
+        """Say in one sentence what follows."""
+        counts = f"{self.only_first} images to {self.only_second}, p = {self.p_value:.3f}"
+        if self.p_value >= LEVEL:
+            return f"No difference beyond chance ({counts})."
+        which = "first" if self.difference > 0 else "second"
+        return f"The {which} is better beyond chance ({counts})."
+
+    def to_json(self) -> dict[str, Any]:
+        """Return JSON types."""
+        return asdict(self) | {"interval": list(self.interval)}
+
+
+def paired(first: Sequence[bool], second: Sequence[bool], seed: int = 0) -> Paired:
+    """Compare which images two classifiers got right: bool [N] each, the same images in order.
+
+    McNemar's test (1947), exact: the images that both got right or wrong say nothing, and of the
+    others chance gives each side half. Raises ValueError where the lengths differ or are 0.
+    """
+    import numpy as np
+    from scipy.stats import binomtest
+
+    a, b = np.asarray(first, dtype=bool), np.asarray(second, dtype=bool)
+    if a.shape != b.shape or not len(a):
+        raise ValueError(f"the same images are needed, got {len(a)} and {len(b)}")
+    only_a, only_b = int((a & ~b).sum()), int((b & ~a).sum())
+    discordant = only_a + only_b
+    gain = a.astype(float) - b
+    return Paired(
+        n=len(a),
+        first_accuracy=float(a.mean()),
+        second_accuracy=float(b.mean()),
+        difference=float(gain.mean()),
+        interval=mean_interval(gain, seed),
+        only_first=only_a,
+        only_second=only_b,
+        p_value=float(binomtest(only_a, discordant).pvalue) if discordant else 1.0,
+    )
+
+
+def mean_interval(values: np.ndarray[Any, Any], seed: int = 0) -> tuple[float, float]:
+    """Return the 95 % percentile interval of a mean over resampled images (Efron 1993)."""
+    import numpy as np
+
+    draw = np.random.default_rng(seed)
+    means = [values[draw.integers(0, len(values), len(values))].mean() for _ in range(DRAWS)]
+    return float(np.percentile(means, 2.5)), float(np.percentile(means, 97.5))
