@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from tl_cli import rundir
+from tl_cli import predictions, rundir
 from tl_cli.cli import app
 
 SMALL = ("--image-size", "32", "--batch-size", "8")
@@ -82,6 +82,11 @@ def test_the_run_directory_holds_everything(run):
     assert json.loads((path / rundir.LABELS).read_text()) == sorted(COLOURS)
     assert json.loads((path / rundir.METRICS).read_text())["metrics"] == told["metrics"]
     assert json.loads((path / rundir.PLAN).read_text()) == told["plan"]
+    said = predictions.read(path / rundir.PREDICTIONS)
+    for split, figures in told["metrics"].items():
+        of = [each for each in said if each.split == split]
+        assert len(of) == figures["n"]
+        assert sum(each.right for each in of) / len(of) == pytest.approx(figures["accuracy"])
 
 
 def test_evaluate_finds_the_figures_of_the_training_again(run):

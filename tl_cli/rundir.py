@@ -19,11 +19,12 @@ from tl_cli.errors import TLError
 
 CONFIG, MANIFEST, BAD_FILES, PLAN = "config.yaml", "manifest.csv", "bad_files.csv", "plan.json"
 HISTORY, METRICS, LABELS = "history.csv", "metrics.json", "labels.json"
+PREDICTIONS = "predictions.csv"
 ENVIRONMENT, STATUS = "environment.json", "status.json"
 CHECKPOINT, WEIGHTS, EXPORTED = "checkpoint.json", "checkpoint.weights.h5", "model.keras"
 FILES = (
     CONFIG, MANIFEST, BAD_FILES, PLAN, HISTORY, METRICS, LABELS, ENVIRONMENT, STATUS,
-    CHECKPOINT, WEIGHTS, EXPORTED,
+    CHECKPOINT, WEIGHTS, EXPORTED, PREDICTIONS,
 )  # fmt: skip
 
 
@@ -94,9 +95,9 @@ class RunDir:
             return "unknown"
 
     def write_text(self, name: str, text: str) -> Path:
-        """Write a text file as a whole or not at all."""
+        """Write a text file as a whole or not at all; paths keep bytes that are not UTF-8."""
         with self.replacing(name) as beside:
-            beside.write_text(text, encoding="utf-8", newline="")
+            beside.write_text(text, encoding="utf-8", errors="surrogateescape", newline="")
         return self / name
 
     def write_json(self, name: str, value: Any) -> Path:

@@ -8,25 +8,27 @@ from __future__ import annotations
 import csv
 import io
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from tl_cli import engine, rundir
+from tl_cli import engine, predictions, rundir
 from tl_cli.config import RunConfig
 from tl_cli.engine import budget, classifier, evaluate, features, heads, mirror, tune
 from tl_cli.engine.classifier import Classifier
 from tl_cli.engine.job import Job, prepare
 from tl_cli.freeze import FreezePlan
 from tl_cli.manifest import Manifest, bad_csv_text, write_csv
+from tl_cli.predictions import Prediction
 from tl_cli.results import Evaluation, Note, OnProgress, RunResult
 from tl_cli.rundir import RunDir
 
 SAVED_COPIES = 3  # checkpoint and exported model, with room for what surrounds the weights
 
 
+EVALUATED = ("val", "test")
 ROUNDING, WRONG = 0.02, 0.2  # of a probability: worth a word; not to be explained by float16
 
 
@@ -98,10 +100,12 @@ def run(
 
     # -- evaluate, save -----------------------------------------------------------------------
     with clock.stage("evaluate"):
-        metrics = _evaluations(job, probabilities)
+        found = {s: probabilities(s) for s in EVALUATED if manifest.of(s)}
+        metrics = {split: _evaluation(job, split, array) for split, array in found.items()}
+        run.write_text(rundir.PREDICTIONS, predictions.csv_text(_predictions(job, found)))
         for text in _doubts(job, metrics):
             on_progress(Note(text))
-        difference = check_whole(job, built, probabilities)
+        difference = check_whole(job, built, found.__getitem__)
         if difference > ROUNDING and job.precision == "float32":
             on_progress(Note(_rounding(difference), warning=True))
     with clock.stage("save"):
@@ -139,18 +143,17 @@ def _write_plan(job: Job, run: RunDir) -> None:
 # == evaluate and save ============================================================================
 
 
-def _evaluations(job: Job, probabilities: Callable[[str], np.ndarray]) -> dict[str, Evaluation]:
-    return {
-        split: evaluate.evaluate(
-            probabilities(split),
-            job.labels(split),
-            job.manifest.classes,
-            split=split,
-            seed=job.config.seed,
-        )
-        for split in ("val", "test")
-        if job.manifest.of(split)
-    }
+def _evaluation(job: Job, split: str, probabilities: np.ndarray) -> Evaluation:
+    labels, classes = job.labels(split), job.manifest.classes
+    return evaluate.evaluate(probabilities, labels, classes, split=split, seed=job.config.seed)
+
+
+def _predictions(job: Job, found: Mapping[str, np.ndarray]) -> Iterator[Prediction]:
+    for split, probabilities in found.items():
+        for record, row in zip(job.manifest.of(split), probabilities, strict=True):
+            said = int(row.argmax())
+            name = job.manifest.classes[said]
+            yield Prediction(record.path, split, record.label, name, float(row[said]))
 
 
 def _doubts(job: Job, metrics: dict[str, Evaluation]) -> Iterator[str]:
