@@ -32,6 +32,8 @@ def modules_after(*arguments: str) -> tuple[set[str], subprocess.CompletedProces
         (["train", "--data", "x", "--backbone", "resnet"], 1),
         (["train", "--data", "x", "--freeze", "most"], 1),
         (["evaluate", "no/such/run"], 1),
+        (["predict", "--help"], 0),
+        (["predict", "no/such/run", "x.jpg"], 1),
         (["inspect", "--help"], 0),
         (["inspect", "no/such/folder"], 1),
         (["inspect", "x", "--augment", "wild"], 1),

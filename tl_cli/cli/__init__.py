@@ -15,6 +15,7 @@ from tl_cli.cli.caching import cache
 from tl_cli.cli.evaluation import evaluate
 from tl_cli.cli.inspecting import inspect
 from tl_cli.cli.networks import backbones, blocks
+from tl_cli.cli.predicting import predict
 from tl_cli.cli.training import train
 
 app = typer.Typer(
@@ -29,6 +30,7 @@ app = typer.Typer(
 app.command()(inspect)
 app.command()(train)
 app.command()(evaluate)
+app.command()(predict)
 app.command("recommend-freeze")(recommend_freeze)
 app.command()(backbones)
 app.command()(blocks)

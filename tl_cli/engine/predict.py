@@ -1,21 +1,30 @@
-"""A checkpoint and images -> probabilities, by the same way of opening images as in training."""
+"""A checkpoint and images -> probabilities and answers; images are opened as in training."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
+import keras
 import numpy as np
 
 from tl_cli import engine
+from tl_cli.answers import UNSURE, Answer
 from tl_cli.engine import classifier, pipeline
 from tl_cli.engine import evaluate as evaluation
 from tl_cli.engine.classifier import Classifier
+from tl_cli.engine.pipeline.image_store import cores
 from tl_cli.errors import TLError
 from tl_cli.manifest import Manifest, Record
+from tl_cli.manifest.faults import check_regular, fault
+from tl_cli.manifest.images import decode, opened, squash
+from tl_cli.manifest.samples import SCHEME
 from tl_cli.results import Evaluation, OnProgress, Progress
 from tl_cli.rundir import RunDir
 
 BATCH = 32
+AHEAD = 2  # batches that are opened while the network looks at another one
 
 
 def evaluate(run: RunDir, manifest: Manifest, split: str, on_progress: OnProgress) -> Evaluation:
@@ -33,10 +42,15 @@ def evaluate(run: RunDir, manifest: Manifest, split: str, on_progress: OnProgres
             f"there are no {split} images in {manifest.source}",
             f"choose --split {' or '.join([*present, 'all'])}",
         )
-    engine.prepare(described.get("precision", "float32"), seed=0)
-    built, _ = classifier.load(run)
+    built = opened_checkpoint(run)
     found = probabilities(built, records, on_progress)
     return evaluation.evaluate(found, labels, built.classes, split=split)
+
+
+def opened_checkpoint(run: RunDir) -> Classifier:
+    """Return a run's classifier, in the precision that it was trained in. Raises TLError."""
+    engine.prepare(classifier.describe(run).get("precision", "float32"), seed=0)
+    return classifier.load(run)[0]
 
 
 def probabilities(
@@ -47,8 +61,79 @@ def probabilities(
     parts, done = [], 0
     for images in pipeline.batches(store, batch_size=BATCH, training=False):
         x = np.asarray(images[0] if isinstance(images, tuple) else images)
-        padded = np.concatenate([x, np.repeat(x[:1], BATCH - len(x), axis=0)])
-        parts.append(np.asarray(built.model.predict_on_batch(padded))[: len(x)])
+        parts.append(_padded(built.model, x, BATCH))
         done += len(x)
         on_progress(Progress("evaluate", done, len(records)))
     return np.concatenate(parts)
+
+
+def _padded(model: keras.Model, x: np.ndarray, batch: int) -> np.ndarray:
+    """Return the model's answers to at most `batch` images, always asked for with as many."""
+    padded = np.concatenate([x, np.repeat(x[:1], batch - len(x), axis=0)])
+    return np.asarray(model.predict_on_batch(padded))[: len(x)]
+
+
+def answers(
+    built: Classifier,
+    paths: Sequence[str],
+    *,
+    top: int = 1,
+    least: float = 0.0,
+    batch_size: int = BATCH,
+) -> Iterator[list[Answer]]:
+    """Yield, batch by batch and in order, one answer for each path.
+
+    With the `top` best guesses each; labelled `unsure` where the best one has a probability below
+    `least`; with an error where the image cannot be opened. Holds a few batches in memory.
+    """
+    if least and UNSURE in built.classes:
+        raise TLError(f"a class of this network is called '{UNSURE}'", "leave out --min-confidence")
+    for chunk, images in _opened(paths, built.backbone.image_size, batch_size):
+        good = [image for image in images if not isinstance(image, str)]
+        said = iter(
+            _padded(built.model, np.stack(good).astype("float32"), batch_size) if good else ()
+        )
+        yield [
+            Answer(path, error=image)
+            if isinstance(image, str)
+            else _answer(path, next(said), built.classes, top, least)
+            for path, image in zip(chunk, images, strict=True)
+        ]
+
+
+def _answer(path: str, p: np.ndarray, classes: Sequence[str], top: int, least: float) -> Answer:
+    best = np.argsort(-p, kind="stable")[:top]
+    guesses = tuple((classes[i], float(p[i])) for i in best)
+    return Answer(path, guesses, UNSURE if guesses[0][1] < least else guesses[0][0])
+
+
+Opened = np.ndarray | str
+
+
+def _opened(
+    paths: Sequence[str], size: int, batch: int
+) -> Iterator[tuple[Sequence[str], list[Opened]]]:
+    """Yield batches of paths with their images; some are made ahead of the one in use."""
+    pool, coming = ThreadPoolExecutor(cores()), deque()
+    try:
+        for start in range(0, len(paths), batch):
+            chunk = paths[start : start + batch]
+            coming.append((chunk, pool.map(lambda path: _open(path, size), chunk)))
+            if len(coming) > AHEAD:
+                first, images = coming.popleft()
+                yield first, list(images)
+        for chunk, images in coming:
+            yield chunk, list(images)
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _open(path: str, size: int) -> Opened:
+    """Return an image as evaluation sees it, uint8 [size, size, 3], or what is wrong."""
+    try:
+        if not path.startswith(SCHEME):
+            check_regular(path)
+        with opened(path) as file:
+            return np.asarray(squash(decode(file, size), size))
+    except Exception as error:  # whatever a damaged file makes a decoder raise
+        return fault(path, error)

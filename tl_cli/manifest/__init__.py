@@ -1,6 +1,7 @@
 """Images on disk -> Manifest: records, labels, splits, bad files. Knows nothing of TensorFlow."""
 
 from tl_cli.manifest.audit import exact_duplicates, findings, near_duplicates
+from tl_cli.manifest.given import given
 from tl_cli.manifest.images import open_rgb, open_rgb_bytes
 from tl_cli.manifest.records import SPLITS, BadFile, Manifest, Record
 from tl_cli.manifest.scanning import scan
@@ -18,6 +19,7 @@ __all__ = [
     "bad_csv_text",
     "exact_duplicates",
     "findings",
+    "given",
     "limit",
     "near_duplicates",
     "open_rgb",

@@ -73,7 +73,7 @@ def _classes(folder: Path, split: str, found: _Found) -> None:
     above = frozenset(_identity(f) for f in (folder, *folder.parents))
     for path in _subfolders(folder):
         before = len(found.records) + len(found.bad)
-        for file, reason in _walk(str(path), set(above), found.others):
+        for file, reason in walk(str(path), set(above), found.others):
             if reason:
                 found.bad.append(BadFile(file, path.name, reason))
             else:
@@ -88,7 +88,7 @@ def _classes(folder: Path, split: str, found: _Found) -> None:
         )
 
 
-def _walk(folder: str, seen: set[Identity], others: Counter[str]) -> Iterator[tuple[str, str]]:
+def walk(folder: str, seen: set[Identity], others: Counter[str]) -> Iterator[tuple[str, str]]:
     """Yield (path, "") for what may be an image and (path, reason) for what cannot be used.
 
     Links are followed; a folder in `seen` is not entered again, so that loops end.
@@ -104,7 +104,7 @@ def _walk(folder: str, seen: set[Identity], others: Counter[str]) -> Iterator[tu
             continue
         if _is(entry, "dir"):
             if _identity(Path(entry.path)) not in seen:
-                yield from _walk(entry.path, seen, others)
+                yield from walk(entry.path, seen, others)
         elif Path(entry.name).suffix.lower() not in SUFFIXES:
             others[Path(entry.name).suffix.lower() or "no ending"] += 1
         else:

@@ -114,7 +114,8 @@ def _check_columns(
         )
 
 
-def _text_of(file: Path) -> str:
+def text_of(file: Path) -> str:
+    """Return a text file's content. Raises TLError where it cannot be read or is no text."""
     try:
         # Names on disk need not be valid UTF-8; write_csv keeps them the same way.
         text = file.read_bytes().decode("utf-8-sig", "surrogateescape")
@@ -127,7 +128,7 @@ def _text_of(file: Path) -> str:
 
 def delimited(file: Path) -> Rows:
     """Yield the rows of a CSV or TSV file. Raises TLError, with the line, for a broken one."""
-    text = _text_of(file)
+    text = text_of(file)
     header = text.partition("\n")[0]
     comma = ";" if ";" in header and "," not in header else ","  # as spreadsheets in Europe write
     reader = csv.reader(
@@ -153,7 +154,7 @@ def delimited(file: Path) -> Rows:
 
 
 def _json_lines(file: Path) -> Rows:
-    for line, text in enumerate(_text_of(file).split("\n"), start=1):
+    for line, text in enumerate(text_of(file).split("\n"), start=1):
         if not text.strip():
             continue
         try:

@@ -1,0 +1,46 @@
+"""What a network says of images, as a table that grows while it is read.
+
+Imports rich as the console does. Knows nothing of how the answers came about.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.cells import cell_len
+from rich.text import Text
+
+from tl_cli.answers import UNSURE, Answer, Tally
+from tl_cli.console import Screen
+from tl_cli.console_tables import printable
+
+WIDEST = 80  # cells; a longer path only moves what stands behind it
+
+
+class AnswerTable(Tally):
+    """Prints a line for each answer; wide enough for all paths, which are known from the start."""
+
+    on_screen = True
+
+    def __init__(self, screen: Screen, paths: Sequence[str]) -> None:
+        super().__init__()
+        self.screen = screen
+        self.width = min(WIDEST, max(cell_len(printable(path)) for path in paths))
+
+    def take(self, answers: Sequence[Answer]) -> None:
+        out = self.screen.out
+        for answer in answers:
+            out.print(_line(answer, self.width), highlight=False, soft_wrap=True)
+
+
+def _line(answer: Answer, width: int) -> Text:
+    path = printable(answer.path)
+    text = Text(path + " " * max(0, width - cell_len(path)) + "  ")
+    if answer.error:
+        return text.append(f"error: {answer.error}", "red")
+    if answer.label == UNSURE:
+        text.append(f"{UNSURE}: ", "yellow")
+    for i, (name, probability) in enumerate(answer.guesses):
+        text.append(f"{'   ' if i else ''}{printable(name)} ", "" if i else "bold")
+        text.append(f"{probability:.3f}", "dim" if i else "")
+    return text
