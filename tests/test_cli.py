@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 from tl_cli import predictions, rundir
 from tl_cli.cli import app
 
-SMALL = ("--image-size", "32", "--batch-size", "8")
+SMALL = ("--image-size", "32", "--batch-size", "8", "--no-report")
 
 
 def tl(*arguments: object) -> object:
@@ -59,7 +59,7 @@ def run(request, folder, tmp_path_factory) -> tuple[Path, dict, str]:
     path = tmp_path_factory.mktemp("runs") / request.param
     os.environ["TL_CACHE"] = str(tmp_path_factory.mktemp("cache"))
     done = tl("train", "--data", folder, "--freeze", request.param, "--epochs", 2, *SMALL,
-              "--output", path, "--json")  # fmt: skip
+              "--report", "--output", path, "--json")  # fmt: skip
     assert done.exit_code == 0, done.stderr
     return path, json.loads(done.stdout), request.param
 
@@ -82,6 +82,8 @@ def test_the_run_directory_holds_everything(run):
     assert json.loads((path / rundir.LABELS).read_text()) == sorted(COLOURS)
     assert json.loads((path / rundir.METRICS).read_text())["metrics"] == told["metrics"]
     assert json.loads((path / rundir.PLAN).read_text()) == told["plan"]
+    assert told["report"] == str(path / rundir.REPORT)
+    assert "grün ✿" in (path / rundir.REPORT).read_text()
     said = predictions.read(path / rundir.PREDICTIONS)
     for split, figures in told["metrics"].items():
         of = [each for each in said if each.split == split]

@@ -34,12 +34,14 @@ def told(tmp_path_factory) -> dict[str, dict]:
         "tl evaluate": ("evaluate", run),
         "tl predict": ("predict", run, root / "photos"),
         "tl inspect": ("inspect", root / "photos"),
+        "tl report": ("report", run),
     }
     return {name: json.loads(tl(*command, "--json").stdout) for name, command in commands.items()}
 
 
 @pytest.mark.parametrize(
-    "command", ["tl recommend-freeze", "tl train", "tl evaluate", "tl predict", "tl inspect"]
+    "command",
+    ["tl recommend-freeze", "tl train", "tl evaluate", "tl predict", "tl inspect", "tl report"],
 )
 def test_the_documented_keys_are_the_ones_that_are_printed(told, command):
     assert promised(command) == set(told[command])

@@ -101,6 +101,7 @@ class RunConfig(BaseModel):
     limit_per_class: Annotated[Annotated[int, Field(ge=1)] | None, Auto] = None
     keep_duplicates: bool = False
     bad_images: Literal["skip", "error"] = "skip"
+    report: bool = True
     seed: int = Field(0, ge=0, lt=2**31)
     output: Annotated[str | None, Auto] = None
 

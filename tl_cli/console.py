@@ -28,6 +28,7 @@ from rich.text import Text
 
 from tl_cli.errors import TLError
 from tl_cli.results import Evaluation, Note, Progress, Rehearsal, RunResult
+from tl_cli.words import decision, duration
 
 PLAIN_EVERY = 5.0  # seconds between two plain lines of one stage
 WIDTH_WITHOUT_TERMINAL = 100
@@ -110,7 +111,7 @@ class Screen:
         seconds = now - started
         speed = f"  {event.done / seconds:,.0f} {event.unit}/s" if seconds > 0.5 else ""
         left = (
-            f"  {_duration(seconds / event.done * (event.total - event.done))} left"
+            f"  {duration(seconds / event.done * (event.total - event.done))} left"
             if event.done and not finished and seconds > 0.5
             else ""
         )
@@ -232,8 +233,8 @@ class Screen:
             self.out.print(f"[bold]Tuning:[/] {_safe(result.tune.reason)}", highlight=False)
         for evaluation in result.metrics.values():
             self.evaluation(evaluation, details=False)
-        spent = ", ".join(f"{k} {_duration(v)}" for k, v in result.seconds.items() if k != "total")
-        total = _duration(result.seconds["total"])
+        spent = ", ".join(f"{k} {duration(v)}" for k, v in result.seconds.items() if k != "total")
+        total = duration(result.seconds["total"])
         self.out.print(f"[bold]Time:[/] {total} ({spent})", highlight=False)
         self.out.print(f"[bold]Run:[/] {_safe(result.run)}", highlight=False, soft_wrap=True)
         self.out.print(f"Next: tl evaluate {_safe(result.run)}", highlight=False, soft_wrap=True)
@@ -249,9 +250,9 @@ class Screen:
         )
         rates = ", ".join(f"{part} {rate:g}" for part, rate in result.learning_rates.items())
         self.out.print(f"Learning rates (peak): {rates}", highlight=False)
-        spent = ", ".join(f"{k} {_duration(v)}" for k, v in result.seconds.items() if k != "total")
+        spent = ", ".join(f"{k} {duration(v)}" for k, v in result.seconds.items() if k != "total")
         self.out.print(
-            f"Estimated time: about {_duration(result.seconds['total'])} ({spent}), from one "
+            f"Estimated time: about {duration(result.seconds['total'])} ({spent}), from one "
             "measured batch. Nothing was trained.",
             highlight=False,
         )
@@ -304,20 +305,5 @@ def _facts(facts: Mapping[str, float]) -> str:
     return "  ".join(f"{name} {value:.4g}" for name, value in facts.items())
 
 
-def _duration(seconds: float) -> str:
-    if seconds < 60:
-        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return (
-        f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
-    )
-
-
 def _decision(plan: Mapping[str, Any]) -> str:
-    ratio = plan["freeze_ratio"]
-    action = {
-        "head": "freeze the whole backbone, train the head only",
-        "partial": f"freeze the first {ratio:.0%} of the layers, train the rest and the head",
-        "full": "freeze nothing, train everything",
-    }[plan["strategy"]]
-    return f"{action} ({plan['backbone']}, freeze ratio {ratio:.2f})"
+    return f"{decision(plan)} ({plan['backbone']}, freeze ratio {plan['freeze_ratio']:.2f})"

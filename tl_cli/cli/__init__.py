@@ -16,6 +16,7 @@ from tl_cli.cli.evaluation import evaluate
 from tl_cli.cli.inspecting import inspect
 from tl_cli.cli.networks import backbones, blocks
 from tl_cli.cli.predicting import predict
+from tl_cli.cli.reporting import report
 from tl_cli.cli.training import train
 
 app = typer.Typer(
@@ -31,6 +32,7 @@ app.command()(inspect)
 app.command()(train)
 app.command()(evaluate)
 app.command()(predict)
+app.command()(report)
 app.command("recommend-freeze")(recommend_freeze)
 app.command()(backbones)
 app.command()(blocks)

@@ -99,6 +99,9 @@ def train(
     ] = None,
     data_dir: Annotated[str | None, typer.Option(help="Where tfds data sets lie.")] = None,
     bad_images: BadImages = None,
+    report: Annotated[
+        bool | None, typer.Option(help="End with a page to look at, report.html.")
+    ] = None,
     seed: Annotated[str | None, typer.Option(help="Of the split and the training.")] = None,
     output: Annotated[str | None, typer.Option(help="Run directory; auto: runs/NAME.")] = None,
     config: Annotated[Path | None, typer.Option(help="YAML file of these options.")] = None,
@@ -146,10 +149,25 @@ def _train(
         result = engine.run(
             settings, manifest, run, screen.on_progress, on_plan=lambda p: screen.plan(p.to_json())
         )
-    if json:
-        print(jsonlib.dumps(result.to_json()))
-    else:
+    if not json:
         screen.result(result)
+    report = _report(run, screen) if settings.report else None
+    if json:
+        print(jsonlib.dumps(result.to_json() | {"report": report}))
+    elif report:
+        screen.out.print(f"Report: {report}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _report(run: RunDir, screen: Screen) -> str | None:
+    """Write the report; a run that is whole is not lost where that cannot be done."""
+    from tl_cli.cli.reporting import written
+    from tl_cli.errors import TLError
+
+    try:
+        return str(written(run))
+    except TLError as error:
+        screen.note(f"no report was written: {error.message}", warning=True)
+        return None
 
 
 def _run_dir(settings: RunConfig, overwrite: bool) -> RunDir:

@@ -68,6 +68,14 @@ class Classifier:
         parts += _pooled(outputs if isinstance(outputs, list) else [outputs])
         return keras.Model(inputs, self.head(_joined(parts)), name=f"scores_after_{cut}")
 
+    def seen_at(self, cut: int) -> keras.Model:
+        """Return the network from the image to [the tensor at a cut, the scores before softmax]."""
+        cuts = sorted({*self.taps, cut})
+        tapped = graph.tap(self.backbone.model, cuts)
+        at = dict(zip(cuts, tapped.outputs, strict=True))
+        scores = self.head(_joined(_pooled(at[tap] for tap in self.taps)))
+        return keras.Model(tapped.inputs[0], [at[cut], scores], name=f"seen_at_{cut}")
+
     def trainable(self, cut: int) -> tuple[keras.layers.Layer, ...]:
         """Freeze the first `cut` blocks and every BatchNorm, by leaf layer; return what trains.
 

@@ -1,4 +1,4 @@
-"""Results and images -> pictures. Knows nothing of how results were made."""
+"""Results and images -> PNG files. Knows nothing of how results were made."""
 
 from __future__ import annotations
 
@@ -53,8 +53,8 @@ def samples_png(manifest: Manifest, folder: Path) -> Path:
     own: dict[str, list[Record]] = {name: [] for name in manifest.classes}
     for record in manifest.records:
         own[record.label].append(record)
-    names = _evenly(manifest.classes, MOST_ROWS)
-    rows = [[_thumbnail(r) for r in _evenly(own[name], SAMPLES_A_CLASS)] for name in names]
+    names = evenly(manifest.classes, MOST_ROWS)
+    rows = [[_thumbnail(r) for r in evenly(own[name], SAMPLES_A_CLASS)] for name in names]
     drawn = [
         f"{text} ({len(own[name]):,})" for text, name in zip(labels(names), names, strict=True)
     ]
@@ -141,7 +141,7 @@ def _sizes_title(sizes: Counter[tuple[int, int]]) -> str:
     )
 
 
-def _evenly(things: Sequence[T], most: int) -> list[T]:
+def evenly(things: Sequence[T], most: int) -> list[T]:
     """Return at most so many things, from first to last."""
     step = max(1.0, len(things) / most)
     return [things[int(i * step)] for i in range(min(most, len(things)))]

@@ -1,0 +1,73 @@
+"""A finished run written by hand: every file that a report reads, nothing trained."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from tl_cli import catalog, config, freeze, predictions, rundir
+from tl_cli.engine.evaluate import evaluate
+from tl_cli.manifest import BadFile, Manifest, Record, bad_csv_text, write_csv
+from tl_cli.predictions import Prediction
+from tl_cli.rundir import RunDir
+
+HISTORY = "epoch,seconds,loss,val_log_loss,val_accuracy\n0,0,nan,0.5,0.8\n1,2,0.4,0.4,0.85\n"
+TUNE = {
+    "epochs": 1,
+    "best_epoch": 1,
+    "kept": "tuned",
+    "reason": "the tuned network is kept: better",
+}
+HEAD = {"kind": "multi", "strength": 1.0, "temperature": 0.1, "cv_accuracy": 0.8,
+        "cv_log_loss": 0.5, "cv_stderr": 0.02}  # fmt: skip
+ENVIRONMENT = {"python": "3.11", "platform": "Linux", "versions": {"tl-cli": "0.1.0"},
+               "devices": ["CPU"], "cpu_count": 2, "git_commit": None,
+               "command": ["tl", "train", "--data", "my photos"]}  # fmt: skip
+
+
+def records(pictures: list[Path], classes: list[str], each: int) -> list[Record]:
+    """Return `each` records a class and split, on the given image files in turn."""
+    files = iter(range(10**9))
+    return [
+        Record(f"{pictures[(k := next(files)) % len(pictures)]}", name, split, digest=f"{k:032x}",
+               width=24, height=16, mode="RGB")
+        for split in ("train", "val", "test") for name in classes for _ in range(each)
+    ]  # fmt: skip
+
+
+def finished(
+    path: Path, found: list[Record], *, skill: float = 2.0, evidence: dict | None = None
+) -> RunDir:
+    """Write the run of a made-up classifier; the greater its skill, the fewer its mistakes."""
+    run, classes = RunDir.create(path), sorted({r.label for r in found})
+    bad = (BadFile("lost.jpg", classes[0], "is empty"),)
+    manifest = Manifest("photos", tuple(classes), tuple(found), bad)
+    said, metrics = [], {}
+    for split in ("val", "test"):
+        own = manifest.of(split)
+        labels = np.array([classes.index(r.label) for r in own])
+        scores = np.random.default_rng(len(said)).normal(0, 1, (len(own), len(classes)))
+        p = np.exp(scores + skill * np.eye(len(classes))[labels])
+        p /= p.sum(1, keepdims=True)
+        metrics[split] = evaluate(p, labels, classes, split=split).to_json()
+        said += [
+            Prediction(r.path, split, r.label, classes[row.argmax()], float(row.max()))
+            for r, row in zip(own, p, strict=True)
+        ]
+    size = len(manifest.of("train"))
+    blocks = catalog.get(catalog.DEFAULT).blocks
+    plan = freeze.recommend(size, len(classes), blocks, backbone=catalog.DEFAULT, freeze="half")
+    write_csv(manifest, run / rundir.MANIFEST)
+    run.write_text(rundir.BAD_FILES, bad_csv_text(manifest))
+    run.write_text(rundir.CONFIG, config.RunConfig(data="photos", image_size=64).to_yaml())
+    run.write_json(rundir.PLAN, plan.to_json() | {"evidence": evidence})
+    run.write_text(rundir.HISTORY, HISTORY)
+    run.write_text(rundir.PREDICTIONS, predictions.csv_text(said))
+    run.write_json(rundir.ENVIRONMENT, ENVIRONMENT)
+    seconds = {"features": 3.0, "tune": 9.0, "total": 12.0}
+    run.write_json(
+        rundir.METRICS, {"metrics": metrics, "head": HEAD, "tune": TUNE, "seconds": seconds}
+    )
+    run.status("done")
+    return run

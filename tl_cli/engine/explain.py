@@ -1,0 +1,124 @@
+"""Where in an image the evidence for a class lies: Grad-CAM. Knows nothing of drawing and of files.
+
+Selvaraju et al. 2017, arXiv:1610.02391, with one change: what counts as evidence is what speaks for
+the class more than the image does on average, not more than zero. The score of a class in a solved
+head has no natural zero, so that a map cut off there may be lit everywhere or nowhere.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tl_cli.blocks import Block
+from tl_cli.engine import features, predict
+from tl_cli.engine.classifier import Classifier
+from tl_cli.errors import TLError, unknown
+from tl_cli.manifest import Record
+from tl_cli.rundir import RunDir
+
+BATCH = 16
+STRETCH = 128.0  # of the scores, so that half precision does not lose their gradients
+
+
+@dataclass(frozen=True)
+class Explainer:
+    """A classifier opened at a cut: `model` maps images to [the tensor at the cut, scores]."""
+
+    classifier: Classifier
+    cut: int
+    model: keras.Model
+
+    @property
+    def block(self) -> Block:
+        """The block whose output is looked at."""
+        return self.classifier.backbone.blocks[self.cut - 1]
+
+    def probabilities(self, images: np.ndarray) -> np.ndarray:
+        """Return float32 [n, C] for images float32 [n, size, size, 3]."""
+        parts = [self.model(part, training=False)[1] for part in _parts(images)]
+        return np.concatenate([tf.nn.softmax(tf.cast(p, tf.float32)).numpy() for p in parts])
+
+    def maps(self, images: np.ndarray, numbers: Sequence[int]) -> np.ndarray:
+        """Return how much each place speaks for a class: float32 [n, height, width], 0..1.
+
+        `images`: float32 [n, size, size, 3]; `numbers`: the class of each. The greatest value of a
+        map is 1; it is all 0 where no place speaks more for the class than another.
+        """
+        chosen = np.asarray(numbers)
+        found = [self._maps(part, chosen[i * BATCH :]) for i, part in enumerate(_parts(images))]
+        return np.concatenate(found)
+
+    def _maps(self, images: np.ndarray, numbers: np.ndarray) -> np.ndarray:
+        x = tf.constant(images)
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            seen, scores = self.model(x, training=False)
+            own = tf.gather(scores, numbers[: len(images)], axis=1, batch_dims=1)
+            total = STRETCH * tf.reduce_sum(own)
+        slope = tf.cast(tape.gradient(total, seen), tf.float32)
+        weight = tf.reduce_mean(slope, axis=(1, 2), keepdims=True)
+        heat = tf.reduce_sum(weight * tf.cast(seen, tf.float32), axis=-1).numpy()
+        heat = np.maximum(heat - heat.mean(axis=(1, 2), keepdims=True), 0)
+        peak = heat.max(axis=(1, 2), keepdims=True)
+        return np.divide(heat, peak, out=np.zeros_like(heat), where=peak > 0)
+
+
+def _parts(images: np.ndarray) -> list[np.ndarray]:
+    return [images[start : start + BATCH] for start in range(0, len(images), BATCH)]
+
+
+def load(run: RunDir, at: str | None = None) -> Explainer:
+    """Load a checkpoint and open it at a cut. Raises TLError as `classifier.load` and `opened`."""
+    return opened(predict.opened_checkpoint(run), at)
+
+
+def opened(built: Classifier, at: str | None = None) -> Explainer:
+    """Open a classifier at a cut.
+
+    `at`: the name or number of the block whose output is looked at; None: the last one that has
+    more than one place. Raises TLError where there is no such block, and where its output has none.
+    """
+    blocks = built.backbone.blocks
+    shown = [cut for cut, block in enumerate(blocks, 1) if _is_map(block)]
+    cut = _named(blocks, at) if at else max(shown, default=len(blocks))
+    if cut not in shown:
+        raise TLError(
+            f"the output of {blocks[cut - 1].name} has no places that a map could show",
+            f"choose an earlier block with --at; see: tl blocks {built.backbone.card.name}",
+        )
+    return Explainer(built, cut, built.seen_at(cut))
+
+
+def of_answers(run: RunDir, answers: Mapping[Record, str]) -> dict[str, np.ndarray]:
+    """Return by path where the evidence for an answer lies: float32 [height, width], 0..1.
+
+    `answers`: what each image was taken for. Images that can no longer be read are left out, and
+    a network that no map can be made of gives none. Raises TLError for a damaged checkpoint.
+    """
+    explainer = load(run)
+    classes, found = explainer.classifier.classes, {}
+    for record, name in answers.items():
+        with contextlib.suppress(TLError):
+            image = features.images([record], explainer.classifier.backbone.image_size)
+            [found[record.path]] = explainer.maps(image, [classes.index(name)])
+    return found
+
+
+def _is_map(block: Block) -> bool:
+    shape = block.output_shape
+    return len(shape) == 3 and min(shape[:2]) > 1
+
+
+def _named(blocks: Sequence[Block], at: str) -> int:
+    names = [block.name for block in blocks]
+    if at in names:
+        return names.index(at) + 1
+    if at.isdecimal() and 1 <= int(at) <= len(blocks):
+        return int(at)
+    raise unknown("block", at, names)

@@ -1,0 +1,135 @@
+"""A run directory -> RunFacts: everything that its files tell. Knows nothing of pages."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import yaml
+
+from tl_cli import predictions, rundir
+from tl_cli.errors import TLError
+from tl_cli.manifest import BadFile, Manifest, read_csv
+from tl_cli.predictions import Prediction
+from tl_cli.rundir import RunDir
+
+Row = dict[str, float]
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """What one finished run wrote down."""
+
+    run: RunDir
+    config: Mapping[str, Any]
+    plan: Mapping[str, Any]
+    told: Mapping[str, Any]  # metrics.json
+    history: tuple[Row, ...]  # epoch 0 is the solved head; empty where nothing was tuned
+    environment: Mapping[str, Any]
+    manifest: Manifest
+    predictions: tuple[Prediction, ...]  # empty where an older tl made the run
+
+    @property
+    def name(self) -> str:
+        return self.run.path.resolve().name
+
+    @property
+    def split(self) -> str:
+        """The split whose figures count: the test images, else the validation images."""
+        return "test" if "test" in self.metrics else "val"
+
+    @property
+    def evidence(self) -> Mapping[str, Any]:
+        """What the plan goes by, where it was measured; else empty."""
+        return self.plan.get("evidence") or {}
+
+    @property
+    def metrics(self) -> Mapping[str, Any]:
+        return dict(self.told["metrics"])
+
+    @property
+    def figures(self) -> Mapping[str, Any]:
+        """The evaluation of that split, keys as in docs/json.md."""
+        return dict(self.metrics[self.split])
+
+    @cached_property
+    def answers(self) -> tuple[Prediction, ...]:
+        """What was said of each image of that split."""
+        return tuple(p for p in self.predictions if p.split == self.split)
+
+    def mistakes(self, most: int) -> list[Prediction]:
+        """Return the wrong answers, the surest first."""
+        wrong = [p for p in self.answers if not p.right]
+        return sorted(wrong, key=lambda p: -p.probability)[:most]
+
+
+def read(run: RunDir) -> RunFacts:
+    """Read what a run wrote. Raises TLError where it did not finish, and for a damaged file."""
+    if not (run / rundir.METRICS).is_file():
+        state = run.state()
+        raise TLError(
+            f"{run.path} holds no finished run" + (f" ({state})" if state != "unknown" else ""),
+            "give a run directory that tl train has finished",
+        )
+    facts = RunFacts(
+        run=run,
+        config=_mapping(run, rundir.CONFIG),
+        plan=_mapping(run, rundir.PLAN),
+        told=_mapping(run, rundir.METRICS),
+        history=_history(run),
+        environment=_mapping(run, rundir.ENVIRONMENT),
+        manifest=replace(read_csv(run / rundir.MANIFEST), bad=_bad(run)),
+        predictions=_predictions(run),
+    )
+    if not facts.told.get("metrics"):
+        raise TLError(f"{run / rundir.METRICS} holds no metrics", "train again")
+    return facts
+
+
+def _mapping(run: RunDir, name: str) -> Mapping[str, Any]:
+    try:
+        text = (run / name).read_text(encoding="utf-8")
+        value = yaml.safe_load(text) if name.endswith(".yaml") else json.loads(text)
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise _damaged(run, name) from error
+    if not isinstance(value, dict):
+        raise _damaged(run, name)
+    return value
+
+
+def _history(run: RunDir) -> tuple[Row, ...]:
+    try:
+        return tuple(
+            {key: float(cell) for key, cell in row.items()} for row in _rows(run, rundir.HISTORY)
+        )
+    except (TypeError, ValueError) as error:
+        raise _damaged(run, rundir.HISTORY) from error
+
+
+def _bad(run: RunDir) -> tuple[BadFile, ...]:
+    try:
+        return tuple(BadFile(**row) for row in _rows(run, rundir.BAD_FILES))
+    except TypeError as error:
+        raise _damaged(run, rundir.BAD_FILES) from error
+
+
+def _predictions(run: RunDir) -> tuple[Prediction, ...]:
+    path = run / rundir.PREDICTIONS
+    return tuple(predictions.read(path)) if path.is_file() else ()
+
+
+def _rows(run: RunDir, name: str) -> list[dict[str, str]]:
+    """Return a table's rows, none where the run has no such table."""
+    try:
+        with (run / name).open(encoding="utf-8", errors="surrogateescape", newline="") as file:
+            return list(csv.DictReader(file))
+    except FileNotFoundError:
+        return []
+
+
+def _damaged(run: RunDir, name: str) -> TLError:
+    return TLError(f"{run / name} is missing or damaged", "train again, or copy the run again")

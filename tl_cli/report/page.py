@@ -1,0 +1,204 @@
+"""RunFacts -> one self-contained HTML page: no script, nothing from outside, every name escaped."""
+
+from __future__ import annotations
+
+import functools
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+from tl_cli import catalog, inspection, words
+from tl_cli.blocks import Block
+from tl_cli.calibration import coverage, reliability
+from tl_cli.errors import TLError
+from tl_cli.manifest import Record
+from tl_cli.manifest.records import count, short
+from tl_cli.paired import Paired, paired
+from tl_cli.predictions import Prediction
+from tl_cli.report import charts, images
+from tl_cli.report.facts import RunFacts
+
+if TYPE_CHECKING:
+    import numpy as np
+    from jinja2 import Environment
+
+MOST_MISTAKES = 6
+MOST_CELLS = 24  # classes of a confusion matrix that is shown whole
+MOST_CLASSES = 60  # rows of the table by class
+MOST_PAIRS = 12
+LEVELS = tuple(i / 50 for i in range(50))  # of the coverage curve
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """A wrong answer, its image, and where the evidence for the answer lay."""
+
+    said: Prediction
+    picture: str
+    heat: str
+
+    @property
+    def file(self) -> str:
+        return short(self.said.path).strip("'\"")
+
+
+@dataclass(frozen=True)
+class Confused:
+    """Images of one class taken for another."""
+
+    true: str
+    predicted: str
+    n: int
+    share: float  # of the true class
+
+
+def report_html(facts: RunFacts, heat: Mapping[str, np.ndarray] | None = None) -> str:
+    """Return a run's page. `heat`: maps of evidence by path, for the mistakes that are shown."""
+    figures = facts.figures
+    found = inspection.inspect(facts.manifest, facts.manifest)
+    return _rendered(
+        "run.html.jinja",
+        title=facts.name,
+        facts=facts,
+        figures=figures,
+        decision=words.decision(facts.plan),
+        blocks=_blocks(facts.plan),
+        charts=_charts(facts),
+        inspected=found,
+        samples=images.samples(facts.manifest),
+        classes=_by_class(figures),
+        confused=_confused(figures),
+        matrix=len(figures["classes"]) <= MOST_CELLS,
+        mistakes=_mistakes(facts, heat or {}),
+        wrong=sum(not p.right for p in facts.answers),
+        reliability=_reliability(facts),
+        typed=shlex.join(["tl", *facts.environment.get("command", ())[1:]]),
+        repeat=shlex.join(["tl", "train", "--config", f"{facts.run.path}/config.yaml"]),
+    )
+
+
+def comparison_html(runs: Sequence[RunFacts]) -> str:
+    """Return a page that sets several runs side by side."""
+    best = max(runs, key=lambda facts: facts.figures["accuracy"])
+    tuned = {i: facts.history for i, facts in enumerate(runs, 1) if facts.history}
+    return _rendered(
+        "comparison.html.jinja",
+        title=f"{len(runs)} runs",
+        runs=runs,
+        best=best,
+        same=len({frozenset(p.path for p in facts.answers) for facts in runs}) == 1,
+        settings=_differing(runs),
+        pairs=[(facts, _paired(best, facts)) for facts in runs if facts is not best],
+        curves=charts.overlaid(tuned) if tuned else "",
+    )
+
+
+def _rendered(name: str, **context: Any) -> str:
+    page = _environment().get_template(name).render(**context)
+    # a path may hold bytes that are no text
+    return page.encode("utf-8", "replace").decode("utf-8")
+
+
+@functools.cache
+def _environment() -> Environment:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+    from markupsafe import Markup
+
+    environment = Environment(
+        loader=PackageLoader("tl_cli.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    style = (files("tl_cli.report") / "templates" / "style.css").read_text(encoding="utf-8")
+    environment.globals |= {"style": Markup(style), "svg": Markup, "count": count}
+    environment.filters |= {
+        "percent": lambda share: f"{100 * share:.1f}%",
+        "whole": lambda share: f"{100 * share:.0f}%",
+        "short": lambda path: short(path).strip("'\""),
+        "duration": words.duration,
+    }
+    return environment
+
+
+def _charts(facts: RunFacts) -> dict[str, str]:
+    """Return the SVG of each figure that there is something to draw for."""
+    made = {"map": charts.decision_map(facts.plan["effective_size"], facts.plan["similarity"])}
+    if facts.history:
+        best = int(facts.told["tune"]["best_epoch"]) if facts.told.get("tune") else 0
+        made["losses"] = charts.losses(facts.history, best)
+        made["accuracies"] = charts.accuracies(facts.history, best)
+    if facts.answers:
+        sure, right = _answers(facts)
+        made["reliability"] = charts.reliability(reliability(sure, right).bins)
+        made["coverage"] = charts.coverage(coverage(sure, right, LEVELS))
+    if len(facts.evidence.get("probes", ())) > 1:
+        made["probes"] = charts.probes(facts.evidence)
+    return made
+
+
+def _answers(facts: RunFacts) -> tuple[list[float], list[bool]]:
+    return [p.probability for p in facts.answers], [p.right for p in facts.answers]
+
+
+def _reliability(facts: RunFacts) -> float | None:
+    return reliability(*_answers(facts)).ece if facts.answers else None
+
+
+def _blocks(plan: Mapping[str, Any]) -> Sequence[Block]:
+    """Return the backbone's blocks, none where the catalogue does not know it."""
+    try:
+        blocks = catalog.get(plan["backbone"]).blocks
+    except (TLError, OSError):
+        return ()
+    return blocks if len(blocks) == plan["blocks"] else ()
+
+
+def _by_class(figures: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return the figures by class, the least recognised first."""
+    rows = [row for row in figures["per_class"] if row["support"]]
+    return sorted(rows, key=lambda row: (row["f1"], row["name"]))[:MOST_CLASSES]
+
+
+def _confused(figures: Mapping[str, Any]) -> list[Confused]:
+    """Return the pairs of classes that were taken for each other, the most frequent first."""
+    names = figures["classes"]
+    pairs = [
+        Confused(names[i], names[j], n, n / sum(row))
+        for i, row in enumerate(figures["confusion"])
+        for j, n in enumerate(row)
+        if i != j and n
+    ]
+    return sorted(pairs, key=lambda pair: -pair.n)[:MOST_PAIRS]
+
+
+def _mistakes(facts: RunFacts, heat: Mapping[str, np.ndarray]) -> list[Mistake]:
+    records = {record.path: record for record in facts.manifest.records}
+    found = []
+    for said in facts.mistakes(MOST_MISTAKES):
+        record = records.get(said.path, Record(said.path, said.label))
+        glow = images.with_heat(record, heat[said.path]) if said.path in heat else ""
+        found.append(Mistake(said, images.picture(record, images.LARGE), glow))
+    return found
+
+
+# == several runs =================================================================================
+
+
+def _differing(runs: Sequence[RunFacts]) -> list[tuple[str, list[Any]]]:
+    """Return the settings in which the runs differ, with each run's own."""
+    keys = dict.fromkeys(key for facts in runs for key in facts.config)
+    rows = [(key, [facts.config.get(key, "auto") for facts in runs]) for key in keys]
+    return [(key, own) for key, own in rows if key != "output" and len(set(map(str, own))) > 1]
+
+
+def _paired(best: RunFacts, other: RunFacts) -> Paired | None:
+    """Compare two runs on the images that both were evaluated on; None where there are none."""
+    right = {p.path: p.right for p in other.answers}
+    common = [p for p in best.answers if p.path in right]
+    if not common:
+        return None
+    return paired([p.right for p in common], [right[p.path] for p in common])
