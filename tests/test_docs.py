@@ -34,6 +34,7 @@ def told(tmp_path_factory) -> dict[str, dict]:
         "tl evaluate": ("evaluate", run),
         "tl predict": ("predict", run, root / "photos"),
         "tl inspect": ("inspect", root / "photos"),
+        "tl explain": ("explain", run, root / "photos", "--output", root / "why"),
         "tl report": ("report", run),
     }
     return {name: json.loads(tl(*command, "--json").stdout) for name, command in commands.items()}
@@ -41,7 +42,10 @@ def told(tmp_path_factory) -> dict[str, dict]:
 
 @pytest.mark.parametrize(
     "command",
-    ["tl recommend-freeze", "tl train", "tl evaluate", "tl predict", "tl inspect", "tl report"],
+    [
+        *("tl recommend-freeze", "tl train", "tl evaluate", "tl predict", "tl inspect"),
+        *("tl explain", "tl report"),
+    ],
 )
 def test_the_documented_keys_are_the_ones_that_are_printed(told, command):
     assert promised(command) == set(told[command])

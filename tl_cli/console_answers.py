@@ -13,6 +13,7 @@ from rich.text import Text
 from tl_cli.answers import UNSURE, Answer, Tally
 from tl_cli.console import Screen
 from tl_cli.console_tables import printable
+from tl_cli.explanations import Explanation
 
 WIDEST = 80  # cells; a longer path only moves what stands behind it
 
@@ -31,6 +32,16 @@ class AnswerTable(Tally):
         out = self.screen.out
         for answer in answers:
             out.print(_line(answer, self.width), highlight=False, soft_wrap=True)
+
+
+def explained(screen: Screen, each: Explanation) -> None:
+    """Print a line for an explained image, and one for what it resembles."""
+    guesses = ((each.label, each.probability),) if each.label else ()
+    answer = Answer(each.path, guesses, each.label, each.error)
+    screen.out.print(_line(answer, 0), highlight=False, soft_wrap=True)
+    if each.neighbours:
+        alike = (f"{printable(n.label)} {n.similarity:.2f}" for n in each.neighbours)
+        screen.out.print(Text(f"  like {', '.join(alike)}", "dim"), soft_wrap=True)
 
 
 def _line(answer: Answer, width: int) -> Text:

@@ -13,6 +13,7 @@ from tl_cli import __version__
 from tl_cli.cli.advice import recommend_freeze
 from tl_cli.cli.caching import cache
 from tl_cli.cli.evaluation import evaluate
+from tl_cli.cli.explaining import explain
 from tl_cli.cli.inspecting import inspect
 from tl_cli.cli.networks import backbones, blocks
 from tl_cli.cli.predicting import predict
@@ -32,6 +33,7 @@ app.command()(inspect)
 app.command()(train)
 app.command()(evaluate)
 app.command()(predict)
+app.command()(explain)
 app.command()(report)
 app.command("recommend-freeze")(recommend_freeze)
 app.command()(backbones)

@@ -8,8 +8,8 @@ head has no natural zero, so that a map cut off there may be lit everywhere or n
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import keras
 import numpy as np
@@ -18,7 +18,9 @@ import tensorflow as tf
 from tl_cli.blocks import Block
 from tl_cli.engine import features, predict
 from tl_cli.engine.classifier import Classifier
+from tl_cli.engine.neighbours import Nearest
 from tl_cli.errors import TLError, unknown
+from tl_cli.explanations import Explanation
 from tl_cli.manifest import Record
 from tl_cli.rundir import RunDir
 
@@ -93,6 +95,62 @@ def opened(built: Classifier, at: str | None = None) -> Explainer:
             f"choose an earlier block with --at; see: tl blocks {built.backbone.card.name}",
         )
     return Explainer(built, cut, built.seen_at(cut))
+
+
+def explained(
+    explainer: Explainer,
+    paths: Sequence[str],
+    *,
+    name: str | None = None,
+    nearest: Nearest | None = None,
+    neighbours: int = 0,
+) -> Iterator[Explanation]:
+    """Return an iterator over explanations, one an image in order, or what is wrong with it.
+
+    Of the class `name`, else of the one that the image is taken for. Holds a few batches in memory.
+    Raises TLError, at once, for a class that the network does not know.
+    """
+    classes = explainer.classifier.classes
+    if name is not None and name not in classes:
+        raise unknown("class", name, classes)
+    chosen = None if name is None else classes.index(name)
+    size = explainer.classifier.backbone.image_size
+    return (
+        explanation
+        for chunk, images in predict.opened_images(paths, size, BATCH)
+        for explanation in _of_batch(explainer, chunk, images, chosen, nearest, neighbours)
+    )
+
+
+def _of_batch(
+    explainer: Explainer,
+    paths: Sequence[str],
+    images: Sequence[np.ndarray | str],
+    chosen: int | None,
+    nearest: Nearest | None,
+    neighbours: int,
+) -> Iterator[Explanation]:
+    good = [image for image in images if not isinstance(image, str)]
+    told = iter(_told(explainer, np.stack(good), chosen, nearest, neighbours) if good else ())
+    for path, image in zip(paths, images, strict=True):
+        if isinstance(image, str):
+            yield Explanation(path, error=image)
+        else:
+            yield replace(next(told), path=path)
+
+
+def _told(
+    explainer: Explainer, images: np.ndarray, chosen: int | None, nearest: Nearest | None, most: int
+) -> list[Explanation]:
+    x = images.astype("float32")
+    probabilities, classes = explainer.probabilities(x), explainer.classifier.classes
+    numbers = probabilities.argmax(1) if chosen is None else np.full(len(x), chosen)
+    alike = nearest.of(x, most) if nearest else [()] * len(x)
+    maps = explainer.maps(x, numbers)
+    return [
+        Explanation("", classes[number], float(p[number]), heat, near)
+        for number, p, heat, near in zip(numbers, probabilities, maps, alike, strict=True)
+    ]
 
 
 def of_answers(run: RunDir, answers: Mapping[Record, str]) -> dict[str, np.ndarray]:

@@ -88,7 +88,7 @@ def answers(
     """
     if least and UNSURE in built.classes:
         raise TLError(f"a class of this network is called '{UNSURE}'", "leave out --min-confidence")
-    for chunk, images in _opened(paths, built.backbone.image_size, batch_size):
+    for chunk, images in opened_images(paths, built.backbone.image_size, batch_size):
         good = [image for image in images if not isinstance(image, str)]
         said = iter(
             _padded(built.model, np.stack(good).astype("float32"), batch_size) if good else ()
@@ -110,7 +110,7 @@ def _answer(path: str, p: np.ndarray, classes: Sequence[str], top: int, least: f
 Opened = np.ndarray | str
 
 
-def _opened(
+def opened_images(
     paths: Sequence[str], size: int, batch: int
 ) -> Iterator[tuple[Sequence[str], list[Opened]]]:
     """Yield batches of paths with their images; some are made ahead of the one in use."""

@@ -58,7 +58,7 @@ def report_html(facts: RunFacts, heat: Mapping[str, np.ndarray] | None = None) -
     """Return a run's page. `heat`: maps of evidence by path, for the mistakes that are shown."""
     figures = facts.figures
     found = inspection.inspect(facts.manifest, facts.manifest)
-    return _rendered(
+    return rendered(
         "run.html.jinja",
         title=facts.name,
         facts=facts,
@@ -83,7 +83,7 @@ def comparison_html(runs: Sequence[RunFacts]) -> str:
     """Return a page that sets several runs side by side."""
     best = max(runs, key=lambda facts: facts.figures["accuracy"])
     tuned = {i: facts.history for i, facts in enumerate(runs, 1) if facts.history}
-    return _rendered(
+    return rendered(
         "comparison.html.jinja",
         title=f"{len(runs)} runs",
         runs=runs,
@@ -95,7 +95,8 @@ def comparison_html(runs: Sequence[RunFacts]) -> str:
     )
 
 
-def _rendered(name: str, **context: Any) -> str:
+def rendered(name: str, **context: Any) -> str:
+    """Return a template with its values, each escaped."""
     page = _environment().get_template(name).render(**context)
     # a path may hold bytes that are no text
     return page.encode("utf-8", "replace").decode("utf-8")

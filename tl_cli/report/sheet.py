@@ -1,0 +1,86 @@
+"""Explanations -> overlays as PNG, and one page of them all. Knows nothing of networks."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tl_cli.explanations import Explanation
+from tl_cli.manifest import Record, open_rgb
+from tl_cli.manifest.records import short
+from tl_cli.report import images
+from tl_cli.report.heat import overlay
+from tl_cli.report.page import rendered
+from tl_cli.rundir import replacing
+
+if TYPE_CHECKING:
+    import numpy as np
+
+SHEET, ENDING = "sheet.html", ".gradcam.png"
+LARGEST = 1024  # pixels of an overlay's longer side
+MOST = 60  # images on the sheet; it is to be looked at
+
+
+@dataclass
+class Sheet:
+    """A folder that takes explanations as they come; the page is made at the end."""
+
+    folder: Path
+    about: str  # what was looked at, one line
+    told: list[dict[str, Any]] = field(default_factory=list)  # as in docs/json.md
+    failed: int = 0
+    _shown: list[dict[str, Any]] = field(default_factory=list)
+    _names: Counter[str] = field(default_factory=Counter)
+
+    def add(self, each: Explanation) -> Path | None:
+        """Write an image's overlay and return where it lies; None where it could not be opened."""
+        path = None if each.heat is None else self._overlay(each, each.heat)
+        self.failed += each.heat is None
+        self.told.append(each.to_json(str(path) if path else None))
+        if len(self._shown) < MOST:
+            self._shown.append(_shown(each))
+        return path
+
+    def _overlay(self, each: Explanation, heat: np.ndarray) -> Path:
+        image = open_rgb(Record(each.path, ""), LARGEST)
+        image.thumbnail((LARGEST, LARGEST))
+        path = self.folder / self._name(each.path)
+        with replacing(path) as beside:
+            overlay(image, heat).save(beside, "PNG")
+        return path
+
+    def _name(self, path: str) -> str:
+        stem = Path(path).stem
+        self._names[stem] += 1
+        number = self._names[stem]
+        return (stem if number == 1 else f"{stem}-{number}") + ENDING
+
+    @property
+    def page(self) -> Path:
+        """Where the page lies."""
+        return self.folder / SHEET
+
+    def close(self) -> None:
+        """Write the page."""
+        page = rendered(
+            "sheet.html.jinja",
+            title="Why?",
+            about=self.about,
+            shown=self._shown,
+            total=len(self.told),
+        )
+        with replacing(self.page) as beside:
+            beside.write_text(page, encoding="utf-8")
+
+
+def _shown(each: Explanation) -> dict[str, Any]:
+    record = Record(each.path, each.label)
+    return {
+        "each": each,
+        "file": short(each.path).strip("'\""),
+        "picture": "" if each.heat is None else images.picture(record, images.LARGE),
+        "heat": "" if each.heat is None else images.with_heat(record, each.heat),
+        "neighbours": [(n, images.picture(Record(n.path, n.label))) for n in each.neighbours],
+    }
