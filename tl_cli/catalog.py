@@ -13,7 +13,7 @@ from importlib.resources import files
 from itertools import count
 
 from tl_cli.blocks import Block
-from tl_cli.errors import unknown
+from tl_cli.errors import TLError, unknown
 
 # How raw pixels 0..255 become what a network was trained on: x * scale + offset.
 PREPROCESSING = {
@@ -32,7 +32,7 @@ class Card:
     place: str  # what that source needs to find it: a module, a function of keras.applications
     image_size: int  # pixels; what it was pretrained at
     preprocessing: str  # a row of PREPROCESSING
-    pretrained_on: str
+    pretrained_on: str  # "" where there are no weights: trained from scratch
     licence: str
     smallest: int = 32  # pixels; the smallest input it takes
     arguments: tuple[tuple[str, float], ...] = ()
@@ -65,6 +65,19 @@ def _keras(name: str, place: str, preprocessing: str, size: int = 224, **argumen
     )
 
 
+def _ours(name: str) -> Card:
+    """A network of engine.architectures; there are no pretrained weights of it."""
+    return Card(
+        name=name,
+        source="ours",
+        place=name,
+        image_size=224,
+        preprocessing="tf",
+        pretrained_on="",
+        licence="Apache-2.0",
+    )
+
+
 CARDS = {
     card.name: card
     for card in (
@@ -82,6 +95,7 @@ CARDS = {
         _keras("efficientnetv2_b0", "EfficientNetV2B0", "included"),
         _keras("resnet50_v2", "ResNet50V2", "tf"),
         _keras("convnext_tiny", "ConvNeXtTiny", "included"),
+        *map(_ours, ("googlenet", "googlenet_naive", "resnet18", "resnet34", "plain34")),
     )
 }
 DEFAULT = "efficientnet_lite0"
@@ -92,6 +106,15 @@ def get(name: str) -> Card:
     if name not in CARDS:
         raise unknown("backbone", name, CARDS)
     return CARDS[name]
+
+
+def require_pretrained(card: Card) -> None:
+    """Raise TLError where there are no pretrained weights of the backbone."""
+    if not card.pretrained_on:
+        raise TLError(
+            f"there are no pretrained weights of {card.name}",
+            "train it with --from-scratch, give --weights FILE, or choose another --backbone",
+        )
 
 
 def fitting_size(card: Card, side: float) -> int:

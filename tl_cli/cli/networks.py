@@ -15,10 +15,15 @@ if TYPE_CHECKING:
     from tl_cli.blocks import Block
 
 QUARTERS = (0.25, 0.5, 0.75)
+WEIGHTS = {
+    "package": "installed with tl",
+    "keras": "downloaded once",
+    "ours": "none: --from-scratch",
+}
 
 
 def backbones(json: Json = False) -> None:
-    """List the pretrained networks that there are cards for."""
+    """List the networks that there are cards for."""
     with opened_screen(json=json) as screen:
         from tl_cli import catalog
 
@@ -28,8 +33,8 @@ def backbones(json: Json = False) -> None:
                 "parameters": sum(block.parameters for block in card.blocks),
                 "multiply_adds": sum(block.multiply_adds for block in card.blocks),
                 "blocks": len(card.blocks),
-                "weights": "installed with tl" if card.source == "package" else "downloaded once",
-                "pretrained_on": card.pretrained_on,
+                "weights": WEIGHTS[card.source],
+                "pretrained_on": card.pretrained_on or None,
                 "licence": card.licence,
             }
             for card in catalog.CARDS.values()

@@ -17,9 +17,9 @@ from pathlib import Path
 
 import keras
 
-from tl_cli.catalog import PREPROCESSING, Card
+from tl_cli.catalog import PREPROCESSING, Card, require_pretrained
 from tl_cli.engine import graph, quiet, torch_file
-from tl_cli.engine.architectures import efficientnet_lite
+from tl_cli.engine.architectures import NETWORKS, efficientnet_lite
 from tl_cli.errors import TLError
 
 PRETRAINED = "pretrained"
@@ -145,10 +145,23 @@ def _from_keras(
     return keras.Model(inputs, network(x), name=card.name)
 
 
+def _ours(
+    card: Card, inputs: keras.KerasTensor, x: keras.KerasTensor, weights: str | None
+) -> keras.Model:
+    """A network that is built here and of which nobody has published weights."""
+    if weights == PRETRAINED:
+        require_pretrained(card)
+    model = keras.Model(inputs, NETWORKS[card.place](x), name=card.name)
+    if weights:
+        load_weights(model, Path(weights))
+    return model
+
+
 SOURCES: dict[
     str,
     Callable[[Card, keras.KerasTensor, keras.KerasTensor, str | None], keras.Model],
 ] = {
     "package": _from_package,
     "keras": _from_keras,
+    "ours": _ours,
 }

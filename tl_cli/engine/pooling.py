@@ -1,0 +1,44 @@
+"""A feature map -> the vector that a head sees. No weights, so that a head can be solved on it.
+
+Plain layers and operations of Keras alone, so that an exported network opens without this package.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import keras
+from keras import layers, ops
+
+POWER = 3.0  # of gem: where its paper starts from; learning it gained little there
+FLOOR = 1e-6
+
+
+@dataclass(frozen=True)
+class Pooling:
+    """One way from [batch, h, w, c] to [batch, width of (h, w, c)]."""
+
+    apply: Callable[[keras.KerasTensor], keras.KerasTensor]
+    width: Callable[[Sequence[int]], int]
+
+
+def _average_and_maximum(x: keras.KerasTensor) -> keras.KerasTensor:
+    both = [layers.GlobalAveragePooling2D()(x), layers.GlobalMaxPooling2D()(x)]
+    return layers.Concatenate()(both)
+
+
+def _generalized_mean(x: keras.KerasTensor) -> keras.KerasTensor:
+    """Between average (power 1) and maximum: Radenović et al. 2018 (arXiv:1711.02512)."""
+    x = ops.cast(x, "float32")  # a cube is out of float16's range soon
+    return ops.power(ops.mean(ops.power(ops.maximum(x, FLOOR), POWER), axis=(1, 2)), 1 / POWER)
+
+
+POOLINGS = {
+    "avg": Pooling(lambda x: layers.GlobalAveragePooling2D()(x), lambda shape: shape[-1]),
+    "max": Pooling(lambda x: layers.GlobalMaxPooling2D()(x), lambda shape: shape[-1]),
+    "avgmax": Pooling(_average_and_maximum, lambda shape: 2 * shape[-1]),
+    "flatten": Pooling(lambda x: layers.Flatten()(x), math.prod),
+    "gem": Pooling(_generalized_mean, lambda shape: shape[-1]),
+}
