@@ -74,7 +74,7 @@ def test_a_run_learns_and_says_what_it_did(run):
 
 def test_the_run_directory_holds_everything(run):
     path, told, _ = run
-    expected = {*rundir.FILES} - {rundir.BAD_FILES}
+    expected = {*rundir.FILES} - {rundir.BAD_FILES, rundir.GRADIENTS}
     if told["plan"]["strategy"] == "head":
         expected -= {rundir.HISTORY}
     assert {p.name for p in path.iterdir()} == expected

@@ -36,6 +36,8 @@ def told(tmp_path_factory) -> dict[str, dict]:
         "tl inspect": ("inspect", root / "photos"),
         "tl explain": ("explain", run, root / "photos", "--output", root / "why"),
         "tl report": ("report", run),
+        "tl summarize": ("summarize", "inception"),
+        "tl compare": ("compare", run, run),
     }
     return {name: json.loads(tl(*command, "--json").stdout) for name, command in commands.items()}
 
@@ -44,7 +46,7 @@ def told(tmp_path_factory) -> dict[str, dict]:
     "command",
     [
         *("tl recommend-freeze", "tl train", "tl evaluate", "tl predict", "tl inspect"),
-        *("tl explain", "tl report"),
+        *("tl explain", "tl report", "tl summarize", "tl compare"),
     ],
 )
 def test_the_documented_keys_are_the_ones_that_are_printed(told, command):
@@ -53,5 +55,5 @@ def test_the_documented_keys_are_the_ones_that_are_printed(told, command):
 
 def test_every_option_of_train_is_a_key_of_the_configuration():
     options = {p.name for p in get_command(app).commands["train"].params}
-    commands_own = {"config", "set_", "overwrite", "dry_run", "json", "quiet"}
+    commands_own = {"config", "set_", "overwrite", "compare_scratch", "dry_run", "json", "quiet"}
     assert options - commands_own == set(RunConfig.model_fields)

@@ -19,14 +19,15 @@ def data(tmp_path_factory):
 def start(job, head="multi"):
     pooled = heads.look(job, silent)
     solved = heads.solve(job, pooled)
-    built = classifier.build(job.backbone, job.manifest.classes, solved.taps)
+    built = classifier.build(job.backbone, job.manifest.classes, solved.taps, job.config.pooling)
     built.set_head(solved.head.weights, solved.head.bias)
     return built, solved
 
 
 @pytest.mark.parametrize("head", ["last", "multi"])
-def test_head_features_and_whole_network_agree(data, head):
-    job = tiny_job(data, "head", head=head)
+@pytest.mark.parametrize("pooling", ["avg", "max", "avgmax", "flatten", "gem"])
+def test_head_features_and_whole_network_agree(data, head, pooling):
+    job = tiny_job(data, "head", head=head, pooling=pooling)
     built, solved = start(job)
     assert solved.kind == head
     train.check_whole(job, built, solved.probabilities)
@@ -35,13 +36,17 @@ def test_head_features_and_whole_network_agree(data, head):
 
 
 @pytest.mark.parametrize("head", ["last", "multi"])
-@pytest.mark.parametrize("ratio", ["0.3", "half", "0.8", "full"])
-def test_the_part_after_the_cut_gives_what_the_whole_gives(data, head, ratio):
-    job = tiny_job(data, ratio, head=head)
+@pytest.mark.parametrize(
+    ("ratio", "pooling"),
+    [("0.3", "avg"), ("half", "avg"), ("half", "avgmax"), ("half", "flatten"), ("0.8", "avg"),
+     ("full", "avg"), ("full", "gem")],
+)  # fmt: skip
+def test_the_part_after_the_cut_gives_what_the_whole_gives(data, head, ratio, pooling):
+    job = tiny_job(data, ratio, head=head, pooling=pooling, feature_dtype="float32")
     built, solved = start(job)
     feed = Feed(job, silent)
     found = feed.predict(built.scores(feed.cut, feed.row_taps), "val")
-    assert np.abs(found - solved.probabilities("val")).max() < 5e-3
+    assert np.abs(found - solved.probabilities("val")).max() < 1e-4
 
 
 @pytest.mark.parametrize("ratio", ["half", "full"])

@@ -72,9 +72,11 @@ class RunConfig(BaseModel):
     columns: Annotated[str | None, Auto, AfterValidator(_columns)] = None
     backbone: Annotated[str, AfterValidator(_backbone)] = catalog.DEFAULT
     weights: Annotated[str | None, Auto] = None
+    from_scratch: bool = False
     similarity: Literal["low", "medium", "high"] | None = None
     freeze: Annotated[str, BeforeValidator(_text), AfterValidator(_freeze)] = "auto"
     head: Literal["auto", "last", "multi"] = "auto"
+    pooling: Literal["avg", "max", "avgmax", "flatten", "gem"] = "avg"
     image_size: Annotated[Annotated[int, Field(ge=32, le=1024)] | None, Auto] = None
     unfreeze: Literal["at_once", "gradual"] = "at_once"
     epochs: Annotated[Annotated[int, Field(ge=1, le=1000)] | None, Auto] = None
@@ -92,6 +94,9 @@ class RunConfig(BaseModel):
     cache: bool = True
     cache_memory: Annotated[Annotated[float, Field(gt=0)] | None, Auto] = None
     feature_dtype: Literal["float16", "float32"] = "float16"
+    aux_heads: int = Field(0, ge=0, le=20)
+    aux_weight: float = Field(0.3, ge=0, le=10)
+    gradient_flow: bool = False
     precision: Literal["auto", "float32", "mixed_float16", "mixed_bfloat16"] = "auto"
     val: float = Field(0.2, gt=0, lt=1)
     test: float = Field(0.0, ge=0, lt=1)
@@ -145,9 +150,23 @@ def load(
         config = RunConfig.model_validate(values)
     except ValidationError as error:
         mistakes += [_sentence(detail, origin) for detail in error.errors()]
+    else:
+        mistakes += _contradictions(config)
     if mistakes:
         raise _together(mistakes)
     return config
+
+
+def _contradictions(config: RunConfig) -> list[str]:
+    if not config.from_scratch:
+        return []
+    clash = {"weights": config.weights, "similarity": config.similarity}
+    clash["freeze"] = config.freeze if config.freeze not in ("auto", "0", "full") else None
+    return [
+        f"from_scratch and {name} {value}: random weights leave nothing to keep, give one of them"
+        for name, value in clash.items()
+        if value
+    ]
 
 
 def _read(file: Path) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
@@ -223,12 +223,8 @@ class Screen:
 
     def result(self, result: RunResult) -> None:
         """Show what a run came to."""
-        head = result.head
-        self.out.print(
-            f"[bold]Head:[/] {head.kind}, solved; cross-validated accuracy "
-            f"{head.cv_accuracy:.3f} ± {head.cv_stderr:.3f}",
-            highlight=False,
-        )
+        for line in _ways(result):
+            self.out.print(line, highlight=False)
         if result.tune:
             self.out.print(f"[bold]Tuning:[/] {_safe(result.tune.reason)}", highlight=False)
         for evaluation in result.metrics.values():
@@ -303,6 +299,20 @@ def _safe(text: str) -> str:
 
 def _facts(facts: Mapping[str, float]) -> str:
     return "  ".join(f"{name} {value:.4g}" for name, value in facts.items())
+
+
+def _ways(result: RunResult) -> Iterator[str]:
+    head, scratch = result.head, result.scratch
+    if head:
+        yield (
+            f"[bold]Head:[/] {head.kind}, solved; cross-validated accuracy "
+            f"{head.cv_accuracy:.3f} ± {head.cv_stderr:.3f}"
+        )
+    if scratch:
+        yield (
+            "[bold]From scratch:[/] no head was solved, there was nothing to look at once; epoch "
+            f"{scratch.best_epoch} of {scratch.epochs} was best on validation and is kept"
+        )
 
 
 def _decision(plan: Mapping[str, Any]) -> str:

@@ -18,6 +18,7 @@ from tl_cli.errors import TLError
 
 # Similarity of the target data to the pretraining data, 0..1, where it is stated and not measured.
 SIMILARITY = {"high": 0.80, "medium": 0.50, "low": 0.20}
+SCRATCH = "scratch"  # the strategy that no rule recommends: see scratch.py
 NAMED_RATIO = {"head": 1.0, "half": 0.5, "full": 0.0}
 ASSUMED = "medium"
 
@@ -30,7 +31,7 @@ HEAD_ONLY_BELOW = 0.15  # of the layers: training less is not worth its price
 class FreezePlan:
     """How much of the backbone to freeze, how to train the rest, and why."""
 
-    strategy: str  # head, partial, full
+    strategy: str  # head, partial, full, or scratch
     freeze_ratio: float  # share of weighted leaf layers frozen, snapped to a cut point
     requested_ratio: float  # before it was snapped
     similarity: float
@@ -175,7 +176,7 @@ def _plan(
         reasons=reasons,
         **hyperparameters(situation.size, situation.effective_size, strategy),
     )
-    return replace(plan, reasons=plan.reasons + _training_reasons(plan))
+    return replace(plan, reasons=plan.reasons + training_reasons(plan))
 
 
 def hyperparameters(size: int, effective: int, strategy: str) -> dict[str, Any]:
@@ -206,9 +207,9 @@ def override(plan: FreezePlan, **given: Any) -> FreezePlan:
     said = f"You set {', '.join(f'{k} {v}' for k, v in changed.items())}."
     if "learning_rate" in changed:
         changed["head_learning_rate"] = changed["learning_rate"]
-    before = plan.reasons[: -len(_training_reasons(plan))]
+    before = plan.reasons[: -len(training_reasons(plan))]
     plan = replace(plan, **changed)
-    return replace(plan, reasons=(*before, *_training_reasons(plan), said))
+    return replace(plan, reasons=(*before, *training_reasons(plan), said))
 
 
 def _similarity(similarity: str | float | None, source: str | None) -> tuple[float, str]:
@@ -254,7 +255,13 @@ def _rule_sentence(size: str, similarity: str, ratio: float) -> str:
     return f"With {amount} data that is {likeness}, {action}."
 
 
-def _training_reasons(plan: FreezePlan) -> tuple[str, ...]:
+def training_reasons(plan: FreezePlan) -> tuple[str, ...]:
+    """Return the sentences about the training itself."""
+    if plan.strategy == SCRATCH:
+        return (
+            f"{plan.epochs} epochs at a learning rate of up to {plan.learning_rate:g}: it rises "
+            "for a tenth of the steps and falls to zero along a cosine (AdamW).",
+        )
     if not plan.trains_backbone:
         return ("The head is solved in closed form on features that are computed once: no epochs.",)
     return (

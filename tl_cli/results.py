@@ -94,6 +94,16 @@ class TuneFacts:
 
 
 @dataclass(frozen=True)
+class ScratchFacts:
+    """How a training from scratch went, on the validation images."""
+
+    epochs: int
+    best_epoch: int
+    log_loss: float  # of the best epoch, which is kept
+    accuracy: float
+
+
+@dataclass(frozen=True)
 class RunResult:
     """All that `tl train` has to tell when it is done."""
 
@@ -101,19 +111,25 @@ class RunResult:
     plan: Mapping[str, Any]
     metrics: Mapping[str, Evaluation]  # by split
     seconds: Mapping[str, float]  # by stage
-    head: HeadFacts
+    head: HeadFacts | None  # None from scratch
     tune: TuneFacts | None
     image_size: int
     precision: str
+    trained_parameters: int
+    peak_memory: int  # bytes
+    scratch: ScratchFacts | None = None
     notes: tuple[str, ...] = ()
 
     def metrics_json(self) -> dict[str, Any]:
         """Return what metrics.json holds."""
         return {
             "metrics": {split: each.to_json() for split, each in self.metrics.items()},
-            "head": asdict(self.head),
+            "head": asdict(self.head) if self.head else None,
             "tune": asdict(self.tune) if self.tune else None,
+            "scratch": asdict(self.scratch) if self.scratch else None,
             "seconds": dict(self.seconds),
+            "trained_parameters": self.trained_parameters,
+            "peak_memory": self.peak_memory,
         }
 
     def to_json(self) -> dict[str, Any]:

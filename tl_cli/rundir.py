@@ -19,12 +19,12 @@ from tl_cli.errors import TLError
 
 CONFIG, MANIFEST, BAD_FILES, PLAN = "config.yaml", "manifest.csv", "bad_files.csv", "plan.json"
 HISTORY, METRICS, LABELS = "history.csv", "metrics.json", "labels.json"
-PREDICTIONS, REPORT = "predictions.csv", "report.html"
+PREDICTIONS, REPORT, GRADIENTS = "predictions.csv", "report.html", "gradients.csv"
 ENVIRONMENT, STATUS = "environment.json", "status.json"
 CHECKPOINT, WEIGHTS, EXPORTED = "checkpoint.json", "checkpoint.weights.h5", "model.keras"
 FILES = (
     CONFIG, MANIFEST, BAD_FILES, PLAN, HISTORY, METRICS, LABELS, ENVIRONMENT, STATUS,
-    CHECKPOINT, WEIGHTS, EXPORTED, PREDICTIONS, REPORT,
+    CHECKPOINT, WEIGHTS, EXPORTED, PREDICTIONS, REPORT, GRADIENTS,
 )  # fmt: skip
 
 

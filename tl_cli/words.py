@@ -23,4 +23,5 @@ def decision(plan: Mapping[str, Any]) -> str:
         "head": "freeze the whole backbone, train the head only",
         "partial": f"freeze the first {ratio:.0%} of the layers, train the rest and the head",
         "full": "freeze nothing, train everything",
+        "scratch": "train everything from random weights",
     }[plan["strategy"]]

@@ -12,12 +12,14 @@ import typer
 from tl_cli import __version__
 from tl_cli.cli.advice import recommend_freeze
 from tl_cli.cli.caching import cache
+from tl_cli.cli.comparing import compare
 from tl_cli.cli.evaluation import evaluate
 from tl_cli.cli.explaining import explain
 from tl_cli.cli.inspecting import inspect
 from tl_cli.cli.networks import backbones, blocks
 from tl_cli.cli.predicting import predict
 from tl_cli.cli.reporting import report
+from tl_cli.cli.summarizing import summarize
 from tl_cli.cli.training import train
 
 app = typer.Typer(
@@ -38,6 +40,8 @@ app.command()(report)
 app.command("recommend-freeze")(recommend_freeze)
 app.command()(backbones)
 app.command()(blocks)
+app.command()(summarize)
+app.command()(compare)
 app.command()(cache)
 
 

@@ -6,7 +6,7 @@ import json as jsonlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 def train(
     data: Data = None,
     backbone: Backbone = None,
+    from_scratch: Annotated[
+        bool | None, typer.Option("--from-scratch", help="Random weights in place of pretrained.")
+    ] = None,
     similarity: Similarity = None,
     freeze: Freeze = None,
     unfreeze: Annotated[
@@ -39,6 +42,9 @@ def train(
     ] = None,
     head: Annotated[
         str | None, typer.Option(help="auto, last, or multi (joins several depths).")
+    ] = None,
+    pooling: Annotated[
+        str | None, typer.Option(help="Of the last map: avg, max, avgmax, flatten or gem.")
     ] = None,
     image_size: Annotated[
         str | None, typer.Option(help="Pixels; auto: the backbone's, less for small images.")
@@ -78,6 +84,13 @@ def train(
     feature_dtype: Annotated[
         str | None, typer.Option(help="How features are kept: float16 or float32.")
     ] = None,
+    aux_heads: Annotated[
+        str | None, typer.Option(help="Auxiliary classifiers inside the trained part.")
+    ] = None,
+    aux_weight: Annotated[str | None, typer.Option(help="Of each one's loss.")] = None,
+    gradient_flow: Annotated[
+        bool | None, typer.Option("--gradient-flow", help="Record the gradient at every layer.")
+    ] = None,
     precision: Annotated[
         str | None, typer.Option(help="auto, float32, mixed_float16 or mixed_bfloat16.")
     ] = None,
@@ -109,6 +122,9 @@ def train(
         list[str] | None, typer.Option("--set", help="key=value, over the file.")
     ] = None,
     overwrite: Annotated[bool, typer.Option(help="Replace the run in --output.")] = False,
+    compare_scratch: Annotated[
+        bool, typer.Option("--compare-scratch", help="Train from scratch too, and compare.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Plan and time it only.")] = False,
     json: Json = False,
     quiet: Quiet = False,
@@ -119,14 +135,31 @@ def train(
         from tl_cli import config as configs
 
         settings = configs.load(config, set_ or (), flags)
+        _require_weights(settings)
+        if compare_scratch and (settings.from_scratch or dry_run):
+            raise typer.BadParameter(
+                "--compare-scratch goes with a training from pretrained weights"
+            )
         manifest = manifest_of(settings, screen)
         if dry_run:
             _rehearse(settings, manifest, screen, json)
+        elif compare_scratch:
+            _compare_scratch(settings, manifest, screen, json, overwrite)
         else:
-            _train(settings, manifest, screen, json, overwrite)
+            told = _train(settings, manifest, screen, json, _run_dir(settings, overwrite))
+            if json:
+                print(jsonlib.dumps(told))
 
 
-_NOT_CONFIG = ("config", "set_", "overwrite", "dry_run", "json", "quiet")
+_NOT_CONFIG = ("config", "set_", "overwrite", "compare_scratch", "dry_run", "json", "quiet")
+
+
+def _require_weights(settings: RunConfig) -> None:
+    """Raise TLError, before the images are looked at, where there is nothing to start from."""
+    from tl_cli import catalog
+
+    if not settings.weights and not settings.from_scratch:
+        catalog.require_pretrained(catalog.get(settings.backbone))
 
 
 def _rehearse(settings: RunConfig, manifest: Manifest, screen: Screen, json: bool) -> None:
@@ -140,22 +173,23 @@ def _rehearse(settings: RunConfig, manifest: Manifest, screen: Screen, json: boo
 
 
 def _train(
-    settings: RunConfig, manifest: Manifest, screen: Screen, json: bool, overwrite: bool
-) -> None:
-    run = _run_dir(settings, overwrite)
+    settings: RunConfig, manifest: Manifest, screen: Screen, json: bool, run: RunDir
+) -> dict[str, Any]:
+    """Train one run, show it unless `json`, and return all that --json tells of it."""
     with _watched(run):
         from tl_cli.engine import train as engine
 
         result = engine.run(
             settings, manifest, run, screen.on_progress, on_plan=lambda p: screen.plan(p.to_json())
         )
+    if settings.gradient_flow:
+        _draw_gradients(run, screen)
     if not json:
         screen.result(result)
     report = _report(run, screen) if settings.report else None
-    if json:
-        print(jsonlib.dumps(result.to_json() | {"report": report}))
-    elif report:
+    if report and not json:
         screen.out.print(f"Report: {report}", highlight=False, markup=False, soft_wrap=True)
+    return {**result.to_json(), "report": report}
 
 
 def _report(run: RunDir, screen: Screen) -> str | None:
@@ -168,6 +202,29 @@ def _report(run: RunDir, screen: Screen) -> str | None:
     except TLError as error:
         screen.note(f"no report was written: {error.message}", warning=True)
         return None
+
+
+def _compare_scratch(
+    settings: RunConfig, manifest: Manifest, screen: Screen, json: bool, overwrite: bool
+) -> None:
+    """Train both ways on one split, with the same limits, and end with the comparison."""
+    from tl_cli.cli import comparing
+    from tl_cli.rundir import RunDir
+
+    run = _run_dir(settings, overwrite)
+    beside = RunDir.create(run.path.with_name(f"{run.path.name}-scratch"), overwrite=overwrite)
+    random = {"from_scratch": True, "weights": None, "similarity": None, "freeze": "auto"}
+    for each, own in ((run, settings), (beside, settings.model_copy(update=random))):
+        _train(own, manifest, screen, json, each)
+    comparing.show([run.path, beside.path], screen, json)
+
+
+def _draw_gradients(run: RunDir, screen: Screen) -> None:
+    from tl_cli import rundir
+    from tl_cli.curves import gradients_png
+
+    if (run / rundir.GRADIENTS).is_file():
+        screen.note(f"wrote {gradients_png(run / rundir.GRADIENTS, run / 'gradients.png')}")
 
 
 def _run_dir(settings: RunConfig, overwrite: bool) -> RunDir:

@@ -31,7 +31,8 @@ def step_seconds(job: Job, built: Classifier) -> float:
     shape = (job.plan.batch_size, *model.inputs[0].shape[1:])
     x = rng.uniform(0, 255 if cut == 0 else 1, shape).astype("float32")
     y = np.eye(job.plan.classes, dtype="float32")[np.arange(len(x)) % job.plan.classes]
-    return least_seconds(lambda: model.train_on_batch(x, y))
+    labels = (y,) * len(model.outputs) if len(model.outputs) > 1 else y
+    return least_seconds(lambda: model.train_on_batch(x, labels))
 
 
 def least_seconds(call: Callable[[], object], times: int = 3) -> float:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,9 @@ import numpy as np
 
 from tl_cli import __version__, catalog, engine, rundir
 from tl_cli.engine import backbones, graph
+from tl_cli.engine.auxiliary import NONE, Auxiliary
 from tl_cli.engine.backbones import Backbone
+from tl_cli.engine.pooling import POOLINGS
 from tl_cli.errors import TLError
 from tl_cli.rundir import RunDir
 
@@ -38,6 +40,8 @@ class Classifier:
     taps: tuple[int, ...]
     head: keras.layers.Dense
     model: keras.Model
+    pooling: str = "avg"  # a row of POOLINGS
+    auxiliary: Auxiliary = NONE  # in training only; no part of `model`
 
     def set_head(self, weights: np.ndarray, bias: np.ndarray) -> None:
         """Put a solved head in place: weights [D, C], bias [C], to be followed by softmax."""
@@ -48,6 +52,7 @@ class Classifier:
 
         For cut 0 its input is the image. Otherwise it is a row of features: the tensor at the cut,
         flat, then the pooled outputs at `row_taps`, of which the head takes those that it looks at.
+        With auxiliary heads it has their scores as further outputs.
         """
         if cut == 0:
             inputs, parts = self.backbone.model.inputs[0], []
@@ -55,7 +60,8 @@ class Classifier:
         else:
             shape = self.backbone.blocks[cut - 1].output_shape
             size = math.prod(shape)
-            widths = {tap: self.backbone.blocks[tap - 1].output_shape[-1] for tap in row_taps}
+            width = POOLINGS[self.pooling].width
+            widths = {tap: width(self.backbone.blocks[tap - 1].output_shape) for tap in row_taps}
             inputs = keras.Input((size + sum(widths.values()),), name="row")
             parts, start = [], size
             for tap, width in widths.items():
@@ -64,32 +70,39 @@ class Classifier:
                 start += width
             tensor = keras.layers.Reshape(shape)(inputs[:, :size])
             after = [tap for tap in self.taps if tap > cut]
-        outputs = graph.tap(self.backbone.model, after, start=cut)(tensor)
-        parts += _pooled(outputs if isinstance(outputs, list) else [outputs])
-        return keras.Model(inputs, self.head(_joined(parts)), name=f"scores_after_{cut}")
+        cuts = [*after, *self.auxiliary.cuts]
+        outputs = graph.tap(self.backbone.model, cuts, start=cut)(tensor)
+        outputs = outputs if isinstance(outputs, list) else [outputs]
+        parts += map(POOLINGS[self.pooling].apply, outputs[: len(after)])
+        scores = [self.head(_joined(parts))]
+        for head, inner in zip(self.auxiliary.heads, outputs[len(after) :], strict=True):
+            scores.append(head(inner))
+        outputs = scores if len(scores) > 1 else scores[0]
+        return keras.Model(inputs, outputs, name=f"scores_after_{cut}")
 
     def seen_at(self, cut: int) -> keras.Model:
         """Return the network from the image to [the tensor at a cut, the scores before softmax]."""
         cuts = sorted({*self.taps, cut})
         tapped = graph.tap(self.backbone.model, cuts)
         at = dict(zip(cuts, tapped.outputs, strict=True))
-        scores = self.head(_joined(_pooled(at[tap] for tap in self.taps)))
+        scores = self.head(_joined([POOLINGS[self.pooling].apply(at[tap]) for tap in self.taps]))
         return keras.Model(tapped.inputs[0], [at[cut], scores], name=f"seen_at_{cut}")
 
-    def trainable(self, cut: int) -> tuple[keras.layers.Layer, ...]:
-        """Freeze the first `cut` blocks and every BatchNorm, by leaf layer; return what trains.
+    def trainable(self, cut: int, *, norms: bool = False) -> tuple[keras.layers.Layer, ...]:
+        """Freeze the first `cut` blocks by leaf layer, and every BatchNorm unless `norms` train.
 
-        Flags go on leaf layers because an outer one does not hold for children set later.
+        Returns what trains. Flags go on leaf layers because an outer one does not hold for
+        children set later.
         """
         frozen = {path for block in self.backbone.blocks[:cut] for path in block.layers}
         self.backbone.model.trainable = True
         trained = []
         for layer in self.backbone.layers:
             norm = isinstance(layer, keras.layers.BatchNormalization)
-            layer.trainable = layer.path not in frozen and not norm
+            layer.trainable = layer.path not in frozen and (norms or not norm)
             if layer.trainable:
                 trained.append(layer)
-        return (*trained, self.head)
+        return (*trained, self.head, *self.auxiliary.layers)
 
     def begin(
         self,
@@ -98,18 +111,27 @@ class Classifier:
         cut: int,
         row_taps: Sequence[int],
         label_smoothing: float = 0.0,
+        norms: bool = False,
+        sparse: bool = False,
     ) -> keras.Model:
         """Freeze the first `frozen` blocks and compile what remains; return it, fed at `cut`.
 
-        Setting the flags and compiling belong together: a flag changed later has no effect.
+        The loss is the head's, and `auxiliary.weight` times that of each auxiliary head; labels are
+        one-hot, or class numbers where `sparse`. Setting the flags and compiling belong together: a
+        flag changed later has no effect.
         """
-        self.trainable(frozen)
+        self.trainable(frozen, norms=norms)
         model = self.scores(cut, row_taps)
+        loss = (
+            keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+            if sparse
+            else keras.losses.CategoricalCrossentropy(True, label_smoothing=label_smoothing)
+        )
+        others = len(self.auxiliary.heads)
         model.compile(
             optimizer=optimizer,
-            loss=keras.losses.CategoricalCrossentropy(
-                from_logits=True, label_smoothing=label_smoothing
-            ),
+            loss=[loss] * (1 + others) if others else loss,
+            loss_weights=[1.0] + [self.auxiliary.weight] * others if others else None,
             jit_compile=engine.jit(),
         )
         return model
@@ -128,25 +150,28 @@ class Classifier:
             "backbone": self.backbone.card.name,
             "image_size": self.backbone.image_size,
             "taps": list(self.taps),
+            "pooling": self.pooling,
             "classes": list(self.classes),
             **facts,
         }
         run.write_json(rundir.CHECKPOINT, described)
 
 
-def build(backbone: Backbone, classes: Sequence[str], taps: Sequence[int]) -> Classifier:
+def build(
+    backbone: Backbone,
+    classes: Sequence[str],
+    taps: Sequence[int],
+    pooling: str = "avg",
+    auxiliary: Auxiliary = NONE,
+) -> Classifier:
     """Attach a head to the pooled outputs at the taps. Its weights are zero until they are set."""
     tapped = graph.tap(backbone.model, list(taps))
     # Weights stay float32 and so does the softmax, whatever the precision of the rest
     head = keras.layers.Dense(len(classes), kernel_initializer="zeros", dtype="float32", name=HEAD)
-    x = head(_joined(_pooled(tapped.outputs)))
+    x = head(_joined([POOLINGS[pooling].apply(tensor) for tensor in tapped.outputs]))
     outputs = keras.layers.Softmax(dtype="float32", name="probabilities")(x)
     model = keras.Model(tapped.inputs[0], outputs, name=f"tl_{backbone.card.name}")
-    return Classifier(backbone, tuple(classes), tuple(taps), head, model)
-
-
-def _pooled(tensors: Iterable[keras.KerasTensor]) -> list[keras.KerasTensor]:
-    return [keras.layers.GlobalAveragePooling2D()(tensor) for tensor in tensors]
+    return Classifier(backbone, tuple(classes), tuple(taps), head, model, pooling, auxiliary)
 
 
 def _joined(parts: Sequence[keras.KerasTensor]) -> keras.KerasTensor:
@@ -181,6 +206,7 @@ def load(run: RunDir) -> tuple[Classifier, Mapping[str, Any]]:
     described = describe(run)
     card = catalog.get(described["backbone"])
     backbone = backbones.load(card, int(described["image_size"]), weights=None)
-    classifier = build(backbone, described["classes"], described["taps"])
+    pooling = described.get("pooling", "avg")
+    classifier = build(backbone, described["classes"], described["taps"], pooling)
     backbones.load_weights(classifier.model, Path(run / rundir.WEIGHTS))
     return classifier, described

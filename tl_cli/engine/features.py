@@ -22,6 +22,7 @@ import numpy as np
 from tl_cli import cache
 from tl_cli.engine import graph, pipeline
 from tl_cli.engine.backbones import Backbone
+from tl_cli.engine.pooling import POOLINGS
 from tl_cli.manifest import Record
 from tl_cli.manifest.images import DECODE_VERSION
 from tl_cli.results import OnProgress, Progress, silent
@@ -47,12 +48,13 @@ PLAIN = View()
 
 @dataclass(frozen=True)
 class Wanted:
-    """One table. A row is the tensor at the cut, flat, then the global averages at the taps."""
+    """One table. A row is the tensor at the cut, flat, then what is pooled at the taps."""
 
     taps: tuple[int, ...] = ()
     cut: int | None = None
     view: View = PLAIN
     dtype: str = "float16"
+    pooling: str = "avg"  # a row of POOLINGS
 
     def key(self, backbone: Backbone) -> str:
         """Name the table: equal keys mean equal rows for equal images."""
@@ -64,15 +66,16 @@ class Wanted:
 
     def width(self, backbone: Backbone) -> int:
         """Return the values in one image's row."""
-        channels = sum(backbone.blocks[tap - 1].output_shape[-1] for tap in self.taps)
-        return channels + (math.prod(backbone.blocks[self.cut - 1].output_shape) if self.cut else 0)
+        shapes = [backbone.blocks[tap - 1].output_shape for tap in self.taps]
+        pooled = sum(map(POOLINGS[self.pooling].width, shapes))
+        return pooled + (math.prod(backbone.blocks[self.cut - 1].output_shape) if self.cut else 0)
 
     def output(self, backbone: Backbone) -> keras.KerasTensor:
         """Return the tensor of the backbone's graph that fills the table."""
         cuts = [self.cut] if self.cut else []
         tensors = graph.tap(backbone.model, [*cuts, *self.taps]).outputs
         flat = [keras.layers.Flatten()(tensor) for tensor in tensors[: len(cuts)]]
-        pooled = [keras.layers.GlobalAveragePooling2D()(tensor) for tensor in tensors[len(cuts) :]]
+        pooled = [POOLINGS[self.pooling].apply(tensor) for tensor in tensors[len(cuts) :]]
         parts = flat + pooled
         return keras.layers.Concatenate()(parts) if len(parts) > 1 else parts[0]
 

@@ -86,13 +86,16 @@ class Feed:
         """Return the steps of one epoch."""
         return pipeline.steps(len(self.indices), self.job.plan.batch_size)
 
-    def batches(self, first_epoch: int) -> tf.data.Dataset:
-        """Return the batches of epoch after epoch: augmented pixels, or the views in turn."""
+    def batches(self, first_epoch: int, outputs: int = 1) -> tf.data.Dataset:
+        """Return the batches of epoch after epoch: augmented pixels, or the views in turn.
+
+        Labels and weights stand in each of them as often as the network has `outputs`.
+        """
         job, plan = self.job, self.job.plan
         source = Views([self.source("train", view) for view in range(job.views)])
         size, indices = len(job.labels("train")), self.indices
         weights = job.weights if job.config.balance == "weights" else None
-        return pipeline.batches(
+        batches = pipeline.batches(
             source,
             np.tile(job.labels("train"), job.views),
             batch_size=plan.batch_size,
@@ -106,14 +109,22 @@ class Feed:
             seed=job.config.seed,
             epoch=first_epoch,
         )
+        if outputs == 1:
+            return batches
+        return batches.map(lambda x, *rest: (x, *((each,) * outputs for each in rest)))
 
     def predict(self, model: keras.Model, split: str) -> np.ndarray:
         """Return the probabilities, float32 [n, C], of the plain images of a split, in order."""
+        return self.predict_all(model, split)[0]
+
+    def predict_all(self, model: keras.Model, split: str) -> list[np.ndarray]:
+        """Return the same for each of the network's outputs."""
         source, parts = self.source(split), []
         for start in range(0, len(source), PREDICT_BATCH):
             real = min(PREDICT_BATCH, len(source) - start)
             rows = np.arange(start, start + PREDICT_BATCH)
             rows[real:] = start  # padded, so that the network is traced for one shape
             scores = model.predict_on_batch(source[rows].astype("float32"))
-            parts.append(softmax(np.asarray(scores[:real], "float32"), axis=1))
-        return np.concatenate(parts)
+            outputs = scores if isinstance(scores, list) else [scores]
+            parts.append([softmax(np.asarray(s[:real], "float32"), axis=1) for s in outputs])
+        return [np.concatenate(each) for each in zip(*parts, strict=True)]

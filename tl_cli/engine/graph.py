@@ -63,16 +63,27 @@ def blocks(model: keras.Model) -> list[Block]:
     Raises TLError when the model is not functional or its input size is not fixed.
     """
     net = opened(model)
-    nodes, ends = nodes_of(net), _block_ends(net)
+    ends = _block_ends(net)
     if any(size is None for x in net.inputs for size in x.shape[1:]):
         raise TLError(
             f"the input size of '{model.name}' is not fixed, so its blocks have no sizes",
             "build it with an image size",
         )
-    parts = [nodes[a:b] for a, b in itertools.pairwise([0, *(end.end for end in ends)])]
+    parts = _parts(net, ends)
     names = _names([_working(part) for part in parts])
     seen: set[int] = set()
     return [_block(*each, seen) for each in zip(names, parts, ends, strict=True)]
+
+
+def calls(model: keras.Model) -> list[list[Node]]:
+    """Return the recorded calls of each of the model's blocks, in an order they can run in."""
+    net = opened(model)
+    return _parts(net, _block_ends(net))
+
+
+def _parts(net: Any, ends: Sequence[Cut]) -> list[list[Node]]:
+    nodes = nodes_of(net)
+    return [nodes[a:b] for a, b in itertools.pairwise([0, *(end.end for end in ends)])]
 
 
 def split(model: keras.Model, cut: int) -> tuple[keras.Model | None, keras.Model | None]:

@@ -5,6 +5,7 @@ Knows nothing of tuning.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +13,7 @@ import numpy as np
 from tl_cli.engine import features, probes
 from tl_cli.engine.features import Rows, Wanted
 from tl_cli.engine.job import SPLITS, Job
+from tl_cli.engine.pooling import POOLINGS
 from tl_cli.results import HeadFacts, OnProgress
 
 
@@ -47,12 +49,13 @@ def look(job: Job, on_progress: OnProgress) -> Rows:
     Where a part stays frozen and another is trained, the tensor at the cut comes from the same
     pass and is kept for the tuning.
     """
-    wanted = [Wanted(job.backbone.stage_ends, dtype=job.config.feature_dtype)]
+    config = job.config
+    wanted = [Wanted(job.taps, dtype=config.feature_dtype, pooling=config.pooling)]
     if job.caches_cut:
         wanted.append(job.row())
     records = [record for split in SPLITS for record in job.manifest.of(split)]
     return features.extract(
-        job.backbone, records, wanted, keep=job.config.cache, on_progress=on_progress
+        job.backbone, records, wanted, keep=config.cache, on_progress=on_progress
     )[0]
 
 
@@ -62,14 +65,13 @@ def solve(job: Job, pooled: Rows) -> SolvedHead:
     The better one by cross-validation on the training images, beyond a standard error. `pooled`:
     what `look` returned.
     """
-    ends = job.backbone.stage_ends
-    width = job.backbone.blocks[-1].output_shape[-1]
+    ends, widths = job.taps, _widths(job)
     arrays = _by_split(job, pooled.array())
-    heads = _candidates(job, arrays["train"], width)
+    heads = _candidates(job, arrays["train"], widths)
     kind = next(iter(heads))
     if len(heads) == 2:
         kind = probes.choose_head(heads["last"], heads["multi"], job.labels("train"))
-    columns = slice(-width, None) if kind == "last" else slice(None)
+    columns = slice(-widths[-1], None) if kind == "last" else slice(None)
     return SolvedHead(
         kind=kind,
         taps=ends[-1:] if kind == "last" else ends,
@@ -78,15 +80,20 @@ def solve(job: Job, pooled: Rows) -> SolvedHead:
     )
 
 
-def _candidates(job: Job, train: np.ndarray, width: int) -> dict[str, probes.LinearHead]:
+def _widths(job: Job) -> list[int]:
+    """Return how many columns each tap has."""
+    width = POOLINGS[job.config.pooling].width
+    return [width(job.backbone.blocks[tap - 1].output_shape) for tap in job.taps]
+
+
+def _candidates(job: Job, train: np.ndarray, widths: Sequence[int]) -> dict[str, probes.LinearHead]:
     labels, classes, seed = job.labels("train"), len(job.manifest.classes), job.config.seed
     heads = {}
-    if job.config.head != "multi":
+    if job.config.head != "multi" or len(widths) == 1:
         heads["last"] = probes.solve(
-            train[:, -width:], labels, classes, seed=seed, sample_weight=job.weights
+            train[:, -widths[-1] :], labels, classes, seed=seed, sample_weight=job.weights
         )
-    if job.config.head != "last":
-        widths = [job.backbone.blocks[end - 1].output_shape[-1] for end in job.backbone.stage_ends]
+    if job.config.head != "last" and len(widths) > 1:
         joined, scales = probes.join(np.split(train, np.cumsum(widths)[:-1], axis=1))
         heads["multi"] = probes.solve(
             joined, labels, classes, seed=seed, sample_weight=job.weights

@@ -7,9 +7,10 @@ from statistics import median
 
 import numpy as np
 
-from tl_cli import cache, catalog, engine, freeze
+from tl_cli import cache, catalog, engine, freeze, scratch
 from tl_cli.config import RunConfig
-from tl_cli.engine import backbones, pipeline
+from tl_cli.engine import auxiliary, backbones, pipeline
+from tl_cli.engine.auxiliary import Auxiliary
 from tl_cli.engine.backbones import Backbone
 from tl_cli.engine.evaluate import encode
 from tl_cli.engine.features import PLAIN, View, Wanted
@@ -33,6 +34,7 @@ class Job:
     plan: FreezePlan
     precision: str
     mirror: bool = False  # whether augmentation may mirror
+    auxiliary: Auxiliary = auxiliary.NONE
 
     def labels(self, split: str) -> np.ndarray:
         return encode([r.label for r in self.manifest.of(split)], self.manifest.classes)
@@ -60,6 +62,12 @@ class Job:
         return pipeline.class_weights(labels, len(self.manifest.classes))[labels]
 
     @property
+    def taps(self) -> tuple[int, ...]:
+        """The cuts whose pooled outputs a head may see; flat early maps are too much to join."""
+        ends, config = self.backbone.stage_ends, self.config
+        return ends[-1:] if config.pooling == "flatten" and config.head != "multi" else ends
+
+    @property
     def views(self) -> int:
         """Return how many augmented looks at each training image are kept at the cut.
 
@@ -78,14 +86,14 @@ class Job:
     def row(self, view: View = PLAIN) -> Wanted:
         """Return the table that the tuned part is fed from: the cut, and the taps before it."""
         cut = self.plan.frozen_blocks
-        taps = tuple(tap for tap in self.backbone.stage_ends if tap <= cut)
-        return Wanted(taps, cut, view, self.config.feature_dtype)
+        taps = tuple(tap for tap in self.taps if tap <= cut)
+        return Wanted(taps, cut, view, self.config.feature_dtype, self.config.pooling)
 
     @property
     def feeding(self) -> str:
         """Say in one sentence what the tuned part is fed with, and why."""
         plan = self.plan
-        if plan.strategy == "full":
+        if plan.frozen_blocks == 0:
             return "Nothing is frozen, so every epoch passes the whole network."
         if not self.config.cache:
             return "Without a cache the frozen part runs again in every epoch."
@@ -130,26 +138,40 @@ def prepare(config: RunConfig, manifest: Manifest) -> Job:
     precision = engine.prepare(config.precision, config.seed)
     card = catalog.get(config.backbone)
     size = config.image_size or catalog.fitting_size(card, _median_side(manifest))
-    backbone = backbones.load(card, size, config.weights or backbones.PRETRAINED)
-    counts = manifest.counts("train")
-    plan = freeze.recommend(
-        sum(counts.values()),
-        len(counts),
-        backbone.blocks,
-        backbone=card.name,
-        images_per_class=median(counts.values()),
-        similarity=config.similarity,
-        freeze=config.freeze,
-    )
+    weights = None if config.from_scratch else config.weights or backbones.PRETRAINED
+    backbone = backbones.load(card, size, weights)
     plan = freeze.override(
-        plan,
+        _recommended(config, manifest, backbone),
         learning_rate=config.learning_rate,
         weight_decay=config.weight_decay,
         batch_size=config.batch_size,
         epochs=config.epochs,
         augment=None if config.augment == "auto" else config.augment,
     )
-    return Job(config, manifest, backbone, plan, precision)
+    extra = auxiliary.attach(
+        backbone, plan.classes, config.aux_heads, config.aux_weight, plan.frozen_blocks
+    )
+    # a training from scratch has no features to decide by
+    return Job(config, manifest, backbone, plan, precision, config.mirror == "yes", extra)
+
+
+def _recommended(config: RunConfig, manifest: Manifest, backbone: Backbone) -> FreezePlan:
+    counts = manifest.counts("train")
+    size, classes, per_class = sum(counts.values()), len(counts), median(counts.values())
+    name = backbone.card.name
+    if config.from_scratch:
+        return scratch.recommend(
+            size, classes, backbone.blocks, backbone=name, images_per_class=per_class
+        )
+    return freeze.recommend(
+        size,
+        classes,
+        backbone.blocks,
+        backbone=name,
+        images_per_class=per_class,
+        similarity=config.similarity,
+        freeze=config.freeze,
+    )
 
 
 def _median_side(manifest: Manifest) -> float:

@@ -30,7 +30,9 @@ def decide(job: Job, head: SolvedHead, on_progress: OnProgress) -> bool:
     if set(labels[held]) - set(labels[kept]):
         return False
     records = [job.manifest.of("train")[i] for i in held]
-    wanted = Wanted(head.taps, view=View(flip=True), dtype=job.config.feature_dtype)
+    config = job.config
+    flipped = View(flip=True)
+    wanted = Wanted(head.taps, None, flipped, config.feature_dtype, config.pooling)
     [mirrored] = features.extract(
         job.backbone, records, [wanted], stage="mirrored", on_progress=on_progress
     )

@@ -52,9 +52,12 @@ def _estimate(job: Job, steps: int) -> dict[str, float]:
     decode = (time.perf_counter() - start) / len(records)
     images = np.resize(images, (BATCH, *images.shape[1:]))
     forward = budget.least_seconds(lambda: job.backbone.model.predict_on_batch(images)) / BATCH
-    seconds = {"features": len(job.manifest.records) * (decode + forward)}
+    looks = 0 if job.config.from_scratch else len(job.manifest.records)
+    seconds = {"features": looks * (decode + forward)}
     if job.plan.trains_backbone:
-        built = classifier.build(job.backbone, job.manifest.classes, job.backbone.stage_ends)
+        built = classifier.build(
+            job.backbone, job.manifest.classes, job.taps, job.config.pooling, job.auxiliary
+        )
         seconds["tune"] = steps * job.plan.epochs * budget.step_seconds(job, built)
         frozen = forward * job.plan.frozen_compute_share
         seconds["views"] = (job.views - 1) * job.plan.size * (decode + frozen)

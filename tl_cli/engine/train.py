@@ -1,5 +1,7 @@
 """Runs a plan, phase by phase: look once, solve the head, tune what the plan frees, evaluate, save.
 
+Without pretrained weights there is nothing to look at once: then everything is trained instead.
+
 The one long story of `tl train`, told in order. Never prints: it reports through `on_progress`.
 """
 
@@ -7,18 +9,30 @@ from __future__ import annotations
 
 import csv
 import io
-import time
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from tl_cli import engine, predictions, rundir
 from tl_cli.config import RunConfig
-from tl_cli.engine import budget, classifier, evaluate, features, heads, mirror, tune
+from tl_cli.engine import (
+    budget,
+    classifier,
+    evaluate,
+    features,
+    heads,
+    mirror,
+    scratch,
+    spent,
+    tune,
+)
 from tl_cli.engine.classifier import Classifier
 from tl_cli.engine.job import Job, prepare
+from tl_cli.engine.outcome import Outcome
+from tl_cli.engine.spent import Clock
 from tl_cli.freeze import FreezePlan
 from tl_cli.manifest import Manifest, bad_csv_text, write_csv
 from tl_cli.predictions import Prediction
@@ -30,26 +44,6 @@ SAVED_COPIES = 3  # checkpoint and exported model, with room for what surrounds 
 
 EVALUATED = ("val", "test")
 ROUNDING, WRONG = 0.02, 0.2  # of a probability: worth a word; not to be explained by float16
-
-
-@dataclass
-class Clock:
-    """Seconds by stage."""
-
-    seconds: dict[str, float] = field(default_factory=dict)
-    started: float = field(default_factory=time.perf_counter)
-
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        start = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
-
-    def all(self) -> dict[str, float]:
-        total = time.perf_counter() - self.started
-        return {name: round(s, 3) for name, s in {**self.seconds, "total": total}.items()}
 
 
 def run(
@@ -65,6 +59,7 @@ def run(
     training begins; the checkpoint is written last, as a whole.
     """
     clock = Clock()
+    spent.forget_peak()
 
     # -- what will be done, and why -----------------------------------------------------------
     with clock.stage("build"):
@@ -73,34 +68,18 @@ def run(
     run.need(SAVED_COPIES * 4 * job.backbone.model.count_params())
     _write_inputs(job, run)
 
-    # -- look once ----------------------------------------------------------------------------
-    with clock.stage("features"):
-        pooled = heads.look(job, on_progress)
-
-    # -- the head, solved ---------------------------------------------------------------------
-    with clock.stage("head"):
-        head = heads.solve(job, pooled)
-        built = classifier.build(job.backbone, manifest.classes, head.taps)
-        built.set_head(head.head.weights, head.head.bias)
-
-    # -- tune what the plan frees, from that head ----------------------------------------------
-    tuned = None
-    if job.plan.trains_backbone:
-        with clock.stage("tune"):
-            if job.plan.augment != "none":
-                job = replace(job, mirror=mirror.decide(job, head, on_progress))
-            if config.max_minutes:
-                left = config.max_minutes * 60 - clock.all()["total"]
-                job = budget.fit_into(job, built, left, on_progress)
-                _write_plan(job, run)
-            on_progress(Note(job.feeding))
-            tuned = tune.tune(job, built, head, on_progress)
-        run.write_text(rundir.HISTORY, _history_csv(tuned.history))
-    probabilities = tuned.probabilities if tuned and tuned.kept else head.probabilities
+    # -- train --------------------------------------------------------------------------------
+    way = _from_scratch if config.from_scratch else _transfer
+    outcome = way(job, run, clock, on_progress)
+    job, built = outcome.job, outcome.built
+    if outcome.history:
+        run.write_text(rundir.HISTORY, _csv(outcome.history))
+    if outcome.gradients:
+        run.write_text(rundir.GRADIENTS, _csv(outcome.gradients))
 
     # -- evaluate, save -----------------------------------------------------------------------
     with clock.stage("evaluate"):
-        found = {s: probabilities(s) for s in EVALUATED if manifest.of(s)}
+        found = {s: outcome.probabilities(s) for s in EVALUATED if manifest.of(s)}
         metrics = {split: _evaluation(job, split, array) for split, array in found.items()}
         run.write_text(rundir.PREDICTIONS, predictions.csv_text(_predictions(job, found)))
         for text in _doubts(job, metrics):
@@ -114,8 +93,11 @@ def run(
             plan=job.plan.to_json(),
             metrics=metrics,
             seconds={},
-            head=head.facts,
-            tune=tuned.facts if tuned else None,
+            head=outcome.head,
+            tune=outcome.tune,
+            scratch=outcome.scratch,
+            trained_parameters=_trained_parameters(job, built),
+            peak_memory=spent.peak_memory(),
             image_size=job.backbone.image_size,
             precision=job.precision,
             notes=manifest.notes,
@@ -124,6 +106,58 @@ def run(
     result = replace(result, seconds=clock.all())
     run.write_json(rundir.METRICS, result.metrics_json())
     return result
+
+
+def _transfer(job: Job, run: RunDir, clock: Clock, on_progress: OnProgress) -> Outcome:
+    # -- look once ----------------------------------------------------------------------------
+    with clock.stage("features"):
+        pooled = heads.look(job, on_progress)
+
+    # -- the head, solved ---------------------------------------------------------------------
+    with clock.stage("head"):
+        head = heads.solve(job, pooled)
+        built = classifier.build(
+            job.backbone, job.manifest.classes, head.taps, job.config.pooling, job.auxiliary
+        )
+        built.set_head(head.head.weights, head.head.bias)
+    outcome = Outcome(job, built, head.probabilities, head=head.facts)
+
+    # -- tune what the plan frees, from that head ----------------------------------------------
+    if job.plan.trains_backbone:
+        with clock.stage("tune"):
+            if job.plan.augment != "none":
+                job = replace(job, mirror=mirror.decide(job, head, on_progress))
+            job = _within_the_time(job, built, run, clock, on_progress)
+            on_progress(Note(job.feeding))
+            tuned = tune.tune(job, built, head, on_progress)
+        outcome = replace(
+            outcome,
+            job=job,
+            probabilities=tuned.probabilities if tuned.kept else head.probabilities,
+            history=tuned.history,
+            gradients=tuned.gradients,
+            tune=tuned.facts,
+        )
+    return outcome
+
+
+def _from_scratch(job: Job, run: RunDir, clock: Clock, on_progress: OnProgress) -> Outcome:
+    with clock.stage("train"):
+        built = scratch.begin(job)
+        job = _within_the_time(job, built, run, clock, on_progress)
+        return scratch.train(job, built, on_progress)
+
+
+def _within_the_time(
+    job: Job, built: Classifier, run: RunDir, clock: Clock, on_progress: OnProgress
+) -> Job:
+    """Return the job with no more epochs than fit into the minutes that were given, if any."""
+    if not job.config.max_minutes:
+        return job
+    left = job.config.max_minutes * 60 - clock.all()["total"]
+    job = budget.fit_into(job, built, left, on_progress)
+    _write_plan(job, run)
+    return job
 
 
 def _write_inputs(job: Job, run: RunDir) -> None:
@@ -196,9 +230,17 @@ def check_whole(
     return difference
 
 
-def _history_csv(history: Sequence[dict[str, float]]) -> str:
+def _trained_parameters(job: Job, built: Classifier) -> int:
+    """Return how many numbers of the saved network the plan trains."""
+    built.trainable(job.plan.frozen_blocks, norms=job.config.from_scratch)
+    return sum(math.prod(weight.shape) for weight in built.model.trainable_weights)
+
+
+def _csv(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return a table of all columns that any row has."""
+    columns = dict.fromkeys(name for row in rows for name in row)
     text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=list(history[0]), lineterminator="\n")
+    writer = csv.DictWriter(text, list(columns), restval="nan", lineterminator="\n")
     writer.writeheader()
-    writer.writerows(history)
+    writer.writerows(rows)
     return text.getvalue()

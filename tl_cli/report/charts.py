@@ -94,7 +94,9 @@ def _font(found: re.Match[str]) -> str:
 def losses(axes: Axes, history: Sequence[Mapping[str, float]], best: int) -> None:
     """Draw log loss by epoch, on training and on validation images; epoch 0 is the solved head."""
     epochs = [row["epoch"] for row in history]
-    axes.plot(epochs[1:], [row["loss"] for row in history][1:], color=DIM, lw=1.2, label="training")
+    trained = [row for row in history if row["epoch"]]
+    steps, own = [row["epoch"] for row in trained], [row["loss"] for row in trained]
+    axes.plot(steps, own, color=DIM, lw=1.2, label="training")
     values = [row["val_log_loss"] for row in history]
     _with_best(axes, epochs, values, best)
     axes.set(xlabel="epoch", ylabel="log loss", ylim=(0, None))
@@ -107,7 +109,8 @@ def accuracies(axes: Axes, history: Sequence[Mapping[str, float]], best: int) ->
     epochs = [row["epoch"] for row in history]
     values = [row["val_accuracy"] for row in history]
     _with_best(axes, epochs, values, best)
-    axes.axhline(values[0], color=DIM, lw=1, ls=(0, (4, 3)), label="solved head")
+    if not epochs[0]:  # from scratch there is none
+        axes.axhline(values[0], color=DIM, lw=1, ls=(0, (4, 3)), label="solved head")
     axes.set(xlabel="epoch", ylabel="accuracy")
     axes.yaxis.set_major_formatter(percent)
     axes.legend()

@@ -129,7 +129,8 @@ def _charts(facts: RunFacts) -> dict[str, str]:
     """Return the SVG of each figure that there is something to draw for."""
     made = {"map": charts.decision_map(facts.plan["effective_size"], facts.plan["similarity"])}
     if facts.history:
-        best = int(facts.told["tune"]["best_epoch"]) if facts.told.get("tune") else 0
+        way = facts.told.get("tune") or facts.told.get("scratch") or {"best_epoch": 0}
+        best = int(way["best_epoch"])
         made["losses"] = charts.losses(facts.history, best)
         made["accuracies"] = charts.accuracies(facts.history, best)
     if facts.answers:

@@ -8,9 +8,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from tl_cli.canvas import DPI
+from tl_cli.canvas import figure as _figure
+from tl_cli.canvas import saved as _saved
 from tl_cli.manifest import Manifest, Record, open_rgb
 from tl_cli.results import Evaluation
-from tl_cli.rundir import RunDir, replacing
+from tl_cli.rundir import RunDir
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,7 +26,6 @@ CONFUSION = "confusion.png"
 SAMPLES, CLASSES = "samples.png", "classes.png"
 SIZES, AUGMENT = "sizes.png", "augment.png"
 
-DPI = 120
 THUMBNAIL = 96  # pixels
 GAP = 4  # pixels between thumbnails
 SAMPLES_A_CLASS = 8
@@ -177,22 +179,6 @@ def _mosaic(
     axes.spines[:].set_visible(False)
     axes.set_title(title, loc="left", pad=10)
     return figure
-
-
-def _figure(width: float, height: float) -> Figure:
-    """Return an empty figure (inches) that needs no display."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib.figure import Figure
-
-    return Figure(figsize=(width, height), layout="constrained")
-
-
-def _saved(figure: Figure, path: Path) -> Path:
-    with replacing(path) as beside:
-        figure.savefig(beside, dpi=DPI, bbox_inches="tight", pad_inches=0.12)
-    return path
 
 
 def labels(names: Sequence[str]) -> list[str]:

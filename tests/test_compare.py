@@ -1,0 +1,94 @@
+"""`tl compare` and --compare-scratch: pairs are of the same images, curves begin where due."""
+
+import json
+import shutil
+
+import pytest
+from PIL import Image
+from test_cli import COLOURS, SMALL, paint, tl
+
+from tl_cli import rundir
+
+FAST = ("--backbone", "mobilenet_025", *SMALL)
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory):
+    """Both ways on one split, from weights that were saved a moment ago."""
+    from tl_cli import catalog
+    from tl_cli.engine import backbones
+
+    root = tmp_path_factory.mktemp("compare")
+    for seed, (name, colour) in enumerate(COLOURS.items()):
+        paint(root / "photos" / name, seed, 16, colour)
+    weights = root / "own.weights.h5"
+    backbones.load(catalog.get("mobilenet_025"), 32, weights=None).model.save_weights(weights)
+    done = tl("train", "--data", root / "photos", *FAST, "--weights", weights, "--test", "0.2",
+              "--epochs", 1, "--freeze", "half", "--output", root / "run",
+              "--compare-scratch", "--json")  # fmt: skip
+    assert done.exit_code == 0, done.stderr
+    return root, json.loads(done.stdout)
+
+
+def test_both_ways_are_told_on_one_split(told):
+    root, found = told
+    transfer, scratch = found["runs"]
+    assert (transfer["strategy"], scratch["strategy"]) == ("partial", "scratch")
+    assert (root / "run" / rundir.MANIFEST).read_text() == (
+        root / "run-scratch" / rundir.MANIFEST
+    ).read_text()
+    assert scratch["trained_parameters"] > transfer["trained_parameters"] > 0
+    with Image.open(root / "run" / "comparison.png") as picture:
+        assert min(picture.size) > 300
+
+
+def test_the_pair_is_counted_on_the_same_images(told):
+    _, found = told
+    [pair] = found["pairs"]
+    one, other = found["runs"]
+    assert pair["n"] == one["n"] == other["n"]
+    assert pair["difference"] == pytest.approx(
+        one["figures"]["accuracy"] - other["figures"]["accuracy"]
+    )
+
+
+def test_curves_count_what_was_seen(told):
+    _, found = told
+    transfer, scratch = (run["curve"] for run in found["runs"])
+    size = scratch[0]["images"]
+    assert [point["images"] for point in transfer] == [size, 2 * size]
+    assert [point["images"] for point in scratch] == [size]
+    for run in found["runs"]:
+        seconds = [point["seconds"] for point in run["curve"]]
+        assert 0 < seconds[0] <= seconds[-1] < run["seconds"]
+
+
+def test_the_table_names_each_run_and_the_verdict(told):
+    root, _ = told
+    done = tl("compare", root / "run", root / "run-scratch", "--plot", root / "two.png")
+    assert done.exit_code == 0, done.stderr
+    assert "run-scratch" in done.stdout
+    assert "in common" in done.stdout
+    assert (root / "two.png").is_file()
+
+
+def test_other_images_are_not_paired_and_damage_is_one_sentence(told, tmp_path):
+    root, _ = told
+    other = tmp_path / "other"
+    shutil.copytree(root / "run", other)
+    path = other / rundir.PREDICTIONS
+    path.write_text(path.read_text().replace("/photos/", "/elsewhere/"))
+    done = tl("compare", root / "run", other)
+    assert done.exit_code == 0, done.stderr
+    assert "not tested on the same images" in done.stdout
+    (other / rundir.METRICS).write_text("{}")
+    done = tl("compare", root / "run", other)
+    assert (done.exit_code, "holds no metrics" in done.stderr) == (1, True)
+    done = tl("compare", root / "run", tmp_path / "nothing")
+    assert (done.exit_code, "holds no finished run" in done.stderr) == (1, True)
+    assert tl("compare", root / "run").exit_code == 2
+
+
+def test_comparing_scratch_with_scratch_is_wrong_usage():
+    done = tl("train", "--data", "x", *FAST, "--from-scratch", "--compare-scratch")
+    assert done.exit_code == 2

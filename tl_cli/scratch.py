@@ -1,0 +1,51 @@
+"""The plan of a training from scratch: random weights, everything trained. Pure.
+
+Knows nothing of TensorFlow, of files, and of networks only their blocks.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+from tl_cli import freeze
+from tl_cli.blocks import Block
+from tl_cli.freeze import FreezePlan
+
+LEARNING_RATE, WEIGHT_DECAY = 1e-3, 5e-2
+EPOCHS_AT = 40, 1000  # epochs, training images; with more images fewer epochs, as 1 / sqrt
+EPOCHS = 15, 120  # least and most
+AUGMENT = "medium"
+
+
+def recommend(
+    size: int, classes: int, blocks: Sequence[Block], *, backbone: str, images_per_class: float
+) -> FreezePlan:
+    """Return the plan for `size` training images; starting numbers, to be overridden."""
+    plan = freeze.recommend(
+        size, classes, blocks, backbone=backbone, images_per_class=images_per_class, freeze="full"
+    )
+    plan = replace(
+        plan,
+        strategy=freeze.SCRATCH,
+        learning_rate=LEARNING_RATE,
+        head_learning_rate=LEARNING_RATE,
+        weight_decay=WEIGHT_DECAY,
+        epochs=epochs(size),
+        augment=AUGMENT,
+    )
+    why = (
+        "You asked for --from-scratch: random weights (He initialisation), and every layer is "
+        "trained, BatchNorm too.",
+        "Without pretrained weights there is nothing to look at once: no features are kept, no "
+        "head is solved, and whether mirroring keeps the labels is not measured (--mirror yes).",
+    )
+    return replace(plan, reasons=why + freeze.training_reasons(plan))
+
+
+def epochs(size: int) -> int:
+    """Return how often `size` images are gone through: a network learns in steps, not in epochs."""
+    many, images = EPOCHS_AT
+    least, most = EPOCHS
+    return round(min(most, max(least, many * math.sqrt(images / size))))
