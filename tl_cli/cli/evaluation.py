@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as jsonlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,6 +13,7 @@ from tl_cli.cli.shared import BadImages, Data, Json, Quiet, opened_screen, scann
 
 if TYPE_CHECKING:
     from tl_cli.console import Screen
+    from tl_cli.engine.examine import Examined
     from tl_cli.manifest import Manifest
     from tl_cli.rundir import RunDir
 
@@ -21,27 +23,73 @@ def evaluate(
     data: Data = None,
     split: Annotated[str | None, typer.Option(help="test, val, train or all.")] = None,
     bad_images: BadImages = None,
-    plots: Annotated[bool, typer.Option("--plots", help="Write confusion.png.")] = False,
+    slice_: Annotated[
+        str | None,
+        typer.Option("--slice", metavar="COLUMN", help="Accuracy by mode, width, group, ..."),
+    ] = None,
+    target_precision: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Of two classes: threshold that gives it.")
+    ] = None,
+    target_recall: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Of two classes: threshold that gives it.")
+    ] = None,
+    against: Annotated[
+        Path | None, typer.Option(metavar="RUN", help="Compare with another run, image by image.")
+    ] = None,
+    tta: Annotated[
+        bool, typer.Option("--tta", help="Mean with the mirror image, where that may be mirrored.")
+    ] = False,
+    plots: Annotated[bool, typer.Option("--plots", help="Write pictures into the run.")] = False,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Measure a trained classifier, on its own test images or on others."""
     with opened_screen(json=json, quiet=quiet) as screen:
+        from tl_cli.manifest import column
         from tl_cli.rundir import checkpoint_of
 
         run = checkpoint_of(checkpoint)
+        other = checkpoint_of(against) if against else None
         manifest, chosen = _evaluated(run, data, split, bad_images or "skip", screen)
-        from tl_cli.engine import predict
+        values = column(manifest, slice_, data) if slice_ else None
+        from tl_cli.engine import examine
 
-        result = predict.evaluate(run, manifest, chosen, screen.on_progress)
-        if plots:
-            from tl_cli.report import confusion_png
+        wanted = examine.Wanted(
+            manifest=manifest,
+            split=chosen,
+            own=data is None,
+            sliced_by=slice_,
+            column=values,
+            target_precision=target_precision,
+            target_recall=target_recall,
+            against=other,
+            tta=tta,
+        )
+        found = examine.examine(run, wanted, screen.on_progress)
+        for path in _drawn(found, run) if plots else ():
+            screen.note(f"wrote {path}")
+        _show(found, screen, json)
 
-            screen.note(f"wrote {confusion_png(result, run)}")
-        if json:
-            print(jsonlib.dumps(result.to_json()))
-        else:
-            screen.evaluation(result)
+
+def _show(found: Examined, screen: Screen, json: bool) -> None:
+    from tl_cli.console_appraisal import show_appraisal
+
+    if json:
+        print(jsonlib.dumps(found.evaluation.to_json() | found.appraisal.to_json()))
+    else:
+        screen.evaluation(found.evaluation)
+        show_appraisal(screen, found.appraisal)
+
+
+def _drawn(found: Examined, run: RunDir) -> Iterator[Path]:
+    """Draw all pictures into the run, and yield where each lies."""
+    from tl_cli.report import areas, confusion_png
+
+    told, answers = found.appraisal, found.answers
+    yield confusion_png(found.evaluation, run)
+    yield areas.reliability_png(told, run.path)
+    yield areas.roc_png(told, answers.probabilities, answers.labels, run.path)
+    yield areas.precision_recall_png(told, answers.probabilities, answers.labels, run.path)
 
 
 def _evaluated(

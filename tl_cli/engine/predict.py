@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
 import keras
 import numpy as np
@@ -20,31 +21,60 @@ from tl_cli.manifest import Manifest, Record
 from tl_cli.manifest.faults import check_regular, fault
 from tl_cli.manifest.images import decode, opened, squash
 from tl_cli.manifest.samples import SCHEME
-from tl_cli.results import Evaluation, OnProgress, Progress
+from tl_cli.results import OnProgress, Progress
 from tl_cli.rundir import RunDir
 
 BATCH = 32
 AHEAD = 2  # batches that are opened while the network looks at another one
 
 
-def evaluate(run: RunDir, manifest: Manifest, split: str, on_progress: OnProgress) -> Evaluation:
-    """Return a checkpoint's figures on one split of a manifest ("all" for every image).
+@dataclass(frozen=True)
+class Measured:
+    """What a network says of images whose classes are known."""
+
+    classes: tuple[str, ...]
+    records: tuple[Record, ...]
+    labels: np.ndarray  # int64 [n]
+    probabilities: np.ndarray  # float32 [n, C]
+
+    @property
+    def right(self) -> np.ndarray:
+        """Whether each image was recognised, bool [n]."""
+        return np.asarray(self.probabilities.argmax(1) == self.labels)
+
+
+def known(run: RunDir, manifest: Manifest, split: str) -> tuple[tuple[Record, ...], np.ndarray]:
+    """Return the records of a split ("all" for every one) and their class numbers.
 
     Classes are matched by name; the manifest may lack some of the checkpoint's. Raises TLError for
     a class that the checkpoint does not know, and where the split has no images.
     """
     records = manifest.of(split)
-    described = classifier.describe(run)
-    labels = evaluation.encode([r.label for r in records], described["classes"])
+    labels = evaluation.encode([r.label for r in records], classifier.describe(run)["classes"])
     if not records:
         present = [name for name in ("train", "val", "test") if manifest.of(name)]
         raise TLError(
             f"there are no {split} images in {manifest.source}",
             f"choose --split {' or '.join([*present, 'all'])}",
         )
-    built = opened_checkpoint(run)
-    found = probabilities(built, records, on_progress)
-    return evaluation.evaluate(found, labels, built.classes, split=split)
+    return records, labels
+
+
+def measure(
+    built: Classifier,
+    records: Sequence[Record],
+    labels: np.ndarray,
+    on_progress: OnProgress,
+    *,
+    mirrored: bool = False,
+    stage: str = "evaluate",
+) -> Measured:
+    """Return what a classifier says of the records; `mirrored`: mean with their mirror images."""
+    found = probabilities(built, records, on_progress, stage=stage)
+    if mirrored:
+        other = probabilities(built, records, on_progress, flip=True, stage=f"{stage}, mirrored")
+        found = (found + other) / 2
+    return Measured(built.classes, tuple(records), labels, found)
 
 
 def opened_checkpoint(run: RunDir) -> Classifier:
@@ -54,16 +84,24 @@ def opened_checkpoint(run: RunDir) -> Classifier:
 
 
 def probabilities(
-    built: Classifier, records: Sequence[Record], on_progress: OnProgress
+    built: Classifier,
+    records: Sequence[Record],
+    on_progress: OnProgress,
+    *,
+    flip: bool = False,
+    stage: str = "evaluate",
 ) -> np.ndarray:
-    """Return float32 [n, C] for the records in order; each image is opened once."""
+    """Return float32 [n, C] for the records in order; each image is opened once.
+
+    `flip`: of their mirror images.
+    """
     store = pipeline.store(records, built.backbone.image_size, memory=0, disk=0)
     parts, done = [], 0
     for images in pipeline.batches(store, batch_size=BATCH, training=False):
         x = np.asarray(images[0] if isinstance(images, tuple) else images)
-        parts.append(_padded(built.model, x, BATCH))
+        parts.append(_padded(built.model, x[:, :, ::-1] if flip else x, BATCH))
         done += len(x)
-        on_progress(Progress("evaluate", done, len(records)))
+        on_progress(Progress(stage, done, len(records)))
     return np.concatenate(parts)
 
 

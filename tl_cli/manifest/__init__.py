@@ -1,6 +1,7 @@
 """Images on disk -> Manifest: records, labels, splits, bad files. Knows nothing of TensorFlow."""
 
 from tl_cli.manifest.audit import exact_duplicates, findings, near_duplicates
+from tl_cli.manifest.columns import column
 from tl_cli.manifest.given import given
 from tl_cli.manifest.images import open_rgb, open_rgb_bytes
 from tl_cli.manifest.records import SPLITS, BadFile, Manifest, Record
@@ -17,6 +18,7 @@ __all__ = [
     "Record",
     "assign_splits",
     "bad_csv_text",
+    "column",
     "exact_duplicates",
     "findings",
     "given",

@@ -1,0 +1,120 @@
+"""`tl evaluate` beyond its figures, as a person uses it."""
+
+import json
+import shutil
+
+import pytest
+from PIL import Image
+from test_cli import COLOURS, paint, said, tl
+from trained import photos, trained
+
+from tl_cli import rundir
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return photos(tmp_path_factory.mktemp("evaluated") / "photos")
+
+
+@pytest.fixture(scope="module")
+def run(data, tmp_path_factory):
+    return trained(data, tmp_path_factory.mktemp("runs") / "run", "--freeze", "head")
+
+
+def told(*arguments):
+    done = tl("evaluate", *arguments, "--json")
+    assert done.exit_code == 0, done.stderr
+    return json.loads(done.stdout), done.stderr
+
+
+def test_everything_at_once(run, data):
+    found, err = told(run, "--slice", "mode", "--against", run, "--plots")
+    assert found["calibration"]["temperature"] > 0
+    assert found["calibration"]["ece_scaled"] is not None
+    assert sum(b["n"] for b in found["calibration"]["bins"]) == found["n"]
+    assert sum(row["n"] for row in found["slices"]) == found["n"]
+    assert {"RGB", "L", "CMYK"} <= {row["value"] for row in found["slices"]}
+    assert found["against"]["accuracy"]["p_value"] == 1
+    assert found["coverage"][0]["min_confidence"] == 0.5
+    for name in ("confusion.png", "reliability.png", "roc.png", "precision_recall.png"):
+        assert f"wrote {run / name}" in err
+        with Image.open(run / name) as picture:
+            assert picture.width > 300
+
+
+def test_the_screen_shows_the_headline_first(run):
+    done = tl("evaluate", run, "--slice", "mode", "--against", run)
+    assert done.exit_code == 0, done.stderr
+    order = [done.stdout.index(part) for part in (
+        "accuracy", "precision", "true \\ predicted", "Probabilities", "calibration error",
+        "If unsure answers are withheld", "The costliest images", "By mode", "Against",
+        "no difference beyond chance",
+    )]  # fmt: skip
+    assert order == sorted(order)
+
+
+def test_on_validation_the_temperature_is_not_judged(run):
+    found, _ = told(run, "--split", "val")
+    assert found["calibration"]["temperature"] > 0
+    assert found["calibration"]["ece_scaled"] is None
+
+
+def test_a_column_of_the_users_own_table(run, data, tmp_path):
+    lines = [
+        f"{file},{name},{'old' if i % 2 else 'new'}"
+        for name in COLOURS
+        for i, file in enumerate(sorted((data / "test" / name).glob("*.png")))
+    ]
+    (tmp_path / "t.csv").write_text("path,label,camera\n" + "\n".join(lines) + "\n")
+    found, _ = told(run, "--data", tmp_path / "t.csv", "--slice", "camera")
+    assert {row["value"]: row["n"] for row in found["slices"]} == {"new": 6, "old": 6}
+    done = tl("evaluate", run, "--data", tmp_path / "t.csv", "--slice", "camra")
+    said(done, "unknown column 'camra': did you mean 'camera'")
+
+
+@pytest.mark.parametrize("allowed", ["yes", "no"])
+def test_mirror_images_only_where_the_run_allows_them(run, tmp_path, allowed):
+    copy = shutil.copytree(run, tmp_path / "run")
+    text = (copy / rundir.CONFIG).read_text()
+    (copy / rundir.CONFIG).write_text(text.replace("mirror: auto", f"mirror: {allowed}"))
+    found, err = told(copy, "--tta")
+    assert found["mirrored"] == (allowed == "yes")
+    assert ("must not be mirrored" in err) == (allowed == "no")
+
+
+def test_where_mirroring_is_open_the_validation_images_decide(run):
+    found, err = told(run, "--tta")
+    assert found["mirrored"]  # a colour is the same in a mirror
+    assert "Mirroring: yes" in err
+
+
+def test_two_classes_have_thresholds(data, tmp_path):
+    for name in ("blue", "red"):
+        shutil.copytree(data / "train" / name, tmp_path / "two" / name)
+    run = trained(tmp_path / "two", tmp_path / "run", "--freeze", "head")
+    found, _ = told(run, "--target-precision", 0.9, "--target-recall", 0.8)
+    assert [each["positive"] for each in found["thresholds"]] == ["blue", "red"] * 2
+    assert all(each["recall"] >= 0.8 for each in found["thresholds"][2:])
+
+
+def test_validation_images_that_are_gone_cost_only_the_temperature(run, data, tmp_path):
+    copy = shutil.copytree(run, tmp_path / "run")
+    (copy / rundir.MANIFEST).unlink()
+    found, err = told(copy, "--data", data / "test")
+    assert found["calibration"]["temperature"] is None
+    assert "validation images are gone" in err
+    said(tl("evaluate", copy), "manifest.csv")
+
+
+def test_mistakes_are_one_sentence(run, data, tmp_path):
+    said(tl("evaluate", run, "--target-recall", 0.9), "a threshold is for two classes", "knows 3")
+    said(tl("evaluate", run, "--slice", "modes"), "unknown column 'modes': did you mean 'mode'")
+    said(tl("evaluate", run, "--against", tmp_path), "holds no checkpoint.json")
+    broken = shutil.copytree(run, tmp_path / "broken")
+    (broken / rundir.CHECKPOINT).write_text("{")
+    said(tl("evaluate", run, "--against", broken), "damaged")
+    paint(tmp_path / "one" / "blue", 0, 3, (0, 0, 250))
+    found, _ = told(run, "--data", tmp_path / "one")
+    assert found["roc_area"] is None
+    (tmp_path / "none" / "blue").mkdir(parents=True)
+    said(tl("evaluate", run, "--data", tmp_path / "none"), "no images")

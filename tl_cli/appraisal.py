@@ -1,0 +1,107 @@
+"""What an evaluation says beyond its figures: can it be believed, where does it fail? Pure."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from tl_cli.calibration import Answered, Bin
+from tl_cli.paired import Paired
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """The expected calibration error, as it is and with a temperature fitted on validation."""
+
+    ece: float
+    bins: tuple[Bin, ...]
+    temperature: float | None = None  # None where the validation images are gone
+    ece_scaled: float | None = None  # None where that is so, or these are the validation images
+
+
+@dataclass(frozen=True)
+class Area:
+    """How well a class's probability tells it from the rest; None where there is no rest."""
+
+    name: str
+    roc: float | None
+    precision_recall: float | None
+
+
+@dataclass(frozen=True)
+class Confused:
+    """Images of one class taken for another."""
+
+    true: str
+    predicted: str
+    n: int
+    share: float  # of the true class
+
+
+@dataclass(frozen=True)
+class Loss:
+    """One image and what it cost."""
+
+    path: str
+    label: str
+    predicted: str
+    probability: float  # of the predicted class
+    loss: float  # nats
+
+
+@dataclass(frozen=True)
+class Slice:
+    """The images that have one value in a column."""
+
+    value: str
+    n: int
+    accuracy: float
+    interval: tuple[float, float]  # 95 %, Wilson
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """Above which probability a class is to be called so, for a wanted precision or recall."""
+
+    positive: str
+    goal: str  # precision or recall
+    target: float
+    threshold: float | None  # None where no threshold reaches the target
+    precision: float | None  # measured on the images evaluated
+    recall: float | None
+    chosen_on: str  # the split that it was chosen on
+
+
+@dataclass(frozen=True)
+class Against:
+    """Another checkpoint on the same images; differences are this one minus the other."""
+
+    run: str
+    accuracy: Paired
+    log_loss_difference: float
+    log_loss_interval: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Appraisal:
+    """All of it; None where it was not asked for."""
+
+    calibration: Calibration
+    roc_area: float | None  # mean over the classes that are present
+    precision_recall_area: float | None
+    areas: tuple[Area, ...]
+    coverage: tuple[Answered, ...]
+    confused: tuple[Confused, ...]
+    losses: tuple[Loss, ...]
+    sliced_by: str | None = None
+    slices: tuple[Slice, ...] | None = None
+    thresholds: tuple[Threshold, ...] | None = None
+    against: Against | None = None
+    mirrored: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        """Return JSON types, keys as documented in docs/json.md."""
+        told = asdict(self)
+        if self.against:
+            told["against"]["accuracy"] = self.against.accuracy.to_json()
+        return told
