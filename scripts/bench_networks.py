@@ -22,6 +22,7 @@ from pathlib import Path
 DIGITS = ("--data", "sample:digits", "--image-size", 32)
 SCRATCH = ("--from-scratch", "--mirror", "no")
 FEW = ("--limit", 500)
+FROM_SCRATCH = ("--from-scratch", "--mirror", "yes", "--epochs", 30)
 
 
 def depth(name):
@@ -38,8 +39,8 @@ def experiments(sets: str | None) -> dict[str, dict[str, tuple]]:
         "digits": {"resnet18": (*DIGITS, *SCRATCH, "--backbone", "resnet18", "--epochs", 10)},
         "depth": {name: depth(name) for name in ("plain34", "resnet34")},
         "auxiliary": {
-            "without": modules("googlenet", *FEW, "--epochs", 15),
-            "with two": modules("googlenet", *FEW, "--epochs", 15, "--aux-heads", 2),
+            "without": modules("googlenet", *FEW, "--epochs", 8),
+            "with two": modules("googlenet", *FEW, "--epochs", 8, "--aux-heads", 2),
         },
         "modules": {
             name: modules(name, "--limit", 200, "--epochs", 4)
@@ -52,7 +53,7 @@ def experiments(sets: str | None) -> dict[str, dict[str, tuple]]:
             f"{way}, {few or 'all'} a class": (
                 *flowers,
                 *(("--limit-per-class", few) if few else ()),
-                *(("--from-scratch", "--mirror", "yes") if way == "scratch" else ()),
+                *(FROM_SCRATCH if way == "scratch" else ("--freeze", "head")),
             )
             for few in (10, 40, None)
             for way in ("transfer", "scratch")
@@ -81,7 +82,7 @@ def measure(experiment: str, name: str, arguments: tuple) -> dict:
     with tempfile.TemporaryDirectory() as work:
         run = Path(work) / "run"
         start = time.perf_counter()
-        told = tl("train", *arguments, "--output", run, cache=f"{work}/cache")
+        told = tl("train", *arguments, "--no-report", "--output", run, cache=f"{work}/cache")
         wall = time.perf_counter() - start
         history, gradients = rows(run / "history.csv"), rows(run / "gradients.csv")
     plan, test = told["plan"], told["metrics"]["test"]
