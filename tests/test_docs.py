@@ -34,6 +34,7 @@ def told(tmp_path_factory) -> dict[str, dict]:
         "tl evaluate": ("evaluate", run),
         "tl predict": ("predict", run, root / "photos"),
         "tl inspect": ("inspect", root / "photos"),
+        "tl inspect --label-errors": ("inspect", run, "--label-errors", "--output", root / "x"),
         "tl explain": ("explain", run, root / "photos", "--output", root / "why"),
         "tl report": ("report", run),
         "tl summarize": ("summarize", "inception"),
@@ -46,7 +47,7 @@ def told(tmp_path_factory) -> dict[str, dict]:
     "command",
     [
         *("tl recommend-freeze", "tl train", "tl evaluate", "tl predict", "tl inspect"),
-        *("tl explain", "tl report", "tl summarize", "tl compare"),
+        *("tl inspect --label-errors", "tl explain", "tl report", "tl summarize", "tl compare"),
     ],
 )
 def test_the_documented_keys_are_the_ones_that_are_printed(told, command):

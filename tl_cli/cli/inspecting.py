@@ -33,6 +33,10 @@ def inspect(
         str | None,
         typer.Option(metavar="LEVEL", help="Write augment.png too: none, light, medium or strong."),
     ] = None,
+    label_errors: Annotated[
+        bool,
+        typer.Option("--label-errors", help="Of a RUN: training images that look mislabelled."),
+    ] = False,
     output: Annotated[
         Path | None, typer.Option(help="Folder for the pictures; ./inspect if not given.")
     ] = None,
@@ -52,8 +56,13 @@ def inspect(
 
         if augment is not None and augment not in LEVELS:
             raise unknown("augmentation level", augment, LEVELS)
-        if output and not (plots or augment):
+        if output and not (plots or augment or label_errors):
             raise typer.BadParameter("--output is for the pictures: add --plots or --augment")
+        if label_errors:
+            from tl_cli.cli import doubting
+
+            doubting.label_errors(Path(data), output or OUTPUT, screen, json)
+            return
         settings = configs.load(flags={"data": data, "columns": columns, "data_dir": data_dir})
         manifest, found = _inspected(settings, screen)
         _show(found, screen, json)

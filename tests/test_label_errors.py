@@ -1,0 +1,70 @@
+"""Suspected label errors: labels that were swapped on purpose are found, and shown."""
+
+import json
+import shutil
+import sys
+
+import pytest
+from test_cli import COLOURS, paint, said, tl
+from test_report import NASTY, Text
+from trained import trained
+
+from tl_cli import rundir
+from tl_cli.doubts import Doubt
+from tl_cli.report.doubts import doubts_html
+
+SWAPPED = 3  # images of each class that lie in the folder of the next
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    root = tmp_path_factory.mktemp("swapped") / "photos"
+    for seed, (name, colour) in enumerate(COLOURS.items()):
+        paint(root / "train" / name, seed, 30, colour)
+        paint(root / "val" / name, seed + 10, 6, colour)
+    names = list(COLOURS)
+    for name, other in zip(names, [*names[1:], names[0]], strict=True):
+        for i in range(SWAPPED):
+            file = root / "train" / name / f"{i:02d}.png"
+            file.rename(root / "train" / other / f"wrong-{name}-{i}.png")
+    return trained(root, root.parent / "run", "--freeze", "head")
+
+
+def test_swapped_labels_are_found_and_hardly_any_other(run, tmp_path):
+    done = tl("inspect", run, "--label-errors", "--output", tmp_path, "--json")
+    assert done.exit_code == 0, done.stderr
+    told = json.loads(done.stdout)
+    wrong = [each for each in told["label_errors"] if "wrong-" in each["path"]]
+    assert told["images"] == 90
+    assert len(wrong) >= 8
+    assert len(told["label_errors"]) - len(wrong) <= 2
+    for each in wrong:
+        assert f"wrong-{each['suggested']}-" in each["path"]
+        assert each["label_probability"] < each["suggested_probability"]
+    page = Text((tmp_path / "label_errors.html").read_text())
+    assert "of 90 training images may be labelled wrongly" in page.seen
+    assert "wrong-blue-0.png" in page.seen
+
+
+def test_the_screen_names_them(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    done = tl("inspect", run, "--label-errors")
+    assert done.exit_code == 0, done.stderr
+    assert "looks like red" in done.stdout
+    assert (tmp_path / "inspect" / "label_errors.html").is_file()
+
+
+def test_names_on_the_page_are_text(tmp_path):
+    page = doubts_html([Doubt(f"{name}.jpg", name, name, 0.1, 0.8) for name in NASTY], 10)
+    found = Text(page)
+    assert not found.tags & {"script", "b"}
+    assert all(name in found.seen for name in NASTY)
+
+
+def test_mistakes_are_one_sentence(run, tmp_path, monkeypatch):
+    said(tl("inspect", tmp_path, "--label-errors"), "holds no checkpoint.json")
+    copy = shutil.copytree(run, tmp_path / "run")
+    (copy / rundir.MANIFEST).unlink()
+    said(tl("inspect", copy, "--label-errors"), "manifest.csv")
+    monkeypatch.setitem(sys.modules, "cleanlab.filter", None)
+    said(tl("inspect", run, "--label-errors"), "cleanlab", "tl-cli[labels]")
