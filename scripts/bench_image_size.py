@@ -16,7 +16,7 @@ from pathlib import Path
 from tl_cli import config
 from tl_cli.engine import heads
 from tl_cli.engine.evaluate import encode
-from tl_cli.engine.job import prepare
+from tl_cli.engine.planning import prepare
 from tl_cli.manifest import assign_splits, scan
 from tl_cli.results import silent
 

@@ -9,7 +9,7 @@ from tiny import coloured, split_of, tiny_job
 
 from tl_cli import config
 from tl_cli.engine import classifier, explain, heads
-from tl_cli.engine.job import prepare
+from tl_cli.engine.planning import prepare
 from tl_cli.errors import TLError
 
 SIZE = 32

@@ -3,9 +3,12 @@
 import json
 
 import pytest
+from test_evidence import evidence
 
 from tl_cli import catalog, freeze
 from tl_cli.errors import TLError
+from tl_cli.evidence import Probe
+from tl_cli.freeze.gains import FEATURES, GAINS, SHARES, Gain, choose, features
 
 BLOCKS = catalog.get("efficientnet_lite0").blocks
 
@@ -138,3 +141,87 @@ def test_the_json_has_the_documented_keys():
 def test_what_cannot_be_is_refused(size, classes):
     with pytest.raises(TLError):
         freeze.recommend(size, classes, BLOCKS, backbone="x")
+
+
+# -- what the evidence makes of it ----------------------------------------------------------------
+
+
+def seen(size=1_000, validation=200, **changed):
+    return plan(size, None, classes=10, evidence=evidence(**changed), validation=validation)
+
+
+def test_the_fit_names_its_features_and_the_cheaper_plan_comes_first():
+    for weights, stderr in GAINS.values():
+        assert set(weights) == {"intercept", *FEATURES}
+        assert 0 < stderr < 0.2
+    assert list(GAINS) == list(SHARES) == sorted(SHARES, key=SHARES.get)
+
+
+def test_the_features_in_numbers():
+    known = dict(zip(FEATURES, features(1_000, 0.55, evidence()), strict=True))
+    assert known["head_error"] == pytest.approx(0.08)
+    assert known["error_x_images"] == pytest.approx(0.08)  # log10 of ten times a hundred images
+    assert known["unlike"] == pytest.approx(0.45)
+    assert known["joined_gain"] == pytest.approx(0.02)
+    assert known["pixels"] == pytest.approx(0.4)
+
+
+@pytest.mark.parametrize(
+    ("half", "full", "error", "share"),
+    [
+        ((-0.05, 0.03), (-0.10, 0.03), 0.2, 0.0),  # neither may well gain a point
+        ((0.01, 0.03), (0.03, 0.03), 0.2, 0.5),  # half is within a standard error of the best
+        ((0.01, 0.03), (0.09, 0.03), 0.2, 1.0),
+        ((0.05, 0.03), (0.05, 0.03), 0.005, 0.0),  # there is nothing left to gain
+    ],
+)
+def test_the_cheapest_plan_that_may_well_gain_is_tried(half, full, error, share):
+    assert choose((Gain(0.5, *half), Gain(1.0, *full)), error) == share
+
+
+def test_with_evidence_the_plan_says_what_it_predicts():
+    chosen = seen()
+    assert chosen.policy == "evidence"
+    assert chosen.similarity_source == "measured"
+    assert [gain.share for gain in chosen.predicted_gains] == [0.5, 1.0]
+    assert any("Predicted gain" in reason for reason in chosen.reasons)
+    assert any("92.0%" in reason for reason in chosen.reasons)
+
+
+def test_a_head_that_is_nearly_always_right_is_left_alone():
+    assert seen(joined=Probe("joined", 0.995, 0.002)).strategy == "head"
+
+
+def test_a_gain_that_nobody_could_tell_from_chance_is_not_sought():
+    chosen = seen(validation=9)
+    assert chosen.strategy == "head"
+    assert any("9 validation images" in reason for reason in chosen.reasons)
+
+
+def test_without_evidence_and_when_asked_the_rule_decides():
+    assert plan(1_000, "low").reasons == plan(1_000, "low", policy="rule").reasons
+    ruled = plan(1_000, None, evidence=evidence(), policy="rule")
+    assert ruled.policy == "rule"
+    assert ruled.predicted_gains == ()
+    assert ruled.requested_ratio == pytest.approx(
+        1 - freeze.founding_rule(1_000, evidence().similarity), abs=1e-4
+    )
+
+
+def test_other_data_would_have_led_elsewhere():
+    chosen = plan(300, "high")
+    others = freeze.alternatives(chosen, BLOCKS)
+    assert set(others) == {"ten times the images", "medium similarity", "low similarity"}
+    assert others["ten times the images"].size == 3_000
+    assert others["low similarity"].freeze_ratio < chosen.freeze_ratio
+    assert freeze.alternatives(plan(300, "high", freeze="half"), BLOCKS) == {}
+
+
+def test_every_number_of_the_training_has_its_reason():
+    tuned = plan(1_000, "low")
+    assert set(tuned.why) == {
+        "learning_rate", "head_learning_rate", "epochs", "augment", "weight_decay", "layer_decay",
+        "label_smoothing", "batch_size",
+    }  # fmt: skip
+    assert plan(200, "high").why == {}
+    assert freeze.override(tuned, epochs=3).why["epochs"] == "you said so"

@@ -87,8 +87,32 @@ def test_a_tuned_network_that_is_worse_is_not_kept(data):
     before = [np.array(w) for w in built.model.weights]
     tuned = tune.tune(job, built, solved, silent)
     assert tuned.facts.kept == "head"
-    assert "did not help" in tuned.facts.reason
+    assert "did not surely help" in tuned.facts.reason
     assert all(np.array_equal(a, b) for a, b in zip(before, built.model.weights, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("gain", "stderr", "images", "sure"),
+    [
+        # Student's t at 97.5 %: 12.7 for two images, 2.26 for ten, 1.98 for a hundred
+        (0.8, 0.4, 100, True),
+        (0.7, 0.4, 100, False),
+        (0.8, 0.4, 10, False),
+        (1.0, 0.4, 10, True),
+        (0.8, 0.4, 2, False),
+        (9.0, float("inf"), 1, False),
+    ],
+)
+def test_few_validation_images_need_a_larger_gain(gain, stderr, images, sure):
+    assert tune.surely_gained(gain, stderr, images) is sure
+
+
+def test_tuning_that_never_beats_the_head_ends_after_a_third(data, monkeypatch):
+    job = tiny_job(data, "half", epochs=18)
+    built, solved = start(job)
+    always_right = np.eye(3)[job.labels("val")]
+    monkeypatch.setattr(heads.SolvedHead, "probabilities", lambda self, split: always_right)
+    assert tune.tune(job, built, solved, silent).facts.epochs == 6
 
 
 def test_tuning_is_repeatable(data):

@@ -63,6 +63,7 @@ def tiny_job(root: Path, freeze_ratio: str = "half", **options) -> Job:
     )
     plan = freeze.override(
         plan, epochs=settings.epochs, batch_size=8, learning_rate=settings.learning_rate,
+        layer_decay=settings.layer_decay, label_smoothing=settings.label_smoothing,
         augment=None if settings.augment == "auto" else settings.augment,
     )  # fmt: skip
     return Job(settings, manifest, backbone, plan, "float32")

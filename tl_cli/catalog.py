@@ -100,6 +100,19 @@ CARDS = {
 }
 DEFAULT = "efficientnet_lite0"
 
+# The BatchNorm distance, in nats, of photographs and of handwritten letters at some image sizes:
+# what similarity is read off by. Written by scripts/calibrate_similarity.py, see docs/policy.md.
+ANCHORS: dict[str, dict[int, tuple[float, float]]] = {
+    "efficientnet_lite0": {
+        32: (0.612, 0.952),
+        64: (0.198, 0.534),
+        96: (0.099, 0.433),
+        128: (0.070, 0.414),
+        160: (0.060, 0.424),
+        224: (0.053, 0.473),
+    },
+}
+
 
 def get(name: str) -> Card:
     """Return the card of a backbone. Raises TLError, with the nearest name, for an unknown one."""

@@ -73,8 +73,10 @@ class RunConfig(BaseModel):
     backbone: Annotated[str, AfterValidator(_backbone)] = catalog.DEFAULT
     weights: Annotated[str | None, Auto] = None
     from_scratch: bool = False
-    similarity: Literal["low", "medium", "high"] | None = None
+    similarity: Annotated[Literal["low", "medium", "high"] | None, Auto] = None
     freeze: Annotated[str, BeforeValidator(_text), AfterValidator(_freeze)] = "auto"
+    policy: Literal["evidence", "rule"] = "evidence"
+    trial: bool = False
     head: Literal["auto", "last", "multi"] = "auto"
     pooling: Literal["avg", "max", "avgmax", "flatten", "gem"] = "avg"
     image_size: Annotated[Annotated[int, Field(ge=32, le=1024)] | None, Auto] = None
@@ -83,8 +85,8 @@ class RunConfig(BaseModel):
     batch_size: Annotated[Annotated[int, Field(ge=1, le=4096)] | None, Auto] = None
     learning_rate: Annotated[Annotated[float, Field(gt=0, le=1)] | None, Auto] = None
     weight_decay: Annotated[Annotated[float, Field(ge=0, le=1)] | None, Auto] = None
-    layer_decay: float = Field(1.0, gt=0, le=1)
-    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    layer_decay: Annotated[Annotated[float, Field(gt=0, le=1)] | None, Auto] = None
+    label_smoothing: Annotated[Annotated[float, Field(ge=0, lt=1)] | None, Auto] = None
     ema: float = Field(0.0, ge=0, lt=1)
     max_minutes: Annotated[Annotated[float, Field(gt=0)] | None, Auto] = None
     balance: Literal["none", "weights", "oversample"] = "none"
@@ -122,8 +124,6 @@ class RunConfig(BaseModel):
     def to_yaml(self) -> str:
         """Return the YAML that `load` reads back into an equal configuration."""
         values = {k: "auto" if v is None else v for k, v in self.model_dump().items()}
-        if self.similarity is None:
-            del values["similarity"]
         return yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
 
 

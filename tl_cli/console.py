@@ -27,8 +27,8 @@ from rich.table import Table
 from rich.text import Text
 
 from tl_cli.errors import TLError
-from tl_cli.results import Evaluation, Note, Progress, Rehearsal, RunResult
-from tl_cli.words import decision, duration
+from tl_cli.results import Evaluation, Note, Progress, RunResult
+from tl_cli.words import duration
 
 PLAIN_EVERY = 5.0  # seconds between two plain lines of one stage
 WIDTH_WITHOUT_TERMINAL = 100
@@ -130,31 +130,9 @@ class Screen:
         if error.hint:
             self.err.print(f"[dim]hint:[/] {_safe(error.hint)}", highlight=False, soft_wrap=True)
 
-    def plan(self, plan: Mapping[str, Any]) -> None:
-        """Show the decision, what it means for the backbone, and why."""
-        self.out.print(f"[bold]Plan:[/] {_decision(plan)}", highlight=False)
-        table = _table("", "frozen", "trained")
-        cut, blocks = plan["frozen_blocks"], plan["blocks"]
-        last = plan["last_frozen_block"]
-        table.add_row("blocks", f"{cut} (to {last})" if cut else "0", str(blocks - cut))
-        table.add_row("weighted layers", str(plan["frozen_layers"]), str(plan["trained_layers"]))
-        for key, name in (("parameters", "parameters"), ("compute", "computation")):
-            share = plan[f"frozen_{key}_share"]
-            table.add_row(name, f"{share:.0%}", f"{1 - share:.0%}")
-        self.out.print(table)
-        if plan["strategy"] != "head":
-            self.out.print(
-                f"Training: {plan['epochs']} epochs, learning rate {plan['learning_rate']:g}, "
-                f"weight decay {plan['weight_decay']:g}, batch {plan['batch_size']}, "
-                f"augmentation {plan['augment']}",
-                highlight=False,
-            )
-        for reason in plan["reasons"]:
-            self.out.print(f"  - {_safe(reason)}", highlight=False)
-
     def matrix(self, rows: Sequence[tuple[str, Sequence[str]]], columns: Sequence[str]) -> None:
         """Show a table of text with a heading a column and a name a row."""
-        table = _table("", *columns)
+        table = bare_table("", *columns)
         for name, cells in rows:
             table.add_row(name, *cells)
         self.out.print(table)
@@ -163,7 +141,7 @@ class Screen:
         """Show images per class and split."""
         names = list(next(iter(counts.values())))
         splits = [split for split, count in counts.items() if sum(count.values())]
-        table = _table("class", *splits)
+        table = bare_table("class", *splits)
         shown = names if len(names) <= 30 else names[:15] + names[-5:]
         for name in shown:
             table.add_row(_safe(name), *(f"{counts[split][name]:,}" for split in splits))
@@ -175,7 +153,7 @@ class Screen:
     def evaluation(self, result: Evaluation, *, details: bool = True) -> None:
         """Show the headline figures with their intervals, then by class, then the confusions."""
         self.out.print(f"[bold]{result.split}[/] ({result.n:,} images)", highlight=False)
-        table = _table("", "value", "95 % interval")
+        table = bare_table("", "value", "95 % interval")
         for name in ("accuracy", "balanced_accuracy", "macro_f1", "log_loss"):
             low, high = result.intervals[name]
             label = name.replace("_", " ").replace("f1", "F1")
@@ -189,7 +167,7 @@ class Screen:
             self._confusion(result)
 
     def _per_class(self, result: Evaluation) -> None:
-        table = _table("class", "precision", "recall", "F1", "images")
+        table = bare_table("class", "precision", "recall", "F1", "images")
         for row in result.per_class:
             figures = (f"{v:.3f}" for v in (row.precision, row.recall, row.f1))
             table.add_row(_safe(row.name), *figures, f"{row.support:,}")
@@ -199,7 +177,7 @@ class Screen:
         if len(result.classes) > CONFUSION_UP_TO:
             self._worst_pairs(result)
             return
-        table = _table("true \\ predicted", *(_safe(name) for name in result.classes))
+        table = bare_table("true \\ predicted", *(_safe(name) for name in result.classes))
         for i, (name, row) in enumerate(zip(result.classes, result.confusion, strict=True)):
             cells = (
                 f"[bold]{n}[/]" if i == j else str(n) if n else "[dim].[/]"
@@ -235,24 +213,6 @@ class Screen:
         self.out.print(f"[bold]Run:[/] {_safe(result.run)}", highlight=False, soft_wrap=True)
         self.out.print(f"Next: tl evaluate {_safe(result.run)}", highlight=False, soft_wrap=True)
 
-    def rehearsal(self, result: Rehearsal) -> None:
-        """Show what a run would do."""
-        self.data(result.counts)
-        self.plan(result.plan)
-        self.out.print(
-            f"Images at {result.image_size} px, {result.precision}; "
-            f"{result.steps_per_epoch} steps an epoch, {result.steps} in all",
-            highlight=False,
-        )
-        rates = ", ".join(f"{part} {rate:g}" for part, rate in result.learning_rates.items())
-        self.out.print(f"Learning rates (peak): {rates}", highlight=False)
-        spent = ", ".join(f"{k} {duration(v)}" for k, v in result.seconds.items() if k != "total")
-        self.out.print(
-            f"Estimated time: about {duration(result.seconds['total'])} ({spent}), from one "
-            "measured batch. Nothing was trained.",
-            highlight=False,
-        )
-
 
 class _Speed(ProgressColumn):
     """How many units a second."""
@@ -283,7 +243,8 @@ def _console(file: Any) -> Console:
     return console
 
 
-def _table(*columns: str) -> Table:
+def bare_table(*columns: str) -> Table:
+    """Return a table without lines, names on the left and figures on the right."""
     table = Table(box=None, pad_edge=False, header_style="dim")
     for i, name in enumerate(columns):
         table.add_column(name, justify="left" if i == 0 else "right", overflow="fold")
@@ -313,7 +274,3 @@ def _ways(result: RunResult) -> Iterator[str]:
             "[bold]From scratch:[/] no head was solved, there was nothing to look at once; epoch "
             f"{scratch.best_epoch} of {scratch.epochs} was best on validation and is kept"
         )
-
-
-def _decision(plan: Mapping[str, Any]) -> str:
-    return f"{decision(plan)} ({plan['backbone']}, freeze ratio {plan['freeze_ratio']:.2f})"

@@ -86,6 +86,7 @@ class TuneFacts:
     best_epoch: int
     head_log_loss: float
     tuned_log_loss: float
+    gain_stderr: float | None  # of the paired difference of the log losses; None for one image
     head_accuracy: float
     tuned_accuracy: float
     kept: str  # "tuned" or "head"
@@ -156,8 +157,17 @@ class Rehearsal:
     steps: int
     learning_rates: Mapping[str, float]  # peak, by part of the network
     seconds: Mapping[str, float]  # estimated from a measured batch
+    alternatives: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # other data's plan
     notes: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return JSON types."""
-        return asdict(self) | {"plan": dict(self.plan), "notes": list(self.notes)}
+        told = asdict(self) | {"plan": dict(self.plan), "notes": list(self.notes)}
+        del told["alternatives"]
+        return told
+
+    def advice_json(self) -> dict[str, Any]:
+        """Return what `tl recommend-freeze` says: the plan, what else would be, the time."""
+        kept = ("strategy", "freeze_ratio")
+        others = {name: {k: plan[k] for k in kept} for name, plan in self.alternatives.items()}
+        return {**self.plan, "alternatives": others, "seconds": dict(self.seconds)}

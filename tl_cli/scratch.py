@@ -17,6 +17,16 @@ LEARNING_RATE, WEIGHT_DECAY = 1e-3, 5e-2
 EPOCHS_AT = 40, 1000  # epochs, training images; with more images fewer epochs, as 1 / sqrt
 EPOCHS = 15, 120  # least and most
 AUGMENT = "medium"
+WHY = {
+    "learning_rate": "random weights bear, and need, a larger rate than pretrained ones",
+    "head_learning_rate": "the head is as random as the rest",
+    "layer_decay": "no block knows more than another",
+    "weight_decay": "what nothing was learnt for should stay small",
+    "label_smoothing": "none",
+    "batch_size": "fits any memory, and a small set still gets several steps an epoch",
+    "epochs": "a network learns in steps: more epochs the fewer the images",
+    "augment": "without pretrained features, more looks at each image",
+}
 
 
 def recommend(
@@ -34,14 +44,15 @@ def recommend(
         weight_decay=WEIGHT_DECAY,
         epochs=epochs(size),
         augment=AUGMENT,
+        why=WHY,
     )
-    why = (
+    reasons = (
         "You asked for --from-scratch: random weights (He initialisation), and every layer is "
         "trained, BatchNorm too.",
         "Without pretrained weights there is nothing to look at once: no features are kept, no "
         "head is solved, and whether mirroring keeps the labels is not measured (--mirror yes).",
     )
-    return replace(plan, reasons=why + freeze.training_reasons(plan))
+    return replace(plan, reasons=reasons + freeze.training_reasons(plan))
 
 
 def epochs(size: int) -> int:

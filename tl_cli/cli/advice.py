@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 import json as jsonlib
-from typing import TYPE_CHECKING, Annotated, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tl_cli.cli.shared import Backbone, Data, Json, Quiet, Similarity, manifest_of, opened_screen
+from tl_cli.cli.shared import (
+    Backbone,
+    Data,
+    Json,
+    Policy,
+    Quiet,
+    Similarity,
+    manifest_of,
+    opened_screen,
+)
 
 if TYPE_CHECKING:
     from tl_cli.config import RunConfig
     from tl_cli.console import Screen
+
+SIZES = (100, 400, 1_000, 4_000, 10_000, 100_000)
 
 
 def recommend_freeze(
@@ -19,57 +31,93 @@ def recommend_freeze(
     size: Annotated[int | None, typer.Option(min=1, help="Training images.")] = None,
     classes: Annotated[int | None, typer.Option(min=1, help="Classes.")] = None,
     similarity: Similarity = None,
+    policy: Policy = None,
     backbone: Backbone = None,
+    plots: Annotated[bool, typer.Option("--plots", help="Draw the evidence: advice.png.")] = False,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Say how much of the backbone to freeze, and why; with no data, the whole rule."""
     with opened_screen(json=json, quiet=quiet) as screen:
         from tl_cli import config as configs
-        from tl_cli import freeze
 
         if data and (size or classes):
             raise typer.BadParameter("give --data, or --size and --classes, not both")
         if bool(size) != bool(classes):
             raise typer.BadParameter("--size and --classes go together")
-        flags = {"data": data or "-", "similarity": similarity, "backbone": backbone}
-        settings = configs.load(flags=flags)
-        if not data and not size:
+        if plots and (not data or similarity not in (None, "auto")):
+            raise typer.BadParameter("--plots draws what is measured: give --data, no --similarity")
+        flags = {"similarity": similarity, "policy": policy, "backbone": backbone}
+        settings = configs.load(flags={"data": data or "-", **flags})
+        if size and classes:
+            _show_plan(settings, size, classes, screen, json)
+        elif not data:
             _show_rule(settings, screen, json)
-            return
-        counts = _counts(settings, screen) if data else None
-        plan = freeze.recommend(
-            counts[0] if counts else size or 0,
-            counts[1] if counts else classes or 0,
-            _card(settings).blocks,
-            backbone=settings.backbone,
-            images_per_class=counts[2] if counts else None,
-            similarity=settings.similarity,
-        )
-        if json:
-            print(jsonlib.dumps(plan.to_json()))
+        elif settings.similarity:
+            _show_stated(settings, screen, json)
         else:
-            screen.plan(plan.to_json())
+            _show_measured(settings, screen, json, plots)
 
 
-def _card(settings: RunConfig) -> Any:
-    from tl_cli import catalog
+def _show_plan(
+    settings: RunConfig,
+    size: int,
+    classes: int,
+    screen: Screen,
+    json: bool,
+    images_per_class: float | None = None,
+) -> None:
+    from tl_cli import catalog, freeze
 
-    return catalog.get(settings.backbone)
+    plan = freeze.recommend(
+        size,
+        classes,
+        catalog.get(settings.backbone).blocks,
+        backbone=settings.backbone,
+        images_per_class=images_per_class,
+        similarity=settings.similarity,
+        policy=settings.policy,
+    ).to_json()
+    if json:
+        print(jsonlib.dumps(plan))
+    else:
+        from tl_cli.console_plan import show_plan
+
+        show_plan(screen, plan)
 
 
-def _counts(settings: RunConfig, screen: Screen) -> tuple[int, int, float]:
+def _show_stated(settings: RunConfig, screen: Screen, json: bool) -> None:
+    """Plan by the number of images and the similarity that was stated; no network is loaded."""
     from statistics import median
 
     counts = manifest_of(settings, screen).counts("train")
-    return sum(counts.values()), len(counts), median(counts.values())
+    size, per_class = sum(counts.values()), median(counts.values())
+    _show_plan(settings, size, len(counts), screen, json, per_class)
+
+
+def _show_measured(settings: RunConfig, screen: Screen, json: bool, plots: bool) -> None:
+    """Look at the images, and plan by what they tell."""
+    manifest = manifest_of(settings, screen)
+    from tl_cli.engine.rehearse import rehearse
+
+    found = rehearse(settings, manifest, screen.on_progress)
+    if json:
+        print(jsonlib.dumps(found.advice_json()))
+    else:
+        from tl_cli.console_plan import show_advice
+
+        show_advice(screen, found)
+    if plots:
+        from tl_cli.report import advice_png
+
+        screen.note(f"wrote {advice_png(found.plan, Path())}")
 
 
 def _show_rule(settings: RunConfig, screen: Screen, json: bool) -> None:
     """Show the rule's matrix: sizes down, similarity across, freeze ratio inside."""
-    from tl_cli import freeze
+    from tl_cli import catalog, freeze
 
-    blocks, kinds = _card(settings).blocks, ("high", "medium", "low")
+    blocks, kinds = catalog.get(settings.backbone).blocks, ("high", "medium", "low")
     ratios = {
         size: {
             kind: freeze.recommend(
@@ -78,7 +126,7 @@ def _show_rule(settings: RunConfig, screen: Screen, json: bool) -> None:
             ).freeze_ratio
             for kind in kinds
         }
-        for size in (100, 400, 1_000, 4_000, 10_000, 100_000)
+        for size in SIZES
     }  # fmt: skip
     if json:
         print(jsonlib.dumps({"backbone": settings.backbone, "freeze_ratio": ratios}))

@@ -22,7 +22,12 @@ Data = Annotated[
 ]
 Backbone = Annotated[str | None, typer.Option(help="Pretrained network; see `tl backbones`.")]
 Similarity = Annotated[
-    str | None, typer.Option(help="To the pretraining photos: low, medium or high.")
+    str | None,
+    typer.Option(help="To the pretraining photos: auto (measured), low, medium or high."),
+]
+Policy = Annotated[
+    str | None,
+    typer.Option(help="How the plan is chosen: evidence, or rule (size and similarity alone)."),
 ]
 Freeze = Annotated[
     str | None, typer.Option(help="auto, head, half, full, or the ratio of layers to freeze, 0..1.")

@@ -16,11 +16,13 @@ from tl_cli.cli.shared import (
     Data,
     Freeze,
     Json,
+    Policy,
     Quiet,
     Similarity,
     manifest_of,
     opened_screen,
 )
+from tl_cli.errors import TLError
 
 if TYPE_CHECKING:
     from tl_cli.config import RunConfig
@@ -37,6 +39,11 @@ def train(
     ] = None,
     similarity: Similarity = None,
     freeze: Freeze = None,
+    policy: Policy = None,
+    trial: Annotated[
+        bool | None,
+        typer.Option("--trial", help="Try the plans out for a short while, and take the best."),
+    ] = None,
     unfreeze: Annotated[
         str | None, typer.Option(help="at_once, or gradual: from the end backwards in steps.")
     ] = None,
@@ -140,6 +147,7 @@ def train(
             raise typer.BadParameter(
                 "--compare-scratch goes with a training from pretrained weights"
             )
+        _check(settings)
         manifest = manifest_of(settings, screen)
         if dry_run:
             _rehearse(settings, manifest, screen, json)
@@ -162,14 +170,26 @@ def _require_weights(settings: RunConfig) -> None:
         catalog.require_pretrained(catalog.get(settings.backbone))
 
 
+def _check(settings: RunConfig) -> None:
+    given = f"freeze {settings.freeze}" if settings.freeze != "auto" else ""
+    given = "--from-scratch" if settings.from_scratch else given
+    if settings.trial and given:
+        raise TLError(
+            f"--trial finds out how much to freeze, so it cannot go with {given}",
+            "leave one of them out",
+        )
+
+
 def _rehearse(settings: RunConfig, manifest: Manifest, screen: Screen, json: bool) -> None:
     from tl_cli.engine.rehearse import rehearse
 
-    result = rehearse(settings, manifest)
+    result = rehearse(settings, manifest, screen.on_progress)
     if json:
         print(jsonlib.dumps(result.to_json()))
-    else:
-        screen.rehearsal(result)
+        return
+    from tl_cli.console_plan import show_rehearsal
+
+    show_rehearsal(screen, result)
 
 
 def _train(
@@ -177,10 +197,15 @@ def _train(
 ) -> dict[str, Any]:
     """Train one run, show it unless `json`, and return all that --json tells of it."""
     with _watched(run):
+        from tl_cli.console_plan import show_plan
         from tl_cli.engine import train as engine
 
         result = engine.run(
-            settings, manifest, run, screen.on_progress, on_plan=lambda p: screen.plan(p.to_json())
+            settings,
+            manifest,
+            run,
+            screen.on_progress,
+            on_plan=lambda plan: show_plan(screen, plan.to_json()),
         )
     if settings.gradient_flow:
         _draw_gradients(run, screen)

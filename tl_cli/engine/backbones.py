@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import importlib.util
+import math
 import sys
 import warnings
 from collections.abc import Callable
@@ -24,6 +25,7 @@ from tl_cli.errors import TLError
 
 PRETRAINED = "pretrained"
 LATE_STAGES = 5  # whose ends the `multi` head joins
+EARLY_STAGES = 3  # whose ends are probed beside them
 
 
 @dataclass(frozen=True)
@@ -38,10 +40,20 @@ class Backbone:
     @cached_property
     def stage_ends(self) -> tuple[int, ...]:
         """The cuts at the ends of the late stages: where the number of channels changes."""
+        return self._all_stage_ends[-LATE_STAGES:]
+
+    @cached_property
+    def early_ends(self) -> tuple[int, ...]:
+        """The cuts at the ends of some stages before the late ones, spread evenly."""
+        early = self._all_stage_ends[:-LATE_STAGES]
+        step = max(1, math.ceil(len(early) / EARLY_STAGES))
+        return early[::-step][::-1]
+
+    @cached_property
+    def _all_stage_ends(self) -> tuple[int, ...]:
         channels = [block.output_shape[-1] for block in self.blocks]
         last = len(channels)
-        ends = [i for i in range(1, last + 1) if i == last or channels[i] != channels[i - 1]]
-        return tuple(ends[-LATE_STAGES:])
+        return tuple(i for i in range(1, last + 1) if i == last or channels[i] != channels[i - 1])
 
     @cached_property
     def layers(self) -> tuple[keras.layers.Layer, ...]:

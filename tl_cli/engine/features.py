@@ -20,7 +20,7 @@ import keras
 import numpy as np
 
 from tl_cli import cache
-from tl_cli.engine import graph, pipeline
+from tl_cli.engine import graph, moments, pipeline
 from tl_cli.engine.backbones import Backbone
 from tl_cli.engine.pooling import POOLINGS
 from tl_cli.manifest import Record
@@ -30,6 +30,7 @@ from tl_cli.rows import Rows, Table
 
 KIND = "features"
 BATCH = 32
+PIXELS = 16  # the side of the thumbnail that a row may hold
 
 
 @dataclass(frozen=True)
@@ -48,13 +49,19 @@ PLAIN = View()
 
 @dataclass(frozen=True)
 class Wanted:
-    """One table. A row is the tensor at the cut, flat, then what is pooled at the taps."""
+    """One table. A row is the tensor at the cut, flat, then what is pooled at the taps.
+
+    Between them, with `pixels`, the image itself in PIXELS x PIXELS; behind them, with `moments`,
+    what `moments.of_each_image` says of it.
+    """
 
     taps: tuple[int, ...] = ()
     cut: int | None = None
     view: View = PLAIN
     dtype: str = "float16"
     pooling: str = "avg"  # a row of POOLINGS
+    pixels: bool = False
+    moments: bool = False
 
     def key(self, backbone: Backbone) -> str:
         """Name the table: equal keys mean equal rows for equal images."""
@@ -66,18 +73,33 @@ class Wanted:
 
     def width(self, backbone: Backbone) -> int:
         """Return the values in one image's row."""
-        shapes = [backbone.blocks[tap - 1].output_shape for tap in self.taps]
-        pooled = sum(map(POOLINGS[self.pooling].width, shapes))
-        return pooled + (math.prod(backbone.blocks[self.cut - 1].output_shape) if self.cut else 0)
+        blocks = backbone.blocks
+        shapes = [blocks[tap - 1].output_shape for tap in self.taps]
+        return (
+            (math.prod(blocks[self.cut - 1].output_shape) if self.cut else 0)
+            + (PIXELS * PIXELS * 3 if self.pixels else 0)
+            + sum(map(POOLINGS[self.pooling].width, shapes))
+            + (moments.width(backbone.model) if self.moments else 0)
+        )
 
     def output(self, backbone: Backbone) -> keras.KerasTensor:
         """Return the tensor of the backbone's graph that fills the table."""
         cuts = [self.cut] if self.cut else []
-        tensors = graph.tap(backbone.model, [*cuts, *self.taps]).outputs
-        flat = [keras.layers.Flatten()(tensor) for tensor in tensors[: len(cuts)]]
-        pooled = [POOLINGS[self.pooling].apply(tensor) for tensor in tensors[len(cuts) :]]
-        parts = flat + pooled
+        ends = [*cuts, *self.taps]
+        tensors = graph.tap(backbone.model, ends).outputs if ends else []
+        parts = [keras.layers.Flatten()(tensor) for tensor in tensors[: len(cuts)]]
+        if self.pixels:
+            parts.append(_thumbnail(backbone.model.inputs[0]))
+        parts += [POOLINGS[self.pooling].apply(tensor) for tensor in tensors[len(cuts) :]]
+        if self.moments:
+            parts += moments.of_each_image(backbone.model)
         return keras.layers.Concatenate()(parts) if len(parts) > 1 else parts[0]
+
+
+def _thumbnail(image: keras.KerasTensor) -> keras.KerasTensor:
+    """Return the raw image in PIXELS x PIXELS, flat."""
+    small = keras.ops.image.resize(image, (PIXELS, PIXELS), antialias=True)
+    return keras.layers.Flatten()(small)
 
 
 def extract(

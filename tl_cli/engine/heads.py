@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tl_cli.engine import features, probes
-from tl_cli.engine.features import Rows, Wanted
+from tl_cli.engine import classifier, features, probes
+from tl_cli.engine.classifier import Classifier
+from tl_cli.engine.features import Rows
 from tl_cli.engine.job import SPLITS, Job
-from tl_cli.engine.pooling import POOLINGS
 from tl_cli.results import HeadFacts, OnProgress
 
 
@@ -25,6 +25,8 @@ class SolvedHead:
     taps: tuple[int, ...]
     head: probes.LinearHead
     pooled: dict[str, np.ndarray]  # by split, float32 [n, D]
+    looked: dict[str, np.ndarray]  # by split, float32 [n, all that was looked at]
+    candidates: dict[str, probes.LinearHead]  # by kind: what it was chosen from
 
     @property
     def facts(self) -> HeadFacts:
@@ -44,18 +46,17 @@ class SolvedHead:
 
 
 def look(job: Job, on_progress: OnProgress) -> Rows:
-    """Pass every image through the backbone once; return its pooled taps, all splits in order.
+    """Pass every image through the backbone once; return `job.looked`, all splits in order.
 
     Where a part stays frozen and another is trained, the tensor at the cut comes from the same
     pass and is kept for the tuning.
     """
-    config = job.config
-    wanted = [Wanted(job.taps, dtype=config.feature_dtype, pooling=config.pooling)]
+    wanted = [job.looked]
     if job.caches_cut:
         wanted.append(job.row())
     records = [record for split in SPLITS for record in job.manifest.of(split)]
     return features.extract(
-        job.backbone, records, wanted, keep=config.cache, on_progress=on_progress
+        job.backbone, records, wanted, keep=job.config.cache, on_progress=on_progress
     )[0]
 
 
@@ -65,8 +66,9 @@ def solve(job: Job, pooled: Rows) -> SolvedHead:
     The better one by cross-validation on the training images, beyond a standard error. `pooled`:
     what `look` returned.
     """
-    ends, widths = job.taps, _widths(job)
-    arrays = _by_split(job, pooled.array())
+    ends, widths = job.taps, job.widths(job.taps)
+    looked = _by_split(job, pooled.array())
+    arrays = {split: array[:, -sum(widths) :] for split, array in looked.items()}
     heads = _candidates(job, arrays["train"], widths)
     kind = next(iter(heads))
     if len(heads) == 2:
@@ -77,13 +79,18 @@ def solve(job: Job, pooled: Rows) -> SolvedHead:
         taps=ends[-1:] if kind == "last" else ends,
         head=heads[kind],
         pooled={split: array[:, columns] for split, array in arrays.items()},
+        looked=looked,
+        candidates=heads,
     )
 
 
-def _widths(job: Job) -> list[int]:
-    """Return how many columns each tap has."""
-    width = POOLINGS[job.config.pooling].width
-    return [width(job.backbone.blocks[tap - 1].output_shape) for tap in job.taps]
+def attach(job: Job, head: SolvedHead) -> Classifier:
+    """Return the classifier of the job's backbone and a solved head."""
+    built = classifier.build(
+        job.backbone, job.manifest.classes, head.taps, job.config.pooling, job.auxiliary
+    )
+    built.set_head(head.head.weights, head.head.bias)
+    return built
 
 
 def _candidates(job: Job, train: np.ndarray, widths: Sequence[int]) -> dict[str, probes.LinearHead]:

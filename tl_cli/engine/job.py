@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import median
 
 import numpy as np
 
-from tl_cli import cache, catalog, engine, freeze, scratch
+from tl_cli import cache
 from tl_cli.config import RunConfig
-from tl_cli.engine import auxiliary, backbones, pipeline
+from tl_cli.engine import auxiliary, pipeline
 from tl_cli.engine.auxiliary import Auxiliary
 from tl_cli.engine.backbones import Backbone
 from tl_cli.engine.evaluate import encode
 from tl_cli.engine.features import PLAIN, View, Wanted
+from tl_cli.engine.pooling import POOLINGS
 from tl_cli.freeze import FreezePlan
 from tl_cli.manifest import Manifest
 
@@ -40,10 +41,16 @@ class Job:
         return encode([r.label for r in self.manifest.of(split)], self.manifest.classes)
 
     @property
+    def awaits_evidence(self) -> bool:
+        """Whether the plan follows from a look at the images, which is still to come."""
+        config = self.config
+        return config.freeze == "auto" and not config.from_scratch and self.plan.evidence is None
+
+    @property
     def caches_cut(self) -> bool:
         """Whether the tensor at the cut is kept, so that the frozen part runs once an image."""
         cut = self.plan.frozen_blocks
-        if self.plan.strategy != "partial" or not self.config.cache:
+        if self.awaits_evidence or self.plan.strategy != "partial" or not self.config.cache:
             return False
         return self.cut_bytes(cut) <= CACHE_SHARE * cache.bound()
 
@@ -82,6 +89,26 @@ class Job:
         wanted = self.config.views or min(VIEWS, plan.epochs, affordable)
         room = CACHE_SHARE * cache.bound() / self.cut_bytes(plan.frozen_blocks)
         return max(1, min(wanted, int(room)))
+
+    @property
+    def looked(self) -> Wanted:
+        """Return the table of the one pass: a thumbnail, then every depth that is probed.
+
+        The late stages' ends, which a head may look at, stand last.
+        """
+        config = self.config
+        return Wanted(self.depths, dtype=config.feature_dtype, pooling=config.pooling, pixels=True)
+
+    @property
+    def depths(self) -> tuple[int, ...]:
+        """The cuts that are probed: the taps, and some before them where that is not too much."""
+        early = () if self.config.pooling == "flatten" else self.backbone.early_ends
+        return (*early, *self.taps)
+
+    def widths(self, cuts: Sequence[int]) -> list[int]:
+        """Return how many columns what is pooled at each cut has."""
+        width = POOLINGS[self.config.pooling].width
+        return [width(self.backbone.blocks[cut - 1].output_shape) for cut in cuts]
 
     def row(self, view: View = PLAIN) -> Wanted:
         """Return the table that the tuned part is fed from: the cut, and the taps before it."""
@@ -129,50 +156,7 @@ class Job:
                 "learning_rate": plan.learning_rate,
                 "weight_decay": plan.weight_decay,
                 "augment": plan.augment,
+                "layer_decay": plan.layer_decay,
+                "label_smoothing": plan.label_smoothing,
             }
         return self.config.effective(**decided)
-
-
-def prepare(config: RunConfig, manifest: Manifest) -> Job:
-    """Settle precision, image size and plan, and load the backbone."""
-    precision = engine.prepare(config.precision, config.seed)
-    card = catalog.get(config.backbone)
-    size = config.image_size or catalog.fitting_size(card, _median_side(manifest))
-    weights = None if config.from_scratch else config.weights or backbones.PRETRAINED
-    backbone = backbones.load(card, size, weights)
-    plan = freeze.override(
-        _recommended(config, manifest, backbone),
-        learning_rate=config.learning_rate,
-        weight_decay=config.weight_decay,
-        batch_size=config.batch_size,
-        epochs=config.epochs,
-        augment=None if config.augment == "auto" else config.augment,
-    )
-    extra = auxiliary.attach(
-        backbone, plan.classes, config.aux_heads, config.aux_weight, plan.frozen_blocks
-    )
-    # a training from scratch has no features to decide by
-    return Job(config, manifest, backbone, plan, precision, config.mirror == "yes", extra)
-
-
-def _recommended(config: RunConfig, manifest: Manifest, backbone: Backbone) -> FreezePlan:
-    counts = manifest.counts("train")
-    size, classes, per_class = sum(counts.values()), len(counts), median(counts.values())
-    name = backbone.card.name
-    if config.from_scratch:
-        return scratch.recommend(
-            size, classes, backbone.blocks, backbone=name, images_per_class=per_class
-        )
-    return freeze.recommend(
-        size,
-        classes,
-        backbone.blocks,
-        backbone=name,
-        images_per_class=per_class,
-        similarity=config.similarity,
-        freeze=config.freeze,
-    )
-
-
-def _median_side(manifest: Manifest) -> float:
-    return median(min(record.width, record.height) for record in manifest.records)

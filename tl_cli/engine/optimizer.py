@@ -50,7 +50,7 @@ def optimizer(job: Job, steps: int) -> keras.optimizers.Optimizer:
         rate,
         weight_decay=job.plan.weight_decay,
         global_clipnorm=CLIP_NORM,
-        factors=rate_factors(job.backbone, job.config.layer_decay),
+        factors=rate_factors(job.backbone, job.plan.layer_decay),
     )
     made.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     return made

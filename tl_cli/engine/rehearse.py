@@ -6,24 +6,26 @@ import time
 
 import numpy as np
 
+from tl_cli import freeze
 from tl_cli.config import RunConfig
-from tl_cli.engine import budget, classifier, features, pipeline
-from tl_cli.engine.job import SPLITS, Job, prepare
+from tl_cli.engine import budget, classifier, features, pipeline, planning
+from tl_cli.engine.job import SPLITS, Job
 from tl_cli.manifest import Manifest
-from tl_cli.results import Rehearsal
+from tl_cli.results import OnProgress, Rehearsal, silent
 
 BATCH = features.BATCH
 
 
-def rehearse(config: RunConfig, manifest: Manifest) -> Rehearsal:
+def rehearse(config: RunConfig, manifest: Manifest, on_progress: OnProgress = silent) -> Rehearsal:
     """Return the plan, the steps, the peak learning rates and an estimate of the time.
 
-    One batch of the user's own images is decoded, passed and, where the plan tunes, trained on;
-    nothing is written and no weight is kept.
+    The plan comes from the images as it would in a run. One batch of them is decoded, passed and,
+    where the plan tunes, trained on, for the time; no weight is kept.
     """
     started = time.perf_counter()
-    job = prepare(config, manifest)
+    job = planning.prepare(config, manifest)
     build = time.perf_counter() - started
+    job = planning.advise(job, on_progress)
     plan = job.plan
     steps = pipeline.steps(plan.size, plan.batch_size) if plan.trains_backbone else 0
     seconds = {"build": build, **_estimate(job, steps)}
@@ -40,6 +42,10 @@ def rehearse(config: RunConfig, manifest: Manifest) -> Rehearsal:
         steps_per_epoch=steps,
         steps=steps * plan.epochs,
         learning_rates=rates,
+        alternatives={
+            name: other.to_json()
+            for name, other in freeze.alternatives(plan, job.backbone.blocks).items()
+        },
         seconds={k: round(v, 1) for k, v in (seconds | {"total": sum(seconds.values())}).items()},
         notes=manifest.notes,
     )

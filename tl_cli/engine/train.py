@@ -20,17 +20,19 @@ from tl_cli import engine, predictions, rundir
 from tl_cli.config import RunConfig
 from tl_cli.engine import (
     budget,
-    classifier,
     evaluate,
     features,
     heads,
     mirror,
+    planning,
     scratch,
+    similarity,
     spent,
+    trial,
     tune,
 )
 from tl_cli.engine.classifier import Classifier
-from tl_cli.engine.job import Job, prepare
+from tl_cli.engine.job import Job
 from tl_cli.engine.outcome import Outcome
 from tl_cli.engine.spent import Clock
 from tl_cli.freeze import FreezePlan
@@ -42,6 +44,7 @@ from tl_cli.rundir import RunDir
 SAVED_COPIES = 3  # checkpoint and exported model, with room for what surrounds the weights
 
 
+OnPlan = Callable[[FreezePlan], None]
 EVALUATED = ("val", "test")
 ROUNDING, WRONG = 0.02, 0.2  # of a probability: worth a word; not to be explained by float16
 
@@ -51,7 +54,7 @@ def run(
     manifest: Manifest,
     run: RunDir,
     on_progress: OnProgress,
-    on_plan: Callable[[FreezePlan], None] = lambda _: None,
+    on_plan: OnPlan = lambda _: None,
 ) -> RunResult:
     """Train on the manifest as the configuration says and write everything into the run directory.
 
@@ -61,16 +64,15 @@ def run(
     clock = Clock()
     spent.forget_peak()
 
-    # -- what will be done, and why -----------------------------------------------------------
+    # -- what there is to work with -----------------------------------------------------------
     with clock.stage("build"):
-        job = prepare(config, manifest)
-    on_plan(job.plan)
+        job = planning.prepare(config, manifest)
     run.need(SAVED_COPIES * 4 * job.backbone.model.count_params())
     _write_inputs(job, run)
 
     # -- train --------------------------------------------------------------------------------
     way = _from_scratch if config.from_scratch else _transfer
-    outcome = way(job, run, clock, on_progress)
+    outcome = way(job, run, clock, on_progress, on_plan)
     job, built = outcome.job, outcome.built
     if outcome.history:
         run.write_text(rundir.HISTORY, _csv(outcome.history))
@@ -108,18 +110,27 @@ def run(
     return result
 
 
-def _transfer(job: Job, run: RunDir, clock: Clock, on_progress: OnProgress) -> Outcome:
+def _transfer(
+    job: Job, run: RunDir, clock: Clock, on_progress: OnProgress, on_plan: OnPlan
+) -> Outcome:
     # -- look once ----------------------------------------------------------------------------
     with clock.stage("features"):
+        layers = similarity.distances(job, on_progress) if job.awaits_evidence else None
         pooled = heads.look(job, on_progress)
 
     # -- the head, solved ---------------------------------------------------------------------
     with clock.stage("head"):
         head = heads.solve(job, pooled)
-        built = classifier.build(
-            job.backbone, job.manifest.classes, head.taps, job.config.pooling, job.auxiliary
-        )
-        built.set_head(head.head.weights, head.head.bias)
+
+    # -- what will be done, and why -----------------------------------------------------------
+    with clock.stage("plan"):
+        if job.awaits_evidence:
+            job = planning.settle(job, similarity.gather(job, head, layers))
+        if job.config.trial:
+            job = trial.decide(job, head, on_progress)
+        built = heads.attach(job, head)
+        _write_plan(job, run)
+    on_plan(job.plan)
     outcome = Outcome(job, built, head.probabilities, head=head.facts)
 
     # -- tune what the plan frees, from that head ----------------------------------------------
@@ -141,7 +152,10 @@ def _transfer(job: Job, run: RunDir, clock: Clock, on_progress: OnProgress) -> O
     return outcome
 
 
-def _from_scratch(job: Job, run: RunDir, clock: Clock, on_progress: OnProgress) -> Outcome:
+def _from_scratch(
+    job: Job, run: RunDir, clock: Clock, on_progress: OnProgress, on_plan: OnPlan
+) -> Outcome:
+    on_plan(job.plan)
     with clock.stage("train"):
         built = scratch.begin(job)
         job = _within_the_time(job, built, run, clock, on_progress)

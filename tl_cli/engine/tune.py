@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 import keras
 import numpy as np
+from scipy.stats import t as student
 
 from tl_cli.engine import epochs
 from tl_cli.engine.classifier import Classifier
@@ -23,6 +24,7 @@ from tl_cli.engine.job import Job
 from tl_cli.results import OnProgress, TuneFacts
 
 STAGES = 3  # of gradual unfreezing
+CONFIDENCE = 0.975  # that tuning gained on validation, to be kept; see docs/policy.md
 
 
 @dataclass(frozen=True)
@@ -42,8 +44,9 @@ class Tuned:
 def tune(job: Job, built: Classifier, head: SolvedHead, on_progress: OnProgress) -> Tuned:
     """Train the suffix and the head; put the best epoch's weights into `built`, or the old ones.
 
-    The tuned network must beat the solved head on validation by more than one standard error of
-    the paired difference in log loss; otherwise the weights go back to what they were.
+    The tuned network must beat the solved head on validation, in log loss, paired over images, with
+    a confidence of 97.5 %: about two standard errors, more where the images are few, since the same
+    ones chose its best epoch. Otherwise the weights go back to what they were.
     """
     feed, labels = Feed(job, on_progress), job.labels("val")
     before = head.probabilities("val")
@@ -83,7 +86,7 @@ def stages(job: Job) -> list[tuple[int, range]]:
 def _verdict(best: Best, before: np.ndarray, head: SolvedHead, labels: np.ndarray) -> TuneFacts:
     gain = before - log_losses(best.probabilities, labels)
     error = float(gain.std(ddof=1) / np.sqrt(len(gain))) if len(gain) > 1 else float("inf")
-    better = float(gain.mean()) > error
+    better = surely_gained(float(gain.mean()), error, len(gain))
     said = (
         f"log loss on validation {before.mean():.3f} with the solved head, "
         f"{best.loss:.3f} after tuning (gain {gain.mean():+.3f} ± {error:.3f})"
@@ -93,13 +96,19 @@ def _verdict(best: Best, before: np.ndarray, head: SolvedHead, labels: np.ndarra
         best_epoch=best.epoch,
         head_log_loss=float(before.mean()),
         tuned_log_loss=best.loss,
+        gain_stderr=error if len(gain) > 1 else None,
         head_accuracy=float((head.probabilities("val").argmax(1) == labels).mean()),
         tuned_accuracy=float((best.probabilities.argmax(1) == labels).mean()),
         kept="tuned" if better else "head",
         reason=f"the tuned network is kept: {said}"
         if better
-        else f"it did not help beyond one standard error, so the solved head is kept: {said}",
+        else f"it did not surely help, so the solved head is kept: {said}",
     )
+
+
+def surely_gained(gain: float, stderr: float, images: int) -> bool:
+    """Return whether a mean gain over so many images is above chance (Student's t, 97.5 %)."""
+    return images > 1 and gain > float(student.ppf(CONFIDENCE, images - 1)) * stderr
 
 
 def _frozen_weights(built: Classifier, frozen: int) -> list[keras.Variable]:

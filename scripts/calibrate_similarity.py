@@ -1,0 +1,79 @@
+"""How far known images are from what a backbone was trained on: the anchors of similarity.
+
+    python scripts/calibrate_similarity.py SETS [--backbone NAME] [--weights FILE] [--sizes 64,128]
+
+SETS is a folder of <set>/train/<class>/*; TL_SETS is used where it is not given. Prints the row of
+`catalog.ANCHORS` (photos: the mean of flowers and ants_bees, letters: omniglot_greek), then each
+set's BatchNorm distance D with its thirds, its similarity S by that row, and how much S varies over
+random subsets of 100 images, as Markdown.
+"""
+
+import argparse
+import os
+from pathlib import Path
+
+import numpy as np
+
+from tl_cli import cache, catalog, engine, evidence
+from tl_cli.engine import backbones, features, moments, similarity
+from tl_cli.engine.features import Wanted
+from tl_cli.manifest import scan
+
+PHOTOS, LETTERS = ("flowers", "ants_bees"), ("omniglot_greek",)
+OTHERS = ("trashnet", "sign_digits", "fashion_mnist", "hand_shapes")
+SUBSETS, OF = 30, 100
+
+
+def rows_of(where: Path, name: str, backbone: backbones.Backbone) -> np.ndarray:
+    source = name if ":" in name else str(where / name)
+    records = [r for r in scan(source, cache=cache.folder()).records if r.split != "test"]
+    chosen = [records[i] for i in similarity.stratified(records, similarity.MOMENTS_OF)]
+    return features.extract(backbone, chosen, [Wanted(moments=True)])[0].array()
+
+
+def measured(where: Path, backbone: backbones.Backbone) -> dict[str, list[np.ndarray]]:
+    """Return by set the distances [L] of all its images, then of random subsets."""
+    found = {}
+    rng = np.random.default_rng(0)
+    for name in (*PHOTOS, *OTHERS, *LETTERS, "sample:digits"):
+        rows = rows_of(where, name, backbone)
+        parts = [rows] + [rows[rng.permutation(len(rows))[:OF]] for _ in range(SUBSETS)]
+        found[name] = [moments.distances(backbone.model, part) for part in parts]
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("where", nargs="?", type=Path, default=os.environ.get("TL_SETS"))
+    parser.add_argument("--backbone", default=catalog.DEFAULT)
+    parser.add_argument("--weights", default=backbones.PRETRAINED)
+    parser.add_argument("--sizes", default="32,64,96,128,160,224")
+    given = parser.parse_args()
+    if not given.where:
+        parser.error("give the folder of sets, or set TL_SETS")
+    engine.prepare("float32", 0)
+    card = catalog.get(given.backbone)
+    by_size = {
+        size: measured(Path(given.where), backbones.load(card, size, given.weights))
+        for size in map(int, given.sizes.split(","))
+    }
+    anchors = {
+        size: tuple(
+            round(float(np.mean([found[name][0].mean() for name in names])), 3)
+            for names in (PHOTOS, LETTERS)
+        )
+        for size, found in by_size.items()
+    }
+    print(f'"{card.name}": {anchors},\n')
+    print("| px | set | D | early | middle | late | S | its deviation, 100 images |")
+    print("|---|---|---|---|---|---|---|---|")
+    for size, found in by_size.items():
+        for name, layers in found.items():
+            thirds = " | ".join(f"{part.mean():.3f}" for part in np.array_split(layers[0], 3))
+            whole, *some = [evidence.similarity(d.mean(), anchors, size) for d in layers]
+            figures = f"{layers[0].mean():.3f} | {thirds} | {whole:.2f} | {np.std(some):.3f}"
+            print(f"| {size} | {name} | {figures} |")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,74 @@
+"""`tl recommend-freeze` and `tl train` with a measured plan, as a person uses them."""
+
+import json
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from test_cli import COLOURS, SMALL, paint, tl
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    root = tmp_path_factory.mktemp("advice")
+    for seed, (name, colour) in enumerate(COLOURS.items()):
+        paint(root / name, seed, 24, colour, size=(8, 10))  # small: 32 px are enough
+    return root
+
+
+def test_the_advice_comes_with_its_evidence_in_order(folder):
+    done = tl("recommend-freeze", "--data", folder)
+    assert done.exit_code == 0, done.stderr
+    order = ["Plan:", "weighted layers", "Evidence", "distance", "similarity", "pixels", "joined",
+             "Why", "With other data", "Time here"]  # fmt: skip
+    places = [done.stdout.index(word) for word in order]
+    assert places == sorted(places)
+    assert "Nothing was trained" in done.stdout
+
+
+def test_the_json_has_all_of_it(folder):
+    told = json.loads(tl("recommend-freeze", "--data", folder, "--json").stdout)
+    assert told["similarity_source"] == "measured"
+    assert told["similarity"] == told["evidence"]["similarity"]
+    assert len(told["evidence"]["thirds"]) == 3
+    assert {"ten times the images"} < set(told["alternatives"])
+    assert told["seconds"]["total"] > 0
+
+
+def test_the_evidence_is_drawn_on_request(folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    done = tl("recommend-freeze", "--data", folder, "--plots")
+    assert "wrote advice.png" in done.stderr
+    with Image.open("advice.png") as picture:
+        assert min(picture.size) > 300
+
+
+@pytest.mark.parametrize("more", [("--size", 500, "--classes", 5), ()])
+def test_what_is_not_measured_cannot_be_drawn(more):
+    assert tl("recommend-freeze", *more, "--plots").exit_code == 2
+
+
+def test_a_run_measures_and_its_plan_file_has_the_evidence(folder, tmp_path):
+    run = tmp_path / "run"
+    done = tl("train", "--data", folder, *SMALL, "--epochs", 1, "--output", run)
+    assert done.exit_code == 0, done.stderr
+    plan = json.loads((run / "plan.json").read_text())
+    assert plan["policy"] == "evidence"
+    assert plan["similarity_source"] == "measured"
+    assert plan["evidence"]["images"] == plan["size"]
+    assert f"Similarity to the pretraining data {plan['similarity']:.2f}" in done.stdout
+
+
+def test_a_trial_cannot_go_with_a_plan_that_is_given(folder, tmp_path):
+    done = tl("train", "--data", folder, "--trial", "--freeze", "half", "--output", tmp_path / "r")
+    assert done.exit_code == 1
+    assert "--trial finds out" in done.stderr
+    assert not (tmp_path / "r").exists()
+
+
+def test_a_trial_says_what_it_tried(folder, tmp_path):
+    run = tmp_path / "run"
+    done = tl("train", "--data", folder, *SMALL, "--epochs", 6, "--trial", "--output", run)
+    assert done.exit_code == 0, done.stderr
+    assert "Tried freeze ratio" in done.stderr
+    assert "Tried out on validation" in (run / "plan.json").read_text()
