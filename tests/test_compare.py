@@ -42,6 +42,27 @@ def test_both_ways_are_told_on_one_split(told):
         assert min(picture.size) > 300
 
 
+def test_the_one_that_validation_prefers_is_named(told):
+    root, found = told
+    losses = {
+        run["name"]: json.loads((root / run["name"] / rundir.METRICS).read_text())["metrics"]["val"]
+        for run in found["runs"]
+    }
+    assert found["best"] == min(losses, key=lambda name: losses[name]["log_loss"])
+
+
+def test_the_advice_is_compared_with_other_plans(told, tmp_path):
+    root, _ = told
+    weights = root / "own.weights.h5"
+    done = tl("train", "--data", root / "photos", *FAST, "--weights", weights, "--epochs", 1,
+              "--output", tmp_path / "run", "--compare-freeze")  # fmt: skip
+    assert done.exit_code == 0, done.stderr
+    names = ["run", "run-head", "run-half", "run-full"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(names)
+    assert all(name in done.stdout for name in names)
+    assert "Best on validation, by log loss: run" in done.stdout
+
+
 def test_the_pair_is_counted_on_the_same_images(told):
     _, found = told
     [pair] = found["pairs"]

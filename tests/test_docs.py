@@ -56,5 +56,14 @@ def test_the_documented_keys_are_the_ones_that_are_printed(told, command):
 
 def test_every_option_of_train_is_a_key_of_the_configuration():
     options = {p.name for p in get_command(app).commands["train"].params}
-    commands_own = {"config", "set_", "overwrite", "compare_scratch", "dry_run", "json", "quiet"}
+    commands_own = {
+        "config",
+        "set_",
+        "overwrite",
+        "compare_scratch",
+        "compare_freeze",
+        "dry_run",
+        "json",
+        "quiet",
+    }
     assert options - commands_own == set(RunConfig.model_fields)

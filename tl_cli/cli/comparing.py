@@ -37,17 +37,25 @@ def compare(
         show(runs, screen, json, plot)
 
 
-def show(runs: list[Path], screen: Screen, json: bool, plot: Path | None = None) -> None:
-    """Print the comparison of some runs and draw it."""
+def show(
+    runs: list[Path],
+    screen: Screen,
+    json: bool,
+    plot: Path | None = None,
+    best: str | None = None,
+) -> None:
+    """Print the comparison of some runs and draw it. `best`: the one that validation prefers."""
     from tl_cli import comparison
     from tl_cli.curves import comparison_png
 
     found = comparison.compare(runs)
     picture = comparison_png(found, plot or runs[0] / PICTURE)
     if json:
-        print(jsonlib.dumps(found.to_json()))
+        print(jsonlib.dumps(found.to_json() | ({"best": best} if best else {})))
     else:
         _print(found, screen)
+        if best:
+            screen.out.print(f"Best on validation, by log loss: {best}", highlight=False)
     screen.note(f"wrote {picture}")
 
 

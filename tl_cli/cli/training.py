@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json as jsonlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -132,6 +132,9 @@ def train(
     compare_scratch: Annotated[
         bool, typer.Option("--compare-scratch", help="Train from scratch too, and compare.")
     ] = False,
+    compare_freeze: Annotated[
+        bool, typer.Option("--compare-freeze", help="Train head, half and full too, and compare.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Plan and time it only.")] = False,
     json: Json = False,
     quiet: Quiet = False,
@@ -143,23 +146,25 @@ def train(
 
         settings = configs.load(config, set_ or (), flags)
         _require_weights(settings)
-        if compare_scratch and (settings.from_scratch or dry_run):
-            raise typer.BadParameter(
-                "--compare-scratch goes with a training from pretrained weights"
-            )
+        others = _others(settings, compare_scratch, compare_freeze)
+        if others and (settings.from_scratch or dry_run):
+            raise typer.BadParameter("a comparison goes with a training from pretrained weights")
         _check(settings)
         manifest = manifest_of(settings, screen)
         if dry_run:
             _rehearse(settings, manifest, screen, json)
-        elif compare_scratch:
-            _compare_scratch(settings, manifest, screen, json, overwrite)
+        elif others:
+            _compare(settings, others, manifest, screen, json, overwrite)
         else:
             told = _train(settings, manifest, screen, json, _run_dir(settings, overwrite))
             if json:
                 print(jsonlib.dumps(told))
 
 
-_NOT_CONFIG = ("config", "set_", "overwrite", "compare_scratch", "dry_run", "json", "quiet")
+_NOT_CONFIG = (
+    "config", "set_", "overwrite", "compare_scratch", "compare_freeze", "dry_run", "json", "quiet",
+)  # fmt: skip
+PLANS = ("head", "half", "full")
 
 
 def _require_weights(settings: RunConfig) -> None:
@@ -229,19 +234,38 @@ def _report(run: RunDir, screen: Screen) -> str | None:
         return None
 
 
-def _compare_scratch(
-    settings: RunConfig, manifest: Manifest, screen: Screen, json: bool, overwrite: bool
+def _others(settings: RunConfig, scratch: bool, plans: bool) -> dict[str, RunConfig]:
+    """Return the runs that this one is to be compared with, by what their names end in."""
+    random = {"from_scratch": True, "weights": None, "similarity": None, "freeze": "auto"}
+    changed: dict[str, dict[str, Any]] = {"scratch": random} if scratch else {}
+    if plans:
+        changed |= {name: {"freeze": name, "trial": False} for name in PLANS}
+    return {name: settings.model_copy(update=update) for name, update in changed.items()}
+
+
+def _compare(
+    settings: RunConfig,
+    others: Mapping[str, RunConfig],
+    manifest: Manifest,
+    screen: Screen,
+    json: bool,
+    overwrite: bool,
 ) -> None:
-    """Train both ways on one split, with the same limits, and end with the comparison."""
+    """Train in several ways on one split, with the same limits, and end with the comparison."""
     from tl_cli.cli import comparing
     from tl_cli.rundir import RunDir
 
     run = _run_dir(settings, overwrite)
-    beside = RunDir.create(run.path.with_name(f"{run.path.name}-scratch"), overwrite=overwrite)
-    random = {"from_scratch": True, "weights": None, "similarity": None, "freeze": "auto"}
-    for each, own in ((run, settings), (beside, settings.model_copy(update=random))):
-        _train(own, manifest, screen, json, each)
-    comparing.show([run.path, beside.path], screen, json)
+    runs = {run: settings} | {
+        RunDir.create(run.path.with_name(f"{run.path.name}-{name}"), overwrite=overwrite): own
+        for name, own in others.items()
+    }
+    losses = {}
+    for each, own in runs.items():
+        told = _train(own, manifest, screen, json, each)
+        losses[each.path.name] = told["metrics"]["val"]["log_loss"]
+    best = min(losses, key=lambda name: losses[name])
+    comparing.show([each.path for each in runs], screen, json, best=best)
 
 
 def _draw_gradients(run: RunDir, screen: Screen) -> None:
