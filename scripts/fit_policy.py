@@ -20,11 +20,13 @@ from statistics import fmean
 
 import numpy as np
 
-from tl_cli.engine.tune import HOPELESS, surely_gained
+from tl_cli.engine.epochs import LEAST_PATIENCE
+from tl_cli.engine.tune import surely_gained
 from tl_cli.evidence import JUDGED_FROM, Evidence, Probe
 from tl_cli.freeze import SIMILARITY, founding_rule
 from tl_cli.freeze.gains import FEATURES, Gain, choose, features
 
+HEAD = "multi"
 HEADS, TUNED = ("last", "multi"), ("quarter", "half", "full", "gradual")
 SHARES = {"head": 0.0, "quarter": 0.25, "half": 0.5, "full": 1.0}
 GUESSED = {  # what a person would say who has read what the sets are
@@ -53,8 +55,8 @@ class Cell:
         return min(self.size, 100 * self.size // self.plans["last"]["classes"])
 
     def accuracy(self, plan: str) -> float:
-        """The plan's test accuracy; "head" is the better head on held-out folds."""
-        return self.plans[self.head if plan == "head" else plan]["test_accuracy"]
+        """The plan's test accuracy; "head" is the one that is solved unless the last is better."""
+        return self.plans[HEAD if plan == "head" else plan]["test_accuracy"]
 
     def guarded(self, plan: str) -> float:
         """The accuracy of what is saved: the solved head, unless tuning beat it for sure."""
@@ -63,19 +65,20 @@ class Cell:
             return self.accuracy("head")
         return row["test_accuracy"]
 
-    @property
-    def head(self) -> str:
-        return next(self.plans[p]["head"] for p in TUNED if p in self.plans)
-
-    def cost(self, plan: str, early: bool) -> float:
-        """Forward passes of an image, for each image that there is.
-
-        With `early`, tuning that never beat the solved head ended after a third of its epochs.
-        """
+    def cost(self, plan: str) -> float:
+        """Forward passes of an image, for each image that there is, to the last epoch."""
         images = sum(self.plans["last"][split] for split in ("train", "val", "test"))
-        row = self.plans[self.head if plan == "head" else plan]
-        ended = HOPELESS if early and row.get("val_gain", 1) <= 0 else 1.0
-        return 1 + ended * (row["forwards"] / images - 1)
+        row = self.plans[HEAD if plan == "head" else plan]
+        looked, tuning = images, row["forwards"] - images
+        return (looked + tuning * share_run(row)) / images
+
+
+def share_run(row: dict) -> float:
+    """Return the share of the epochs that were run: it ends where half of them were no use."""
+    if "best_epoch" not in row:
+        return 1.0
+    epochs = row["epochs"]
+    return min(1.0, (row["best_epoch"] + max(LEAST_PATIENCE, epochs // 2)) / epochs)
 
 
 def keeps(row: dict) -> bool:
@@ -151,8 +154,8 @@ def policies(cells: list[Cell]) -> dict[str, tuple[Policy, bool]]:
     measured = rule(lambda c: c.evidence.similarity)
     found: dict[str, tuple[Policy, bool]] = {
         f"always {plan}": (lambda c, plan=plan: plan, False)
-        for plan in ("last", "multi", "head", *TUNED)
-        if all(plan in (*c.plans, "head") for c in cells)
+        for plan in (*HEADS, *TUNED)
+        if all(plan in c.plans for c in cells)
     }
     return found | {
         "half, guarded": (lambda c: "half", True),
@@ -196,7 +199,7 @@ def judged(cells: list[Cell], policy: Policy, guarded: bool) -> tuple[np.ndarray
         plan = policy(cell)
         got = cell.guarded(plan) if guarded else cell.accuracy(plan)
         regret.append(cell.accuracy(best_plan(cells, cell)) - got)
-        cost.append(cell.cost(plan, guarded))
+        cost.append(cell.cost(plan))
     return np.array(regret), np.array(cost)
 
 

@@ -107,14 +107,6 @@ def test_few_validation_images_need_a_larger_gain(gain, stderr, images, sure):
     assert tune.surely_gained(gain, stderr, images) is sure
 
 
-def test_tuning_that_never_beats_the_head_ends_after_a_third(data, monkeypatch):
-    job = tiny_job(data, "half", epochs=18)
-    built, solved = start(job)
-    always_right = np.eye(3)[job.labels("val")]
-    monkeypatch.setattr(heads.SolvedHead, "probabilities", lambda self, split: always_right)
-    assert tune.tune(job, built, solved, silent).facts.epochs == 6
-
-
 def test_tuning_is_repeatable(data):
     def once():
         job = tiny_job(data, "half", epochs=2, learning_rate=0.01)

@@ -6,7 +6,6 @@ Knows nothing of what is trained, and from what weights.
 from __future__ import annotations
 
 import contextlib
-import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -23,7 +22,6 @@ from tl_cli.engine.optimizer import Average, optimizer
 from tl_cli.results import Note, OnProgress, Progress
 
 LEAST_PATIENCE = 5  # epochs without a better validation before the training ends
-HOPELESS = 1 / 3  # of the epochs, by which one must have beaten the solved head, where there is one
 WAITING = 0.2  # share of the time in which the network may wait for data
 WORTH_SAYING = 10.0  # seconds of waiting
 
@@ -116,7 +114,6 @@ class _Follow(keras.callbacks.Callback):
         self.average, self.steps, self.report = average, steps, report
         self.labels, self.size = job.labels("val"), job.plan.size
         self.patience = max(LEAST_PATIENCE, job.plan.epochs // 2)
-        self.hopeless = max(LEAST_PATIENCE, math.ceil(HOPELESS * job.plan.epochs))
         self.stage, self.started = "", 0.0
 
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
@@ -138,14 +135,8 @@ class _Follow(keras.callbacks.Callback):
             self.best.see(measured, self.built.model.weights, main)
         facts = {"loss": loss, "val accuracy": measured["val_accuracy"]}
         self.report(Progress(self.stage, self.size, self.size, facts=facts))
-        if self._has_no_use(epoch + 1):
+        if epoch + 1 - self.best.epoch >= self.patience:
             self.model.stop_training = True
-
-    def _has_no_use(self, epochs: int) -> bool:
-        """Return whether validation stopped getting better, or never beat the solved head."""
-        first = self.best.history[0]
-        behind = first["epoch"] == 0 and self.best.loss >= first["val_log_loss"]
-        return epochs - self.best.epoch >= self.patience or (behind and epochs >= self.hopeless)
 
 
 @contextlib.contextmanager
