@@ -17,7 +17,7 @@ from tl_cli.predictions import Prediction
 from tl_cli.report.facts import RunFacts, read
 from tl_cli.rundir import RunDir
 
-BEFORE = ("build", "features", "head")  # stages before the first epoch
+BEFORE = ("build", "features", "head", "plan")  # stages before the first epoch
 
 
 @dataclass(frozen=True)
