@@ -234,7 +234,7 @@ def test_a_dry_run_tells_all_and_writes_nothing(folder, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     done = tl("train", "--data", folder, "--freeze", "half", *SMALL, "--dry-run")
     assert done.exit_code == 0, done.stderr
-    for part in ("grün ✿", "Plan:", "steps an epoch", "Learning rates", "Estimated time"):
+    for part in ("grün ✿", "Plan:", "steps an epoch", "learning rate", "Time here"):
         assert part in done.stdout
     assert list(tmp_path.iterdir()) == []
 
