@@ -20,6 +20,7 @@ from statistics import fmean
 
 import numpy as np
 
+from tl_cli.canvas import figure, saved
 from tl_cli.engine.epochs import LEAST_PATIENCE
 from tl_cli.engine.tune import surely_gained
 from tl_cli.evidence import JUDGED_FROM, Evidence, Probe
@@ -290,11 +291,32 @@ def guard(cells: list[Cell]) -> str:
     return "\n".join(lines)
 
 
+def picture(cells: list[Cell], path: Path) -> None:
+    """Draw mean regret against cost, a point a policy."""
+    drawn = figure(7.5, 4.5)
+    axes = drawn.subplots()
+    for name, (policy, guarded) in policies(cells).items():
+        regret, cost = judged(cells, policy, guarded)
+        shipped = name == "evidence, guarded"
+        colour = "#ee6677" if shipped else "#4477aa" if guarded else "#999999"
+        axes.plot(cost.mean(), 100 * regret.mean(), "o", color=colour, ms=9 if shipped else 6)
+        axes.annotate(name, (cost.mean(), 100 * regret.mean()), (6, -12 if shipped else 4),
+                      textcoords="offset points", fontsize=8)  # fmt: skip
+    axes.set(xlabel="cost, forward passes an image", ylabel="mean regret, points of accuracy")
+    axes.set_title("What a policy costs and what it leaves on the table (red: what tl does)")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.margins(x=0.15)
+    saved(drawn, path)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("lines", nargs="?", type=Path, default=Path("docs/data/policy.jsonl"))
+    parser.add_argument("--plot", type=Path, help="PNG of regret against cost")
     given = parser.parse_args()
     cells = read(given.lines)
+    if given.plot:
+        picture(cells, given.plot)
     print(accuracies(cells), guard(cells), sep="\n\n")
     print("\nGAINS = {")
     for plan in ("half", "full"):

@@ -42,7 +42,7 @@ def show_plan(screen: Screen, plan: Mapping[str, Any]) -> None:
         screen.out.print(_by_depth(plan["evidence"]))
     _heading(screen, "Why")
     screen.out.print(_listed(map(escape, plan["reasons"])))
-    if plan["why"]:
+    if plan["epochs"]:
         _heading(screen, "Training")
         screen.out.print(_recipe(plan))
 
@@ -104,6 +104,10 @@ def _evidence(plan: Mapping[str, Any]) -> Table:
         f"{plan['size']:,} to train on, {plan['classes']:,} classes of about "
         f"{plan['images_per_class']:,g}; {seen['images']:,} were looked at",
     )
+    if plan["image_size"]:
+        grid.add_row(
+            "[dim]image size[/]", f"{plan['image_size']} px [dim]({plan['why']['image_size']})[/]"
+        )
     grid.add_row("[dim]distance[/]", _distance(seen))
     if seen["similarity"] is not None:
         value = seen["similarity"]

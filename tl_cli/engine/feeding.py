@@ -69,7 +69,7 @@ class Feed:
             job.backbone,
             records,
             [job.row(looked)],
-            stage=f"view {view + 1}/{job.views}",
+            stage=f"view {view + 1}/{job.views}" if split == "train" else f"{split} images",
             on_progress=self.on_progress,
         )
         return rows

@@ -72,7 +72,7 @@ def advise(job: Job, on_progress: OnProgress) -> Job:
 def _plan(
     config: RunConfig, manifest: Manifest, backbone: backbones.Backbone, evidence: Evidence | None
 ) -> FreezePlan:
-    return freeze.override(
+    plan = freeze.override(
         _recommended(config, manifest, backbone, evidence),
         learning_rate=config.learning_rate,
         weight_decay=config.weight_decay,
@@ -82,6 +82,17 @@ def _plan(
         epochs=config.epochs,
         augment=None if config.augment == "auto" else config.augment,
     )
+    why = _why_this_size(config, manifest, backbone)
+    return replace(plan, image_size=backbone.image_size, why={**plan.why, "image_size": why})
+
+
+def _why_this_size(config: RunConfig, manifest: Manifest, backbone: backbones.Backbone) -> str:
+    if config.image_size:
+        return "you said so"
+    if backbone.image_size == backbone.card.image_size:
+        return "what the network was pretrained at"
+    side = _median_side(manifest)
+    return f"{catalog.ENLARGE:g} times the images' own {side:g} px: more gains little"
 
 
 def _recommended(

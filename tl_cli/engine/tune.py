@@ -49,6 +49,7 @@ def tune(job: Job, built: Classifier, head: SolvedHead, on_progress: OnProgress)
     ones chose its best epoch. Otherwise the weights go back to what they were.
     """
     feed, labels = Feed(job, on_progress), job.labels("val")
+    feed.source("val")  # now, rather than in the middle of the first epoch
     before = head.probabilities("val")
     start = copies(built.model.weights)
     frozen = _frozen_weights(built, job.plan.frozen_blocks)

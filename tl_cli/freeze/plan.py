@@ -59,6 +59,7 @@ class FreezePlan:
     label_smoothing: float
     reasons: tuple[str, ...]
     why: Mapping[str, str]  # of the recipe's numbers, by name
+    image_size: int | None = None  # pixels; None where no images are known
     predicted_gains: tuple[Gain, ...] = ()
     evidence: Evidence | None = None
 
