@@ -34,6 +34,8 @@ def modules_after(*arguments: str) -> tuple[set[str], subprocess.CompletedProces
         (["evaluate", "no/such/run"], 1),
         (["predict", "--help"], 0),
         (["predict", "no/such/run", "x.jpg"], 1),
+        (["export", "--help"], 0),
+        (["export", "no/such/run", "--format", "onnx"], 1),
         (["inspect", "--help"], 0),
         (["inspect", "no/such/folder"], 1),
         (["inspect", "x", "--augment", "wild"], 1),

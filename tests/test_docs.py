@@ -33,6 +33,7 @@ def told(tmp_path_factory) -> dict[str, dict]:
         "tl train": ("train", "--data", root / "photos", *SMALL, "--epochs", 1, "--output", run),
         "tl evaluate": ("evaluate", run),
         "tl predict": ("predict", run, root / "photos"),
+        "tl export": ("export", run, "--format", "saved_model"),
         "tl inspect": ("inspect", root / "photos"),
         "tl inspect --label-errors": ("inspect", run, "--label-errors", "--output", root / "x"),
         "tl explain": ("explain", run, root / "photos", "--output", root / "why"),
@@ -46,8 +47,9 @@ def told(tmp_path_factory) -> dict[str, dict]:
 @pytest.mark.parametrize(
     "command",
     [
-        *("tl recommend-freeze", "tl train", "tl evaluate", "tl predict", "tl inspect"),
-        *("tl inspect --label-errors", "tl explain", "tl report", "tl summarize", "tl compare"),
+        *("tl recommend-freeze", "tl train", "tl evaluate", "tl predict", "tl export"),
+        *("tl inspect", "tl inspect --label-errors", "tl explain", "tl report"),
+        *("tl summarize", "tl compare"),
     ],
 )
 def test_the_documented_keys_are_the_ones_that_are_printed(told, command):

@@ -15,6 +15,7 @@ from tl_cli.cli.caching import cache
 from tl_cli.cli.comparing import compare
 from tl_cli.cli.evaluation import evaluate
 from tl_cli.cli.explaining import explain
+from tl_cli.cli.exporting import export
 from tl_cli.cli.inspecting import inspect
 from tl_cli.cli.networks import backbones, blocks
 from tl_cli.cli.predicting import predict
@@ -37,6 +38,7 @@ app.command()(evaluate)
 app.command()(predict)
 app.command()(explain)
 app.command()(report)
+app.command()(export)
 app.command("recommend-freeze")(recommend_freeze)
 app.command()(backbones)
 app.command()(blocks)

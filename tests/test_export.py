@@ -1,0 +1,365 @@
+"""`tl export`: each format gives the numbers of `tl predict`, where it runs, or is rejected."""
+
+import errno
+import importlib.util
+import json
+import shutil
+import zipfile
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from test_cli import COLOURS, said, tl
+from trained import mobilenet_weights, photos, trained
+
+from tl_cli import formats, manifest, rundir
+from tl_cli.engine import features, predict
+from tl_cli.engine.export import check, saved_model
+from tl_cli.engine.export.network import Network
+from tl_cli.results import Equality, silent
+from tl_cli.rundir import RunDir
+
+ALL = tuple(formats.FORMATS)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> Path:
+    return photos(tmp_path_factory.mktemp("photos"))
+
+
+@pytest.fixture(scope="module")
+def run(data, tmp_path_factory) -> Path:
+    """A head that joins several depths, on a network that was tuned as a whole."""
+    path = tmp_path_factory.mktemp("run") / "run"
+    return trained(data, path, "--freeze", "full", "--head", "multi", "--learning-rate", "1e-4")
+
+
+# -- each format, opened as whoever gets the file would --------------------------------------------
+
+
+def with_tensorflow(path: Path, images: np.ndarray) -> tuple[np.ndarray, list[str]]:
+    import tensorflow as tf
+
+    loaded = tf.saved_model.load(str(path))
+    found = loaded.signatures["serving_default"](image=tf.constant(images))
+    return found["probabilities"].numpy(), (
+        path / "assets.extra" / "labels.txt"
+    ).read_text().splitlines()
+
+
+def with_onnxruntime(path: Path, images: np.ndarray) -> tuple[np.ndarray, list[str]]:
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    names = session.get_modelmeta().custom_metadata_map["classes"]
+    return session.run(["probabilities"], {"image": images})[0], json.loads(names)
+
+
+def with_litert(path: Path, images: np.ndarray) -> tuple[np.ndarray, list[str]]:
+    from ai_edge_litert.interpreter import Interpreter
+
+    signature = Interpreter(model_path=str(path)).get_signature_runner("serving_default")
+    names = zipfile.ZipFile(path).read("labels.txt").decode().splitlines()
+    return signature(image=images)["probabilities"], names
+
+
+def with_openvino(path: Path, images: np.ndarray) -> tuple[np.ndarray, list[str]]:
+    import openvino
+
+    model = openvino.Core().read_model(path)
+    compiled = openvino.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    names = model.get_rt_info("classes").astype(str)
+    return compiled({"image": images})["probabilities"], json.loads(names)
+
+
+OPEN = {
+    "saved_model": with_tensorflow,
+    "onnx": with_onnxruntime,
+    "litert": with_litert,
+    "openvino": with_openvino,
+}
+
+
+def exported(run: Path, *options: object) -> dict:
+    """Export, and return what was told of it."""
+    done = tl("export", run, *options, "--json")
+    assert done.exit_code == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def expect_the_numbers_of_predict(run: Path, told: dict, tolerance: float) -> None:
+    """Open the exported file, give it the odd test images too, and compare with `tl predict`."""
+    records = manifest.read_csv(run / rundir.MANIFEST).of("test")
+    assert sum("odd" in r.path for r in records) == 18
+    images = features.images(records, 32).astype("float32")
+    found, names = OPEN[told["format"]](Path(told["path"]), images)
+    assert names == told["classes"] == sorted(COLOURS)
+    answers = tl("predict", run, *(r.path for r in records), "--top-k", 3, "--format", "jsonl")
+    for p, line in zip(found, answers.stdout.splitlines(), strict=True):
+        predicted = {g["label"]: g["probability"] for g in json.loads(line)["top"]}
+        assert dict(zip(names, p.tolist(), strict=True)) == pytest.approx(predicted, abs=tolerance)
+
+
+@pytest.mark.parametrize("form", ALL)
+def test_an_exported_file_gives_the_numbers_of_predict(run, form):
+    told = exported(run, "--format", form)
+    expect_the_numbers_of_predict(run, told, 1e-4)
+    equality = told["equality"]
+    assert equality["images"] == 18
+    assert equality["difference"] <= equality["allowed_difference"] == 1e-4
+    assert equality["agreement"] == 1.0
+    place = Path(told["path"])
+    assert place.parent == run / "export"
+    assert json.loads((run / "export" / f"{place.name}.json").read_text()) == told
+    assert told["bytes"] > 1e6
+    assert not any(p.name.startswith(".") for p in place.parent.iterdir())
+
+
+def test_a_saved_model_takes_images_of_any_size_and_encoded_ones(run, data):
+    import tensorflow as tf
+
+    told = json.loads((run / "export" / "saved_model.json").read_text())
+    assert told["encoded"]["images"] == 18
+    assert told["encoded"]["difference"] < 0.02
+    signatures = tf.saved_model.load(told["path"]).signatures
+    red = np.full((2, 70, 50, 3), COLOURS["red"], "float32")
+    squashed = signatures["serving_default"](image=tf.constant(red))["probabilities"].numpy()
+    small = signatures["serving_default"](image=tf.constant(red[:, :32, :32]))
+    assert squashed == pytest.approx(small["probabilities"].numpy(), abs=1e-5)
+    odd = data / "test" / "red" / "odd"
+    paths = [odd / name for name in ("grey.png", "alpha.png", "cmyk.jpg")]
+    files = tf.constant([path.read_bytes() for path in paths])
+    found = signatures["encoded"](files=files)["probabilities"].numpy()
+    built = predict.opened_checkpoint(RunDir(run))
+    records = [manifest.Record(str(path), "red") for path in paths]
+    assert found == pytest.approx(predict.probabilities(built, records, silent), abs=0.03)
+
+
+# -- all that may be trained -----------------------------------------------------------------------
+
+
+COMBINATIONS = {
+    "lite0, last": ("--freeze", "head", "--head", "last"),
+    "lite0, multi": ("--freeze", "head", "--head", "multi"),
+    "lite0, tuned": ("--freeze", "half", "--head", "last"),
+    "lite0, tuned in bfloat16": ("--freeze", "full", "--precision", "mixed_bfloat16"),
+    "lite0, tuned in float16": ("--freeze", "half", "--precision", "mixed_float16"),
+    "mobilenet, last": ("mobilenet", "--freeze", "head", "--head", "last"),
+    "mobilenet, multi": ("mobilenet", "--freeze", "head", "--head", "multi"),
+    "mobilenet, tuned": ("mobilenet", "--freeze", "full", "--head", "multi"),
+    "mobilenet, tuned in bfloat16": (
+        "mobilenet", "--freeze", "half", "--precision", "mixed_bfloat16"
+    ),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module", params=COMBINATIONS)
+def any_run(request, data, tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("any")
+    options = COMBINATIONS[request.param]
+    if options[0] == "mobilenet":
+        weights = mobilenet_weights(folder / "random.weights.h5")
+        options = ("--backbone", "mobilenet_025", "--weights", weights, *options[1:])
+    return trained(data, folder / "run", *options)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", ALL)
+def test_every_combination_is_exported_equal(any_run, form):
+    told = exported(any_run, "--format", form, "--overwrite")
+    assert told["equality"]["difference"] <= 1e-4
+    mixed = told["trained_in"] != "float32"
+    expect_the_numbers_of_predict(any_run, told, 0.05 if mixed else 1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", ["onnx", "litert", "openvino"])
+def test_float16_is_half_as_large_and_nearly_equal(any_run, form):
+    whole = exported(any_run, "--format", form, "--overwrite")
+    half = exported(any_run, "--format", form, "--quantize", "float16", "--overwrite")
+    assert half["bytes"] < 0.75 * whole["bytes"]
+    assert half["equality"]["difference"] <= half["equality"]["allowed_difference"] == 2e-2
+    assert Path(half["path"]).name.startswith("model-float16")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", ["onnx", "litert", "openvino"])
+def test_int8_is_a_quarter_as_large_and_says_the_same_or_is_rejected(any_run, form):
+    done = tl("export", any_run, "--format", form, "--quantize", "int8", "--overwrite", "--json")
+    told = json.loads(done.stdout)
+    assert told["equality"]["least_agreement"] == 0.98
+    assert (done.exit_code == 0) == told["passed"] == (told["equality"]["agreement"] >= 0.98)
+    assert Path(told["path"]).suffix == (".rejected" if done.exit_code else f".{form}"[:0] or
+                                         formats.FORMATS[form].ending)  # fmt: skip
+    assert told["bytes"] < 0.6 * 4 * told["bytes"]
+
+
+# -- a file that is not the same -------------------------------------------------------------------
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """Have a SavedModel written and run in no time, right or wrong."""
+
+    class Quick:
+        wrong = 0.0
+        writing = None
+
+    def write(network: Network, path: Path) -> None:
+        Quick.model = network.built.model
+        path.mkdir()
+        (path / "saved_model.pb").write_bytes(b"x")
+        if Quick.writing:
+            raise Quick.writing
+
+    def runtime(path: Path):
+        return lambda images: Quick.model.predict_on_batch(images) + Quick.wrong
+
+    monkeypatch.setattr(saved_model, "write", write)
+    monkeypatch.setattr(saved_model, "runtime", runtime)
+    monkeypatch.setattr(
+        saved_model, "encoded", lambda path: lambda files: np.zeros((len(files), 3))
+    )
+    return Quick
+
+
+def test_a_file_that_differs_is_rejected_and_kept_aside(run, quick, tmp_path):
+    quick.wrong = 0.001
+    place = tmp_path / "flowers"
+    done = tl("export", run, "--format", "saved_model", "--output", place)
+    said(done, "a probability differs by 0.001, and 0.0001 is allowed", "flowers.rejected")
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        "flowers.rejected", "flowers.rejected.json"
+    ]  # fmt: skip
+    told = json.loads((tmp_path / "flowers.rejected.json").read_text())
+    assert not told["passed"]
+    assert told["path"] == str(place) + ".rejected"
+
+
+def test_an_output_that_is_there_is_replaced_only_on_request(run, quick, tmp_path):
+    place = tmp_path / "flowers"
+    place.mkdir()
+    (place / "old").write_text("old")
+    export = ("export", run, "--format", "saved_model", "--output", place)
+    said(tl(*export), "is there already", "--overwrite")
+    quick.writing = OSError(errno.ENOSPC, "No space left on device")
+    said(tl(*export, "--overwrite"), "the disk is full", "flowers")
+    assert (place / "old").read_text() == "old"
+    quick.writing = RuntimeError("cannot write: No space left on device; [Op:SaveV2]")
+    said(tl(*export, "--overwrite"), "the disk is full", "flowers")
+    assert [p.name for p in tmp_path.iterdir()] == ["flowers"]
+    quick.writing = None
+    assert tl(*export, "--overwrite").exit_code == 0
+    assert [p.name for p in place.iterdir()] == ["saved_model.pb"]
+
+
+def test_the_benchmark_tells_milliseconds_by_batch_size(run, quick, tmp_path):
+    done = tl("export", run, "--format", "saved_model", "--output", tmp_path / "x", "--benchmark")
+    assert done.exit_code == 0, done.stderr
+    assert "ms at 1" in done.stdout
+    slow = check.milliseconds(lambda images: __import__("time").sleep(0.032), np.zeros((3, 1)))
+    assert slow[1] == pytest.approx(32, rel=0.5)
+    assert slow[32] == pytest.approx(1, rel=0.5)
+
+
+@pytest.mark.parametrize(
+    ("figures", "passed"),
+    [
+        ((0.9e-4, 1.0, 1e-4, None), True),
+        ((1.1e-4, 1.0, 1e-4, None), False),
+        ((float("nan"), 1.0, 1e-4, None), False),
+        ((0.3, 0.98, None, 0.98), True),
+        ((0.3, 0.97, None, 0.98), False),
+        ((0.3, 0.97, None, None), True),
+    ],
+)
+def test_the_verdict(figures, passed):
+    found = Equality(64, *figures)
+    assert found.passed == passed
+    assert len(found.reasons) == (not passed)
+
+
+def test_the_worst_of_all_batch_sizes_counts():
+    images, seen = np.zeros((7, 4, 4, 3), "float32"), []
+
+    def runtime(batch):
+        seen.append(len(batch))
+        return np.tile([0.6, 0.4] if len(batch) == 1 else [0.4, 0.6], (len(batch), 1))
+
+    found = check.compare(np.tile([0.6, 0.4], (7, 1)), runtime, images, None)
+    assert seen == [1] * 7 + [5, 2]
+    assert found.difference == pytest.approx(0.2)
+    assert found.agreement == 0.0
+
+
+# -- what it is checked on, and mistakes -----------------------------------------------------------
+
+
+def test_images_are_chosen_evenly_from_those_that_are_there(run):
+    records = manifest.read_csv(run / rundir.MANIFEST).of("val")
+    chosen = check.chosen(RunDir(run), "val", 6)
+    assert len(chosen) == 6
+    assert [sum(r.label == name for r in chosen) for name in sorted(COLOURS)] == [2, 2, 2]
+    assert check.chosen(RunDir(run), "val", 64) == list(records)
+
+
+def test_without_its_images_a_run_is_not_exported(run, tmp_path):
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy)
+    table = (copy / rundir.MANIFEST).read_text()
+    (copy / rundir.MANIFEST).write_text(table.replace(".png,", ".gone,"))
+    done = tl("export", copy, "--format", "saved_model", "--overwrite")
+    said(done, "none of the val images")
+
+
+def test_class_names_of_any_kind_are_one_a_line():
+    built = SimpleNamespace(
+        classes=("a\nb", "<b>&\"'", "猫 ✿"), backbone=SimpleNamespace(image_size=4)
+    )
+    network = Network(built, None, None)
+    assert network.labels == "a b\n<b>&\"'\n猫 ✿\n"
+    assert json.loads(network.facts["classes"]) == ["a\nb", "<b>&\"'", "猫 ✿"]
+
+
+def test_mistakes_are_one_sentence(run, tmp_path, monkeypatch):
+    said(tl("export", run, "--format", "onx"), "did you mean 'onnx'?")
+    said(tl("export", run, "--format", "onnx", "--quantize", "int4"), "float16, int8")
+    said(tl("export", run, "--format", "saved_model", "--quantize", "int8"), "no int8 form", "onnx")
+    said(tl("export", run, "--format", "onnx", "--output", "x.tflite"), "end with .onnx", "x.onnx")
+    said(tl("export", tmp_path, "--format", "onnx"), "holds no checkpoint.json")
+    (tmp_path / "file").write_text("")
+    said(
+        tl("export", run, "--format", "onnx", "--output", tmp_path / "file" / "x.onnx"),
+        "cannot write",
+    )
+    said(
+        tl("export", run, "--format", "saved_model", "--output", tmp_path / "file", "--overwrite"),
+        "is not SavedModel",
+    )
+
+
+@pytest.mark.parametrize("form", ["onnx", "litert", "openvino"])
+def test_a_missing_extra_is_one_sentence_with_the_command(run, form, monkeypatch):
+    gone = formats.FORMATS[form].needs[-1]
+    whole = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == gone else whole(name)
+    )
+    said(tl("export", run, "--format", form), "not installed", f"pip install 'tl-cli[{form}]'")
+
+
+def test_the_extras_bring_what_the_formats_need():
+    import tomllib
+
+    project = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text())
+    extras = project["project"]["optional-dependencies"]
+    for row in formats.FORMATS.values():
+        brought = {line.split(">")[0].replace("-", "_") for line in extras.get(row.name, [])}
+        assert brought == set(row.needs)
+
+
+def test_a_disk_without_room_is_told_before(run, tmp_path, monkeypatch):
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=1_000_000))
+    said(tl("export", run, "--format", "saved_model", "--output", tmp_path / "x"), "1 MB are free")

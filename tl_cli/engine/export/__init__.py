@@ -1,0 +1,142 @@
+"""A checkpoint -> a file that other programs run, proven equal before it is put in its place.
+
+To add a format: a row of `FORMATS` (it lies in tl_cli/formats.py, so that mistakes are told early)
+and a module of its name here with `RUNTIME`, `write(network, path)` and `runtime(path)`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import importlib
+import io
+import logging
+import os
+import shutil
+import tempfile
+import warnings
+from collections.abc import Iterator, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+
+from tl_cli import engine
+from tl_cli.engine import classifier
+from tl_cli.engine.export import check
+from tl_cli.engine.export.network import Network
+from tl_cli.engine.predict import probabilities
+from tl_cli.formats import FORMATS, Format
+from tl_cli.manifest import Record
+from tl_cli.results import Equality, Export, Note, OnProgress, silent
+from tl_cli.rundir import RunDir
+
+__all__ = ["FORMATS", "export"]
+
+REJECTED, FIGURES = ".rejected", ".json"
+ROOM = 4  # times the weights: the file, and what it is made from
+
+
+def export(
+    run: RunDir,
+    form: Format,
+    target: Path,
+    quantize: str | None,
+    on_progress: OnProgress,
+    *,
+    benchmark: bool = False,
+) -> Export:
+    """Write a run's classifier in another format, run it, and put it at `target` if it is equal.
+
+    If it is not, it is kept as `target`.rejected. The figures lie beside it, as .json. Raises
+    TLError where there are no images left to check with, or no room.
+    """
+    # -- the network, and real images -----------------------------------------------------------
+    engine.prepare("float32", seed=0)
+    built, described = classifier.load(run)
+    network = Network(built, quantize, run)
+    records = check.chosen(run, "val", check.MOST)
+    images = check.images(records, network.size)
+    want = probabilities(built, records, silent)
+    RunDir(target.parent).need(ROOM * 4 * built.model.count_params())
+
+    # -- write, run, compare, put in place ------------------------------------------------------
+    with _hushed():
+        module = importlib.import_module(f"{__name__}.{form.name}")
+    with tempfile.TemporaryDirectory(prefix=".export-", dir=target.parent) as folder:
+        beside = Path(folder) / target.name
+        on_progress(Note(f"Writing {form.title} ..."))
+        with _hushed(), _full_disk_told(target):
+            module.write(network, beside)
+        on_progress(Note(f"Running it in {module.RUNTIME} on {len(images)} validation images ..."))
+        with _hushed():
+            runtime = module.runtime(beside)
+            equality = check.compare(want, runtime, images, quantize)
+            encoded = _encoded(module, beside, records, want)
+            timed = check.milliseconds(runtime, images) if benchmark else None
+        size = sum(file.stat().st_size for file in Path(folder).rglob("*") if file.is_file())
+        placed = _place(Path(folder), target, "" if equality.passed else REJECTED)
+    result = Export(
+        format=form.name,
+        quantize=quantize,
+        path=str(placed),
+        bytes=size,
+        runtime=f"{module.RUNTIME} {version(module.RUNTIME)}",
+        image_size=network.size,
+        classes=built.classes,
+        trained_in=described.get("precision", "float32"),
+        equality=equality,
+        encoded=encoded,
+        milliseconds=timed,
+    )
+    RunDir(placed.parent).write_json(placed.name + FIGURES, result.to_json())
+    return result
+
+
+@contextlib.contextmanager
+def _hushed() -> Iterator[None]:
+    """Keep what converters and runtimes print from the user, unless one of them raises."""
+    disabled = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with engine.quiet(), contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(disabled)
+
+
+@contextlib.contextmanager
+def _full_disk_told(target: Path) -> Iterator[None]:
+    """Raise an OSError where the disk is full: each converter has an error of its own for it."""
+    try:
+        yield
+    except Exception as error:
+        if "no space left" not in str(error).lower():
+            raise
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(target)) from error
+
+
+def _encoded(
+    module: ModuleType, path: Path, records: Sequence[Record], want: np.ndarray
+) -> Equality | None:
+    """Return how near a format that opens image files itself comes to how we open them."""
+    if not hasattr(module, "encoded"):
+        return None
+    kinds = (".jpg", ".jpeg", ".png")
+    at = [i for i, r in enumerate(records) if Path(r.path).suffix.lower() in kinds]
+    if not at:
+        return None
+    files = [Path(records[i].path).read_bytes() for i in at]
+    return check.equality(want[at], [module.encoded(path)(files)])
+
+
+def _place(folder: Path, target: Path, ending: str) -> Path:
+    """Move what was written to where it is wanted; return where the target itself lies."""
+    for written in sorted(folder.iterdir()):  # a .bin before the .xml that needs it
+        place = target.with_name(written.name + ending)
+        if place.is_dir():
+            shutil.rmtree(place)
+        written.replace(place)
+    return target.with_name(target.name + ending)

@@ -1,0 +1,73 @@
+"""ONNX: made by tf2onnx, run by onnxruntime. Class names are in the metadata, `classes`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import tf2onnx
+
+from tl_cli.engine.export.check import calibration
+from tl_cli.engine.export.network import Network, Runtime
+
+RUNTIME = "onnxruntime"
+OPSET = 17
+CPU = ["CPUExecutionProvider"]
+
+
+def write(network: Network, path: Path) -> None:
+    """Write the file: input `image` [batch, size, size, 3], output `probabilities`."""
+    tf2onnx.convert.from_function(
+        network.function, [network.image], opset=OPSET, output_path=str(path)
+    )
+    if network.quantize == "int8":
+        _to_int8(path, calibration(network))
+    model = onnx.load(path)
+    if network.quantize == "float16":
+        model = _to_float16(model)
+    for tensor in (*model.graph.input, *model.graph.output):
+        tensor.type.tensor_type.shape.dim[0].dim_param = "batch"
+    onnx.helper.set_model_props(model, network.facts)
+    onnx.checker.check_model(model)
+    onnx.save(model, path)
+
+
+def _to_float16(model: onnx.ModelProto) -> onnx.ModelProto:
+    from onnxruntime.transformers.float16 import convert_float_to_float16
+
+    return convert_float_to_float16(model, keep_io_types=True)
+
+
+def _to_int8(path: Path, images: np.ndarray) -> None:
+    """Quantize in place, weights by channel, activations by what the images make of them."""
+    from onnxruntime import quantization
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    prepared = path.with_suffix(".prepared")
+    try:
+        quant_pre_process(path, prepared, skip_symbolic_shape=True)
+        quantization.quantize_static(
+            prepared, path, Calibration(images), per_channel=True,
+            weight_type=quantization.QuantType.QInt8,
+        )  # fmt: skip
+    finally:
+        prepared.unlink(missing_ok=True)
+
+
+class Calibration:
+    """Hands over one image after another, as onnxruntime asks for them."""
+
+    def __init__(self, images: np.ndarray) -> None:
+        self.left = iter(images)
+
+    def get_next(self) -> dict[str, np.ndarray] | None:
+        image = next(self.left, None)
+        return None if image is None else {"image": image[None]}
+
+
+def runtime(path: Path) -> Runtime:
+    """Return what runs the file on the CPU."""
+    session = onnxruntime.InferenceSession(path, providers=CPU)
+    return lambda images: session.run(["probabilities"], {"image": images})[0]
