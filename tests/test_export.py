@@ -136,6 +136,20 @@ def test_a_saved_model_takes_images_of_any_size_and_encoded_ones(run, data):
     assert found == pytest.approx(predict.probabilities(built, records, silent), abs=0.03)
 
 
+def test_quantized_files_are_smaller_and_held_to_their_own_measure(run, monkeypatch):
+    monkeypatch.setattr(check, "CALIBRATION", 12)
+    half = exported(run, "--format", "onnx", "--quantize", "float16")
+    assert half["equality"]["allowed_difference"] == 2e-2
+    assert 1e-7 < half["equality"]["difference"] <= 2e-2
+    done = tl("export", run, "--format", "onnx", "--quantize", "int8", "--json")
+    told = json.loads(done.stdout)
+    assert told["equality"]["allowed_difference"] is None
+    assert (done.exit_code == 0) == (told["equality"]["agreement"] >= 0.98)
+    whole = (run / rundir.WEIGHTS).stat().st_size
+    assert half["bytes"] < 0.6 * whole
+    assert told["bytes"] < 0.4 * whole
+
+
 # -- all that may be trained -----------------------------------------------------------------------
 
 
@@ -190,9 +204,10 @@ def test_int8_is_a_quarter_as_large_and_says_the_same_or_is_rejected(any_run, fo
     told = json.loads(done.stdout)
     assert told["equality"]["least_agreement"] == 0.98
     assert (done.exit_code == 0) == told["passed"] == (told["equality"]["agreement"] >= 0.98)
-    assert Path(told["path"]).suffix == (".rejected" if done.exit_code else f".{form}"[:0] or
-                                         formats.FORMATS[form].ending)  # fmt: skip
-    assert told["bytes"] < 0.6 * 4 * told["bytes"]
+    ending = ".rejected" if done.exit_code else formats.FORMATS[form].ending
+    assert Path(told["path"]).suffix == ending
+    assert ("float16 loses less" in done.stderr) == bool(done.exit_code)
+    assert told["bytes"] < 0.8 * (any_run / rundir.WEIGHTS).stat().st_size
 
 
 # -- a file that is not the same -------------------------------------------------------------------

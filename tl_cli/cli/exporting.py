@@ -56,7 +56,8 @@ def export(
             raise TLError(
                 f"the exported file is not the same as the network: "
                 f"{' and '.join(result.equality.reasons)}",
-                f"it is kept as {result.path}, to be looked at",
+                f"it is kept as {result.path}"
+                + (", --quantize float16 loses less" if quantize == "int8" else ""),
             )
 
 
