@@ -36,8 +36,11 @@ def write(network: Network, path: Path) -> None:
 
 def _to_float16(model: onnx.ModelProto) -> onnx.ModelProto:
     from onnxruntime.transformers.float16 import convert_float_to_float16
+    from onnxruntime.transformers.onnx_model import OnnxModel
 
-    return convert_float_to_float16(model, keep_io_types=True)
+    half = OnnxModel(convert_float_to_float16(model, keep_io_types=True))
+    half.topological_sort()  # the casts of input and output come last, which ONNX does not allow
+    return half.model
 
 
 def _to_int8(path: Path, images: np.ndarray) -> None:
