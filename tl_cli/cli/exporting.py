@@ -29,7 +29,7 @@ def export(
     output: Annotated[
         Path | None, typer.Option(help="File, or folder of a SavedModel; else in the run.")
     ] = None,
-    overwrite: Annotated[bool, typer.Option(help="Replace what is there.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
     benchmark: Annotated[
         bool, typer.Option("--benchmark", help="Time it in its own runtime.")
     ] = False,
