@@ -243,6 +243,14 @@ def _console(file: Any) -> Console:
     return console
 
 
+def two_columns(gap: int = 2) -> Table:
+    """Return a table of names and what there is to say of each, which may take several lines."""
+    grid = Table.grid(padding=(0, gap))
+    grid.add_column(no_wrap=True)
+    grid.add_column(overflow="fold")
+    return grid
+
+
 def bare_table(*columns: str) -> Table:
     """Return a table without lines, names on the left and figures on the right."""
     table = Table(box=None, pad_edge=False, header_style="dim")

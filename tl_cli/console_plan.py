@@ -12,7 +12,7 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
-from tl_cli.console import Screen, bare_table
+from tl_cli.console import Screen, bare_table, two_columns
 from tl_cli.evidence import CLAIM_FROM
 from tl_cli.freeze import similarity_kind
 from tl_cli.results import Rehearsal
@@ -98,7 +98,7 @@ def _frozen_and_trained(plan: Mapping[str, Any]) -> Table:
 
 def _evidence(plan: Mapping[str, Any]) -> Table:
     seen = plan["evidence"]
-    grid = _grid()
+    grid = two_columns()
     grid.add_row(
         "[dim]images[/]",
         f"{plan['size']:,} to train on, {plan['classes']:,} classes of about "
@@ -150,7 +150,7 @@ def _by_depth(seen: Mapping[str, Any]) -> Table:
 
 
 def _recipe(plan: Mapping[str, Any]) -> Table:
-    grid = _grid()
+    grid = two_columns()
     for key, name in RECIPE.items():
         value = plan[key]
         shown = value if isinstance(value, str) else f"{value:g}"
@@ -159,18 +159,9 @@ def _recipe(plan: Mapping[str, Any]) -> Table:
 
 
 def _listed(sentences: Iterable[str]) -> Table:
-    grid = Table.grid(padding=(0, 1))
-    grid.add_column(no_wrap=True)
-    grid.add_column(overflow="fold")
+    grid = two_columns(gap=1)
     for sentence in sentences:
         grid.add_row("  -", sentence)
-    return grid
-
-
-def _grid() -> Table:
-    grid = Table.grid(padding=(0, 2))
-    grid.add_column(no_wrap=True)
-    grid.add_column(overflow="fold")
     return grid
 
 

@@ -17,7 +17,7 @@ from rich.table import Table
 
 from tl_cli import catalog
 from tl_cli.cache import FILE, Entry
-from tl_cli.console import Screen
+from tl_cli.console import Screen, two_columns
 from tl_cli.freeze import BIG, TINY, Situation
 from tl_cli.inspection import WRONG, Finding, Inspection, Spread
 
@@ -117,7 +117,7 @@ def _finding(finding: Finding) -> RenderableType:
     if more > 0:
         lines.append(f"[dim]and {more:,} more; --json names all[/]")
     mark = f"[{STYLE[finding.severity]}]{finding.severity:<5}[/]"
-    grid = _grid()
+    grid = two_columns()
     for i, line in enumerate(lines):
         grid.add_row("" if i else mark, Padding(line, (0, 0, 0, 2 * (i > 1))))
     return grid
@@ -172,16 +172,9 @@ def _pixels(spread: Spread) -> str:
 
 
 def _facts(rows: Mapping[str, str]) -> Table:
-    grid = _grid()
+    grid = two_columns()
     for name, value in rows.items():
         grid.add_row(f"[dim]{name}[/]", value)
-    return grid
-
-
-def _grid() -> Table:
-    grid = Table.grid(padding=(0, 2))
-    grid.add_column(no_wrap=True)
-    grid.add_column(overflow="fold")
     return grid
 
 
