@@ -116,7 +116,7 @@ def test_epochs_fall_with_size_within_their_bounds():
 
 
 def test_tiny_data_get_a_smaller_learning_rate():
-    assert plan(100, "low").learning_rate == 1e-4
+    assert plan(100, "low").learning_rate == 3e-4
     assert plan(1_000, "low").learning_rate == 5e-4
 
 

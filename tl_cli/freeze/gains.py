@@ -18,25 +18,25 @@ FEATURES = ("head_error", "error_x_images", "unlike", "joined_gain", "pixels")
 GAINS: dict[str, tuple[dict[str, float], float]] = {
     "half": (
         {
-            "intercept": -0.0862,
-            "head_error": 0.2382,
-            "error_x_images": 0.0802,
-            "unlike": 0.0477,
-            "joined_gain": -0.3222,
-            "pixels": 0.0627,
+            "intercept": -0.0907,
+            "head_error": 0.1559,
+            "error_x_images": 0.0906,
+            "unlike": 0.0303,
+            "joined_gain": -0.1451,
+            "pixels": 0.0934,
         },
-        0.053,
+        0.058,
     ),
     "full": (
         {
-            "intercept": -0.0225,
-            "head_error": 0.0922,
-            "error_x_images": -0.0705,
-            "unlike": -0.0138,
-            "joined_gain": -0.3456,
-            "pixels": 0.0510,
+            "intercept": -0.0424,
+            "head_error": 0.0360,
+            "error_x_images": -0.0090,
+            "unlike": -0.0022,
+            "joined_gain": -0.0219,
+            "pixels": 0.0817,
         },
-        0.072,
+        0.074,
     ),
 }
 WORTH = 0.01  # of accuracy: less is not worth the time of tuning

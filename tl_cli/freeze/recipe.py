@@ -20,7 +20,7 @@ def recipe(size: int, effective: int, strategy: str) -> tuple[Recipe, dict[str, 
     if strategy == "head":
         return _HEAD_ONLY, {}
     tiny = effective < TINY
-    rate = 1e-4 if tiny else 5e-4
+    rate = 3e-4 if tiny else 5e-4
     epochs = round(max(EPOCHS[0], min(EPOCHS[1], 30 * (size / 100) ** -0.35)))
     numbers = _HEAD_ONLY | {
         "learning_rate": rate,
@@ -29,7 +29,7 @@ def recipe(size: int, effective: int, strategy: str) -> tuple[Recipe, dict[str, 
         "augment": "light",
     }
     return numbers, {
-        "learning_rate": "few images move the weights little"
+        "learning_rate": "what the plans were compared at on 20 to 330 images (docs/policy.md)"
         if tiny
         else "measured: from 400 images on the larger rates did better",
         "head_learning_rate": "the head is solved already, so it needs no larger one",
