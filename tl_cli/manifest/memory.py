@@ -5,7 +5,9 @@ Only good images are remembered: a bad file may become readable with another ver
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
+import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -14,6 +16,7 @@ from typing import NamedTuple
 FILE = "scan.sqlite"
 TABLE = "looks_1"  # another number whenever a look comes to mean something else
 WAIT = 30.0  # seconds for another process to finish its write
+EVERY = 5.0  # seconds of looks that a killed process may lose; each write is synced to the disk
 
 
 class Seen(NamedTuple):
@@ -40,6 +43,8 @@ class Memory:
 
     def __init__(self, folder: Path | None) -> None:
         self._base = _opened(folder) if folder else None
+        self._fresh: list[tuple[object, ...]] = []
+        self._written = time.monotonic()
 
     def __enter__(self) -> Memory:
         return self
@@ -51,6 +56,7 @@ class Memory:
         trace: TracebackType | None,
     ) -> None:
         if self._base:
+            self._write(self._base)
             self._base.close()
 
     def recall(self, states: Sequence[Seen]) -> dict[Seen | None, Look]:
@@ -69,15 +75,19 @@ class Memory:
 
     def remember(self, looks: Iterable[tuple[Seen | None, Look | str]]) -> None:
         """Keep the looks at good images; a memory that cannot be written is no error."""
-        rows = [(*seen, *look) for seen, look in looks if seen and isinstance(look, Look)]
-        if not self._base or not rows:
+        if not self._base:
             return
-        marks = ", ".join("?" * len(rows[0]))
-        try:
-            with self._base:
-                self._base.executemany(f"INSERT OR REPLACE INTO {TABLE} VALUES ({marks})", rows)
-        except sqlite3.Error:
-            return
+        self._fresh += ((*seen, *look) for seen, look in looks if seen and isinstance(look, Look))
+        if time.monotonic() - self._written >= EVERY:
+            self._write(self._base)
+
+    def _write(self, base: sqlite3.Connection) -> None:
+        rows, self._fresh = self._fresh, []
+        if rows:
+            marks = ", ".join("?" * len(rows[0]))
+            with contextlib.suppress(sqlite3.Error), base:
+                base.executemany(f"INSERT OR REPLACE INTO {TABLE} VALUES ({marks})", rows)
+        self._written = time.monotonic()
 
 
 def _opened(folder: Path) -> sqlite3.Connection | None:
