@@ -38,6 +38,17 @@ def test_overwrite_takes_the_place_and_leaves_what_is_not_ours(tmp_path):
     assert not (run / rundir.METRICS).exists()
 
 
+def test_what_create_would_refuse_is_known_before_and_nothing_is_written(tmp_path):
+    RunDir(tmp_path / "new").check()
+    assert not (tmp_path / "new").exists()
+    run = RunDir.create(tmp_path / "old")
+    with pytest.raises(TLError, match=r"holds a run already \(running\)"):
+        run.check()
+    before = (run / rundir.STATUS).stat().st_mtime_ns
+    run.check(overwrite=True)
+    assert (run / rundir.STATUS).stat().st_mtime_ns == before
+
+
 def test_a_directory_of_something_else_is_never_written_into(tmp_path):
     (tmp_path / "thesis.txt").write_text("mine")
     with pytest.raises(TLError, match="holds no run"):

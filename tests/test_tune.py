@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 from tiny import coloured, tiny_backbone, tiny_job
 
-from tl_cli.engine import budget, classifier, heads, train, tune
+from tl_cli.engine import budget, classifier, heads, mirror, train, tune
 from tl_cli.engine.feeding import Feed
 from tl_cli.engine.optimizer import Average, BlockwiseAdamW, rate_factors
-from tl_cli.results import silent
+from tl_cli.results import Note, silent
 
 
 @pytest.fixture(scope="module")
@@ -215,3 +215,34 @@ def test_fewer_views_are_kept_where_they_cost_more_than_they_bring(data):
     ]
     assert views == [10, 2, 1]
     assert changed(job, plan=changed(job.plan, epochs=2)).views == 2
+
+
+def test_the_views_count_in_the_time_that_is_left(data):
+    job = tiny_job(data, "half", epochs=8, views=8)
+    assert job.views == 8
+    assert budget.view_seconds(job) > 0
+    assert budget.view_seconds(tiny_job(data, "full")) == 0
+    epoch = 1.0
+    with_views = budget.most_epochs(job, epoch, 3.0, seconds=12.0)
+    assert (with_views.plan.epochs, with_views.views) == (3, 3)  # 3 x 1 s + 2 x 3 s
+    assert budget.most_epochs(job, epoch, 0.0, seconds=12.0) is job
+    assert "--max-minutes leaves time for 3 of 8 epochs" in with_views.plan.reasons[-1]
+    assert not any("You set epochs 3" in reason for reason in with_views.plan.reasons)
+
+
+def test_without_a_cache_nothing_is_kept(data, tmp_path, monkeypatch):
+    monkeypatch.setenv("TL_CACHE", str(tmp_path))
+    job = tiny_job(data, "full", epochs=1, cache=False)
+    _, solved = start(job)
+    mirror.decide(job, solved, silent)
+    next(iter(Feed(job, silent).batches(1)))
+    assert not any(path.is_file() for path in tmp_path.rglob("*"))
+
+
+def test_where_the_images_are_held_is_said_once(data):
+    said = []
+    feed = Feed(tiny_job(data, "full"), said.append)
+    feed.source("train"), feed.source("val"), feed.source("train")
+    notes = [note.text for note in said if isinstance(note, Note)]
+    assert len(notes) == 1
+    assert "held in memory" in notes[0]

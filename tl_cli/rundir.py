@@ -43,9 +43,9 @@ class RunDir:
         """
         run = cls(path)
         try:
-            present = sorted(p.name for p in path.iterdir()) if path.exists() else []
-            if present:
-                run._make_way(present, overwrite)
+            run.check(overwrite=overwrite)
+            for name in FILES:
+                (path / name).unlink(missing_ok=True)
             path.mkdir(parents=True, exist_ok=True)
             run.status("running")
         except OSError as error:
@@ -57,8 +57,15 @@ class RunDir:
             ) from error
         return run
 
-    def _make_way(self, present: list[str], overwrite: bool) -> None:
-        if not {STATUS, CONFIG} & set(present):
+    def check(self, *, overwrite: bool = False) -> None:
+        """Raise TLError where a run is there already, or something else; write nothing."""
+        try:
+            present = {p.name for p in self.path.iterdir()} if self.path.is_dir() else set()
+        except OSError:  # `create` says what is wrong with it
+            return
+        if not present:
+            return
+        if not {STATUS, CONFIG} & present:
             raise TLError(
                 f"{self.path} is not empty and holds no run of tl", "choose another --output"
             )
@@ -67,8 +74,6 @@ class RunDir:
                 f"{self.path} holds a run already ({self.state()})",
                 "choose another --output, or replace it with --overwrite",
             )
-        for name in FILES:
-            (self.path / name).unlink(missing_ok=True)
 
     def __truediv__(self, name: str) -> Path:
         return self.path / name

@@ -143,6 +143,7 @@ def train(
     flags = {k: v for k, v in locals().items() if k not in _NOT_CONFIG}
     with opened_screen(json=json, quiet=quiet) as screen:
         from tl_cli import config as configs
+        from tl_cli.rundir import RunDir
 
         settings = configs.load(config, set_ or (), flags)
         _require_weights(settings)
@@ -150,6 +151,8 @@ def train(
         if others and (settings.from_scratch or dry_run):
             raise typer.BadParameter("a comparison goes with a training from pretrained weights")
         _check(settings)
+        if settings.output and not (dry_run or others):
+            RunDir(Path(settings.output)).check(overwrite=overwrite)
         manifest = manifest_of(settings, screen)
         if dry_run:
             _rehearse(settings, manifest, screen, json)

@@ -13,8 +13,9 @@ import keras
 import numpy as np
 
 from tl_cli import freeze
-from tl_cli.engine import pipeline
+from tl_cli.engine import features, pipeline
 from tl_cli.engine.classifier import Classifier
+from tl_cli.engine.features import BATCH
 from tl_cli.engine.job import Job
 from tl_cli.results import Note, OnProgress
 
@@ -35,6 +36,20 @@ def step_seconds(job: Job, built: Classifier) -> float:
     return least_seconds(lambda: model.train_on_batch(x, labels))
 
 
+def view_seconds(job: Job) -> float:
+    """Return the seconds in which all training images pass the frozen part once; 0 if none is."""
+    if not job.caches_cut:
+        return 0.0
+    backbone, records = job.backbone, job.manifest.of("train")[:BATCH]
+    start = time.perf_counter()
+    images = features.images(records, backbone.image_size)
+    decode = (time.perf_counter() - start) / len(records)
+    images = np.resize(images, (BATCH, *images.shape[1:]))
+    prefix = keras.Model(backbone.model.inputs, job.row().output(backbone))
+    batch = least_seconds(lambda: prefix.predict_on_batch(images))
+    return job.plan.size * (decode + batch / BATCH)
+
+
 def least_seconds(call: Callable[[], object], times: int = 3) -> float:
     """Return the least seconds of some calls, after one that traces and builds."""
     call()
@@ -49,14 +64,32 @@ def least_seconds(call: Callable[[], object], times: int = 3) -> float:
 def fit_into(job: Job, built: Classifier, seconds: float, on_progress: OnProgress) -> Job:
     """Return the job with as many epochs as fit into `seconds`, at least one, and say so."""
     steps = pipeline.steps(job.plan.size, job.plan.batch_size)
-    step = step_seconds(job, built)
+    step, view = step_seconds(job, built), view_seconds(job)
     validation = len(job.manifest.of("val")) / job.plan.batch_size * VALIDATION
     epoch = step * (steps + validation)
-    epochs = int(np.clip(seconds // epoch, 1, job.plan.epochs))
+    chosen = most_epochs(job, epoch, view, seconds)
+    said = f", and a view of the images {view:.0f} s" if chosen.views > 1 else ""
     on_progress(
         Note(
-            f"A step takes {step:.2f} s, so an epoch takes about {epoch:.0f} s: {epochs} of "
-            f"{job.plan.epochs} epochs fit into the {seconds / 60:.1f} minutes that are left."
+            f"A step takes {step:.2f} s, so an epoch takes about {epoch:.0f} s{said}: "
+            f"{chosen.plan.epochs} of {job.plan.epochs} epochs fit into the "
+            f"{seconds / 60:.1f} minutes that are left."
         )
     )
-    return replace(job, plan=freeze.override(job.plan, epochs=epochs))
+    return chosen
+
+
+def most_epochs(job: Job, epoch: float, view: float, seconds: float) -> Job:
+    """Return the job with as many epochs as fit, where each epoch and each view takes so long."""
+    shorter = [with_epochs(job, epochs) for epochs in range(job.plan.epochs, 0, -1)]
+    fits = (e for e in shorter if e.plan.epochs * epoch + (e.views - 1) * view <= seconds)
+    return next(fits, shorter[-1])
+
+
+def with_epochs(job: Job, epochs: int) -> Job:
+    """Return the job with so many epochs, and with the reason in its plan."""
+    if epochs == job.plan.epochs:
+        return job
+    plan = freeze.override(job.plan, epochs=epochs)
+    reason = f"--max-minutes leaves time for {epochs} of {job.plan.epochs} epochs."
+    return replace(job, plan=replace(plan, reasons=(*plan.reasons[:-1], reason)))

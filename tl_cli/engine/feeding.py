@@ -15,7 +15,7 @@ from scipy.special import softmax
 from tl_cli.engine import features, pipeline
 from tl_cli.engine.features import PLAIN, View
 from tl_cli.engine.job import Job
-from tl_cli.results import OnProgress
+from tl_cli.results import Note, OnProgress, Progress
 
 PREDICT_BATCH = 64
 
@@ -63,7 +63,7 @@ class Feed:
     def _source(self, split: str, view: int) -> Source:
         job, records = self.job, self.job.manifest.of(split)
         if not self.cut:
-            return pipeline.store(records, job.backbone.image_size, memory=job.memory)
+            return self._pixels(split)
         looked = View(view, job.plan.augment, job.mirror, job.config.seed) if view else PLAIN
         [rows] = features.extract(
             job.backbone,
@@ -73,6 +73,19 @@ class Feed:
             on_progress=self.on_progress,
         )
         return rows
+
+    def _pixels(self, split: str) -> pipeline.ImageStore:
+        """Return a split's decoded images; say once where they are held."""
+        store = pipeline.store(
+            self.job.manifest.of(split),
+            self.job.backbone.image_size,
+            memory=self.job.memory,
+            disk=None if self.job.config.cache else 0,
+            on_progress=lambda done, total: self.on_progress(Progress("decode", done, total)),
+        )
+        if split == "train":
+            self.on_progress(Note(f"{store.describe()}."))
+        return store
 
     @property
     def indices(self) -> np.ndarray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -86,7 +86,7 @@ class Job:
             return 1
         tuning = plan.epochs * STEP_COST * (1 - plan.frozen_compute_share)
         affordable = 1 + int(VIEW_COST * tuning / plan.frozen_compute_share)
-        wanted = self.config.views or min(VIEWS, plan.epochs, affordable)
+        wanted = min(self.config.views or min(VIEWS, affordable), plan.epochs)
         room = CACHE_SHARE * cache.bound() / self.cut_bytes(plan.frozen_blocks)
         return max(1, min(wanted, int(room)))
 
@@ -141,6 +141,10 @@ class Job:
         size = 2 if self.config.feature_dtype == "float32" else 1
         return len(self.manifest.records) * self.backbone.blocks[cut - 1].cache_bytes * size
 
+    def decided(self, **values: str) -> Job:
+        """Return the job with what the images have decided in place of `auto`."""
+        return replace(self, config=self.config.effective(**values))
+
     def effective(self) -> RunConfig:
         """Return the configuration with all that was decided."""
         plan = self.plan
@@ -158,5 +162,6 @@ class Job:
                 "augment": plan.augment,
                 "layer_decay": plan.layer_decay,
                 "label_smoothing": plan.label_smoothing,
+                "views": self.views,
             }
         return self.config.effective(**decided)

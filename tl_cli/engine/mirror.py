@@ -34,7 +34,12 @@ def decide(job: Job, head: SolvedHead, on_progress: OnProgress) -> bool:
     flipped = View(flip=True)
     wanted = Wanted(head.taps, None, flipped, config.feature_dtype, config.pooling)
     [mirrored] = features.extract(
-        job.backbone, records, [wanted], stage="mirrored", on_progress=on_progress
+        job.backbone,
+        records,
+        [wanted],
+        keep=job.config.cache,
+        stage="mirrored",
+        on_progress=on_progress,
     )
     solved = probes.solve(head.pooled["train"][kept], labels[kept], len(job.manifest.classes))
     right = [

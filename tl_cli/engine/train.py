@@ -128,6 +128,7 @@ def _transfer(
             job = planning.settle(job, similarity.gather(job, head, layers))
         if job.config.trial:
             job = trial.decide(job, head, on_progress)
+        job = job.decided(head=head.kind)
         built = heads.attach(job, head)
         _write_plan(job, run)
     on_plan(job.plan)
@@ -137,7 +138,8 @@ def _transfer(
     if job.plan.trains_backbone:
         with clock.stage("tune"):
             if job.plan.augment != "none":
-                job = replace(job, mirror=mirror.decide(job, head, on_progress))
+                may = mirror.decide(job, head, on_progress)
+                job = replace(job.decided(mirror="yes" if may else "no"), mirror=may)
             job = _within_the_time(job, built, run, clock, on_progress)
             on_progress(Note(job.feeding))
             tuned = tune.tune(job, built, head, on_progress)
@@ -165,11 +167,13 @@ def _from_scratch(
 def _within_the_time(
     job: Job, built: Classifier, run: RunDir, clock: Clock, on_progress: OnProgress
 ) -> Job:
-    """Return the job with no more epochs than fit into the minutes that were given, if any."""
-    if not job.config.max_minutes:
-        return job
-    left = job.config.max_minutes * 60 - clock.all()["total"]
-    job = budget.fit_into(job, built, left, on_progress)
+    """Return the job with no more epochs than fit into the minutes that were given, if any.
+
+    All is settled then, and written down.
+    """
+    if job.config.max_minutes:
+        left = job.config.max_minutes * 60 - clock.all()["total"]
+        job = budget.fit_into(job, built, left, on_progress)
     _write_plan(job, run)
     return job
 
