@@ -227,7 +227,9 @@ def test_the_views_count_in_the_time_that_is_left(data):
     assert (with_views.plan.epochs, with_views.views) == (3, 3)  # 3 x 1 s + 2 x 3 s
     assert budget.most_epochs(job, epoch, 0.0, seconds=12.0) is job
     assert "--max-minutes leaves time for 3 of 8 epochs" in with_views.plan.reasons[-1]
-    assert not any("You set epochs 3" in reason for reason in with_views.plan.reasons)
+    tuned_for = [reason for reason in with_views.plan.reasons if "is solved first" in reason]
+    assert len(tuned_for) == 1
+    assert "for 3 epochs" in tuned_for[0]
 
 
 def test_without_a_cache_nothing_is_kept(data, tmp_path, monkeypatch):

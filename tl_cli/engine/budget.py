@@ -12,11 +12,11 @@ from dataclasses import replace
 import keras
 import numpy as np
 
-from tl_cli import freeze
 from tl_cli.engine import features, pipeline
 from tl_cli.engine.classifier import Classifier
 from tl_cli.engine.features import BATCH
 from tl_cli.engine.job import Job
+from tl_cli.freeze.plan import training_reasons
 from tl_cli.results import Note, OnProgress
 
 VALIDATION = 0.35  # of a training step: a forward pass without the way back
@@ -73,7 +73,7 @@ def fit_into(job: Job, built: Classifier, seconds: float, on_progress: OnProgres
         Note(
             f"A step takes {step:.2f} s, so an epoch takes about {epoch:.0f} s{said}: "
             f"{chosen.plan.epochs} of {job.plan.epochs} epochs fit into the "
-            f"{seconds / 60:.1f} minutes that are left."
+            f"{max(seconds, 0) / 60:.1f} minutes that are left."
         )
     )
     return chosen
@@ -88,8 +88,12 @@ def most_epochs(job: Job, epoch: float, view: float, seconds: float) -> Job:
 
 def with_epochs(job: Job, epochs: int) -> Job:
     """Return the job with so many epochs, and with the reason in its plan."""
-    if epochs == job.plan.epochs:
+    plan = job.plan
+    if epochs == plan.epochs:
         return job
-    plan = freeze.override(job.plan, epochs=epochs)
-    reason = f"--max-minutes leaves time for {epochs} of {job.plan.epochs} epochs."
-    return replace(job, plan=replace(plan, reasons=(*plan.reasons[:-1], reason)))
+    why = {**plan.why, "epochs": "as many as --max-minutes leaves time for"}
+    shorter = replace(plan, epochs=epochs, why=why)
+    renewed = dict(zip(training_reasons(plan), training_reasons(shorter), strict=True))
+    reasons = [renewed.get(reason, reason) for reason in plan.reasons]
+    reasons.append(f"--max-minutes leaves time for {epochs} of {plan.epochs} epochs.")
+    return replace(job, plan=replace(shorter, reasons=tuple(reasons)))

@@ -158,7 +158,7 @@ class Waiting(keras.callbacks.Callback):
     """Measures how much of the training time went by in waiting for data.
 
     Train on `watch(dataset)` and give this to `fit` as a callback. Each `fit` is measured anew;
-    validation does not count.
+    validation does not count, nor does the first step, before which the network is traced.
     """
 
     def __init__(self) -> None:
@@ -166,6 +166,7 @@ class Waiting(keras.callbacks.Callback):
         self.waited = 0.0  # seconds
         self.trained = 0.0  # seconds, waiting included
         self._asked = self._handed = self._since = 0.0
+        self._traced = False
 
     @property
     def share(self) -> float:
@@ -190,6 +191,7 @@ class Waiting(keras.callbacks.Callback):
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         self.waited = self.trained = 0.0
+        self._traced = False
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self._since = time.perf_counter()
@@ -200,9 +202,10 @@ class Waiting(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         now = time.perf_counter()
-        self.waited += max(0.0, self._handed - self._asked)
-        self.trained += now - self._since
-        self._since = now
+        if self._traced:
+            self.waited += max(0.0, self._handed - self._asked)
+            self.trained += now - self._since
+        self._since, self._traced = now, True
 
 
 def _order(n: int, seed: int, epoch: int) -> np.ndarray:
