@@ -1,5 +1,7 @@
 """The phases: what trains, what must not, what is kept, and that parts and whole agree."""
 
+from dataclasses import replace
+
 import keras
 import numpy as np
 import pytest
@@ -248,3 +250,19 @@ def test_where_the_images_are_held_is_said_once(data):
     notes = [note.text for note in said if isinstance(note, Note)]
     assert len(notes) == 1
     assert "held in memory" in notes[0]
+
+
+def test_the_rates_of_a_dry_run_are_those_of_the_optimizer(data):
+    from tl_cli.engine import rehearse
+
+    even = tiny_job(data, "half", learning_rate=0.01)
+    assert rehearse.rates(even) == {"head": 0.01, "backbone": 0.01}
+    job = replace(even, plan=replace(even.plan, layer_decay=0.5))
+    factors = rate_factors(job.backbone, 0.5)
+    first, last = job.backbone.blocks[job.plan.frozen_blocks], job.backbone.blocks[-1]
+    weights = {layer.path: layer.weights[0].path for layer in job.backbone.layers}
+    assert rehearse.rates(job) == {
+        "head": 0.01,
+        first.name: 0.01 * factors[weights[first.layers[0]]],
+        last.name: 0.01 * factors[weights[last.layers[0]]],
+    }

@@ -68,6 +68,9 @@ def show_rehearsal(screen: Screen, found: Rehearsal) -> None:
         f"Images at {found.image_size} px, {found.precision}; {found.steps_per_epoch} steps an "
         f"epoch, {found.steps} in all",
     )
+    if len(found.learning_rates) > 2:  # else they stand in the plan
+        rates = ", ".join(f"{part} {rate:.2g}" for part, rate in found.learning_rates.items())
+        _print(screen, f"Peak learning rates, from the first trained block to the last: {rates}")
     _show_time(screen, found)
 
 

@@ -39,7 +39,7 @@ def rehearse(config: RunConfig, manifest: Manifest, on_progress: OnProgress = si
         counts={split: manifest.counts(split) for split in SPLITS},
         steps_per_epoch=steps,
         steps=steps * plan.epochs,
-        learning_rates=_rates(job),
+        learning_rates=rates(job),
         alternatives={
             name: other.to_json()
             for name, other in freeze.alternatives(plan, job.backbone.blocks).items()
@@ -49,17 +49,17 @@ def rehearse(config: RunConfig, manifest: Manifest, on_progress: OnProgress = si
     )
 
 
-def _rates(job: Job) -> dict[str, float]:
+def rates(job: Job) -> dict[str, float]:
     """Return the peak rates: of the head, and of the first and the last block that are trained."""
     plan, blocks = job.plan, job.backbone.blocks
     if not plan.trains_backbone:
         return {"head": 0.0}
-    rates = {"head": plan.head_learning_rate}
+    found = {"head": plan.head_learning_rate}
     if plan.layer_decay == 1:
-        return rates | {"backbone": plan.learning_rate}
+        return found | {"backbone": plan.learning_rate}
     for i in (plan.frozen_blocks, len(blocks) - 1):
-        rates[blocks[i].name] = plan.learning_rate * plan.layer_decay ** (len(blocks) - i)
-    return rates
+        found[blocks[i].name] = plan.learning_rate * plan.layer_decay ** (len(blocks) - i)
+    return found
 
 
 def _features(job: Job) -> float:
