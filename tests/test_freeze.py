@@ -188,6 +188,16 @@ def test_with_evidence_the_plan_says_what_it_predicts():
     assert any("92.0%" in reason for reason in chosen.reasons)
 
 
+def test_a_middle_that_beats_the_end_is_told_where_images_are_enough_to_tell():
+    probes = (Probe("early", 0.5, 0.02), Probe("middle", 0.95, 0.02), Probe("last", 0.9, 0.02))
+    sentence = "middle tells the classes apart better"
+    assert any(sentence in reason for reason in seen(probes=probes).reasons)
+    few = plan(100, None, classes=10, images_per_class=10, evidence=evidence(probes=probes))
+    assert not any(sentence in reason for reason in few.reasons)
+    near = (*probes[:1], Probe("middle", 0.91, 0.02), probes[2])
+    assert not any(sentence in reason for reason in seen(probes=near).reasons)
+
+
 def test_a_head_that_is_nearly_always_right_is_left_alone():
     assert seen(joined=Probe("joined", 0.995, 0.002)).strategy == "head"
 

@@ -59,10 +59,15 @@ class Evidence:
         return self.joined.accuracy - self.last.accuracy
 
     @property
+    def best_before(self) -> Probe | None:
+        """The best depth before the last one."""
+        return max(self.probes[:-1], key=lambda probe: probe.accuracy, default=None)
+
+    @property
     def depth_margin(self) -> float:
-        """How much the best depth before the last one beats it, in accuracy; mostly negative."""
-        earlier = [probe.accuracy for probe in self.probes[:-1]]
-        return max(earlier) - self.last.accuracy if earlier else 0.0
+        """How much the best depth before the last one beats it, in accuracy."""
+        best = self.best_before
+        return best.accuracy - self.last.accuracy if best else 0.0
 
     def to_json(self) -> dict[str, Any]:
         """Return JSON types, keys as documented in docs/json.md."""

@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tl_cli.evidence import JUDGED_FROM, Evidence
+from tl_cli.evidence import CLAIM_FROM, JUDGED_FROM, Evidence
 from tl_cli.freeze import gains
 from tl_cli.freeze.gains import Gain
 from tl_cli.freeze.situation import Situation, similarity_kind
@@ -73,14 +73,25 @@ def by_evidence(given: Situation) -> Choice:
     if given.validation is not None and given.validation < JUDGED_FROM:
         return Choice(0.0, (_heads_sentence(seen), _unjudged_sentence(given.validation)), told)
     share = gains.choose(told, seen.head_error)
-    reasons = (_heads_sentence(seen), _gains_sentence(told), _chosen_sentence(share))
-    return Choice(share, reasons, told)
+    said = (_heads_sentence(seen), *_depth_sentences(given, seen), _gains_sentence(told))
+    return Choice(share, (*said, _chosen_sentence(share)), told)
 
 
 def _heads_sentence(seen: Evidence) -> str:
     return (
         f"A head solved on the last layer is right on {seen.last.accuracy:.1%} of held-out images "
         f"(± {seen.last.stderr:.1%}), on several depths joined on {seen.joined.accuracy:.1%}."
+    )
+
+
+def _depth_sentences(given: Situation, seen: Evidence) -> tuple[str, ...]:
+    """Say where an earlier depth knows more than the last one; few images cannot tell."""
+    best = seen.best_before
+    if not best or given.images_per_class < CLAIM_FROM or seen.depth_margin <= seen.last.stderr:
+        return ()
+    return (
+        f"{best.tap} tells the classes apart better than the last layer ({best.accuracy:.1%} "
+        f"against {seen.last.accuracy:.1%}): the end of the network is specialised to other things.",
     )
 
 
