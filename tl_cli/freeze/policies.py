@@ -91,7 +91,7 @@ def _depth_sentences(given: Situation, seen: Evidence) -> tuple[str, ...]:
         return ()
     return (
         f"{best.tap} tells the classes apart better than the last layer ({best.accuracy:.1%} "
-        f"against {seen.last.accuracy:.1%}): the end of the network is specialised to other things.",
+        f"against {seen.last.accuracy:.1%}): the network's end is specialised elsewhere.",
     )
 
 
