@@ -2,13 +2,14 @@
 
 import itertools
 
+import keras
 import numpy as np
 import pytest
 from PIL import Image
-from tiny import coloured, split_of, tiny_job
+from tiny import coloured, split_of, tiny_backbone, tiny_job
 
-from tl_cli import config
-from tl_cli.engine import classifier, explain, heads
+from tl_cli import catalog, config
+from tl_cli.engine import backbones, classifier, explain, heads
 from tl_cli.engine.planning import prepare
 from tl_cli.errors import TLError
 
@@ -128,3 +129,34 @@ def test_a_block_that_is_not_there_is_named(built):
         explain.opened(built, at="conv9")
     with pytest.raises(TLError, match="unknown block '99'"):
         explain.opened(built, at="99")
+
+
+@pytest.mark.parametrize("precision", ["mixed_float16", "mixed_bfloat16"])
+def test_half_precision_loses_no_gradient(precision, tmp_path):
+    keras.config.set_dtype_policy(precision)
+    try:
+        backbone = tiny_backbone()
+        built = classifier.build(backbone, ("a", "b"), (len(backbone.blocks),))
+        width = backbone.blocks[-1].output_shape[-1]
+        built.set_head(1e-4 * np.random.default_rng(0).normal(size=(width, 2)), np.zeros(2))
+        heat = explain.opened(built, at="3").maps(noise(2), [0, 1])
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert np.isfinite(heat).all()
+    assert heat.max(axis=(1, 2)) == pytest.approx([1, 1])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", catalog.CARDS)
+def test_every_backbone_of_the_catalogue_can_be_explained(name):
+    card = catalog.get(name)
+    size = max(96, card.smallest)
+    backbone = backbones.load(card, size, weights=None)
+    built = classifier.build(backbone, ("a", "b"), backbone.stage_ends)
+    width = sum(backbone.blocks[end - 1].output_shape[-1] for end in backbone.stage_ends)
+    built.set_head(np.random.default_rng(0).normal(size=(width, 2)), np.zeros(2))
+    images = np.random.default_rng(0).uniform(0, 255, (2, size, size, 3)).astype("float32")
+    for at in (None, "2"):
+        heat = explain.opened(built, at).maps(images, [0, 1])
+        assert heat.shape[1] > 1
+        assert heat.max(axis=(1, 2)) == pytest.approx([1, 1])

@@ -4,6 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 from test_cli import COLOURS, said, tl
@@ -11,7 +12,7 @@ from test_report import NASTY, Text
 from trained import mobilenet_weights, photos, trained
 
 from tl_cli import rundir
-from tl_cli.engine import predict
+from tl_cli.engine import explain, predict
 from tl_cli.explanations import Explanation, Neighbour
 from tl_cli.manifest import read_csv
 from tl_cli.report.sheet import Sheet
@@ -114,6 +115,19 @@ def test_names_in_the_sheet_are_text(tmp_path, data):
     found = Text(sheet.page.read_text())
     assert not found.tags & {"script", "b"}
     assert all(name in found.seen for name in NASTY)
+
+
+def test_ctrl_c_leaves_whole_pictures_and_a_page_of_them(run, data, tmp_path, monkeypatch):
+    def interrupted(explainer, paths, **_):
+        yield Explanation(paths[0], "red", 0.9, heat=np.eye(4, dtype="float32"))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(explain, "explained", interrupted)
+    done = tl("explain", run, data / "test" / "red", "--output", tmp_path)
+    assert done.exit_code == 130
+    assert "stopped after 1 of" in done.stderr
+    assert len(list(tmp_path.iterdir())) == 2
+    assert (tmp_path / "sheet.html").read_text().count("<img ") == 2
 
 
 # -- mistakes -------------------------------------------------------------------------------------

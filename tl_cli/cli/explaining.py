@@ -6,6 +6,7 @@ import errno
 import json as jsonlib
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -90,13 +91,13 @@ def _drawn(
     try:
         output.mkdir(parents=True, exist_ok=True)
         sheet = Sheet(output, where)
-        for each in found:
-            sheet.add(each)
-            if json:
-                screen.on_progress(Progress("explain", len(sheet.told), total))
-            else:
-                explained(screen, each)
-        sheet.close()
+        with _closed(sheet, total, screen):
+            for each in found:
+                sheet.add(each)
+                if json:
+                    screen.on_progress(Progress("explain", len(sheet.told), total))
+                else:
+                    explained(screen, each)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise
@@ -104,3 +105,17 @@ def _drawn(
             f"cannot write to '{output}': {error.strerror}", "choose another --output"
         ) from error
     return sheet
+
+
+@contextmanager
+def _closed(sheet: Sheet, total: int, screen: Screen) -> Iterator[None]:
+    """Write the page in any case, of what there is, and say where it was stopped."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        screen.settle()
+        done = f"{len(sheet.told):,} of {total:,} images"
+        screen.note(f"stopped after {done}; {sheet.page} shows them", warning=True)
+        raise
+    finally:
+        sheet.close()
