@@ -12,7 +12,7 @@ from test_report import NASTY, Text
 from trained import mobilenet_weights, photos, trained
 
 from tl_cli import rundir
-from tl_cli.engine import explain, predict
+from tl_cli.engine import explain, features, predict
 from tl_cli.explanations import Explanation, Neighbour
 from tl_cli.manifest import read_csv
 from tl_cli.report.sheet import Sheet
@@ -155,3 +155,12 @@ def test_a_run_without_its_manifest_has_no_neighbours(run, data, tmp_path):
     said(tl("explain", copy, image, "--neighbours", 2, "--output", tmp_path / "out"), "manifest")
     (copy / rundir.WEIGHTS).write_bytes((copy / rundir.WEIGHTS).read_bytes()[:100])
     said(tl("explain", copy, image, "--output", tmp_path / "out"), "damaged")
+
+
+def test_the_neighbours_come_from_what_the_one_pass_kept(data, tmp_path, monkeypatch):
+    run = trained(data, tmp_path / "run", "--freeze", "head")
+    monkeypatch.setattr(features, "_fill", None)  # called, it would fail
+    image = data / "test" / "red" / "00.png"
+    done = tl("explain", run, image, "--neighbours", 2, "--output", tmp_path / "why", "--json")
+    assert done.exit_code == 0, done.stderr
+    assert len(json.loads(done.stdout)["images"][0]["neighbours"]) == 2

@@ -6,14 +6,14 @@ Northcutt et al. 2021 (arXiv:1911.00068), by cleanlab. Knows nothing of drawing.
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 
 import numpy as np
 
 from tl_cli import catalog, config, engine, rundir
 from tl_cli.doubts import Doubt
-from tl_cli.engine import backbones, classifier, features, probes
+from tl_cli.engine import backbones, classifier, features, job, probes
 from tl_cli.engine.evaluate import encode
-from tl_cli.engine.features import Wanted
 from tl_cli.errors import TLError
 from tl_cli.manifest import Record, read_csv
 from tl_cli.results import OnProgress
@@ -35,10 +35,11 @@ def suspected(run: RunDir, on_progress: OnProgress) -> tuple[int, list[Doubt]]:
     backbone = backbones.load(
         card, int(described["image_size"]), settings.weights or backbones.PRETRAINED
     )
-    [rows] = features.extract(
-        backbone, records, [Wanted(backbone.stage_ends)], on_progress=on_progress
-    )
-    held_out = _held_out(backbone, rows.array(), labels, len(described["classes"]), settings.seed)
+    wanted = job.looked(backbone, settings)
+    [rows] = features.extract(backbone, records, [wanted], on_progress=on_progress)
+    widths = job.widths(backbone, settings, job.taps(backbone, settings))
+    depths = np.split(rows.array()[:, -sum(widths) :], np.cumsum(widths)[:-1], axis=1)
+    held_out = _held_out(depths, labels, len(described["classes"]), settings.seed)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of a class without images, which there may be
         worst = issues(labels, held_out, return_indices_ranked_by="self_confidence", n_jobs=1)
@@ -47,11 +48,10 @@ def suspected(run: RunDir, on_progress: OnProgress) -> tuple[int, list[Doubt]]:
 
 
 def _held_out(
-    backbone: backbones.Backbone, rows: np.ndarray, labels: np.ndarray, classes: int, seed: int
+    depths: Sequence[np.ndarray], labels: np.ndarray, classes: int, seed: int
 ) -> np.ndarray:
     """Return each image's probabilities from a head that was solved without it."""
-    widths = [backbone.blocks[end - 1].output_shape[-1] for end in backbone.stage_ends]
-    joined, _ = probes.join(np.split(rows, np.cumsum(widths)[:-1], axis=1))
+    joined, _ = probes.join(depths)
     return probes.solve(joined, labels, classes, seed=seed).held_out
 
 

@@ -25,6 +25,28 @@ VIEW_COST = 0.5  # of the tuning's multiply-adds: what the passes for the augmen
 STEP_COST = 3  # forward passes that a training step costs, forward and back
 
 
+def taps(backbone: Backbone, config: RunConfig) -> tuple[int, ...]:
+    """Return the cuts whose pooled outputs a head may see; flat early maps are too much to join."""
+    ends = backbone.stage_ends
+    return ends[-1:] if config.pooling == "flatten" and config.head != "multi" else ends
+
+
+def looked(backbone: Backbone, config: RunConfig) -> Wanted:
+    """Return the table of the one pass: a thumbnail, then every depth that is probed.
+
+    The late stages' ends, which a head may look at, stand last.
+    """
+    early = () if config.pooling == "flatten" else backbone.early_ends
+    depths = (*early, *taps(backbone, config))
+    return Wanted(depths, dtype=config.feature_dtype, pooling=config.pooling, pixels=True)
+
+
+def widths(backbone: Backbone, config: RunConfig, cuts: Sequence[int]) -> list[int]:
+    """Return how many columns what is pooled at each cut has."""
+    width = POOLINGS[config.pooling].width
+    return [width(backbone.blocks[cut - 1].output_shape) for cut in cuts]
+
+
 @dataclass(frozen=True)
 class Job:
     """What every phase needs to know."""
@@ -71,8 +93,7 @@ class Job:
     @property
     def taps(self) -> tuple[int, ...]:
         """The cuts whose pooled outputs a head may see; flat early maps are too much to join."""
-        ends, config = self.backbone.stage_ends, self.config
-        return ends[-1:] if config.pooling == "flatten" and config.head != "multi" else ends
+        return taps(self.backbone, self.config)
 
     @property
     def views(self) -> int:
@@ -92,23 +113,17 @@ class Job:
 
     @property
     def looked(self) -> Wanted:
-        """Return the table of the one pass: a thumbnail, then every depth that is probed.
-
-        The late stages' ends, which a head may look at, stand last.
-        """
-        config = self.config
-        return Wanted(self.depths, dtype=config.feature_dtype, pooling=config.pooling, pixels=True)
+        """Return the table of the one pass."""
+        return looked(self.backbone, self.config)
 
     @property
     def depths(self) -> tuple[int, ...]:
         """The cuts that are probed: the taps, and some before them where that is not too much."""
-        early = () if self.config.pooling == "flatten" else self.backbone.early_ends
-        return (*early, *self.taps)
+        return self.looked.taps
 
     def widths(self, cuts: Sequence[int]) -> list[int]:
         """Return how many columns what is pooled at each cut has."""
-        width = POOLINGS[self.config.pooling].width
-        return [width(self.backbone.blocks[cut - 1].output_shape) for cut in cuts]
+        return widths(self.backbone, self.config, cuts)
 
     def row(self, view: View = PLAIN) -> Wanted:
         """Return the table that the tuned part is fed from: the cut, and the taps before it."""

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tl_cli import rundir
-from tl_cli.engine import features
+from tl_cli import config, rundir
+from tl_cli.engine import features, job
 from tl_cli.engine.backbones import Backbone
-from tl_cli.engine.features import Wanted
+from tl_cli.engine.pooling import POOLINGS
 from tl_cli.explanations import Neighbour
 from tl_cli.manifest import Record, read_csv
 from tl_cli.results import OnProgress
@@ -26,14 +26,15 @@ class Nearest:
     backbone: Backbone
     records: tuple[Record, ...]
     rows: np.ndarray  # float32 [N, D], of length 1
+    pooling: str
 
     def of(self, images: np.ndarray, count: int) -> list[tuple[Neighbour, ...]]:
         """Return the training images most alike to each of float32 [n, size, size, 3], by cosine.
 
         The most similar first; fewer than `count` where there are fewer.
         """
-        maps = np.asarray(self.backbone.model(images, training=False), dtype="float32")
-        likeness = _unit(maps.mean(axis=(1, 2))) @ self.rows.T
+        pooled = POOLINGS[self.pooling].apply(self.backbone.model(images, training=False))
+        likeness = _unit(np.asarray(pooled, dtype="float32")) @ self.rows.T
         best = np.argsort(-likeness, axis=1, kind="stable")[:, :count]
         return [
             tuple(
@@ -44,16 +45,19 @@ class Nearest:
 
 
 def load(run: RunDir, backbone: Backbone, on_progress: OnProgress) -> Nearest:
-    """Return a run's training images. What the backbone makes of them is computed where it is gone.
+    """Return a run's training images, by what its one pass kept; computed where that is gone.
 
-    Raises TLError where the run's manifest is gone, or an image that has to be opened again.
+    Raises TLError where the run's manifest or configuration is gone, or an image that has to be
+    opened again.
     """
     records = read_csv(run / rundir.MANIFEST).of("train")
+    settings = config.load(run / rundir.CONFIG)
     [rows] = features.extract(
-        backbone, records, [Wanted(backbone.stage_ends)], on_progress=on_progress
+        backbone, records, [job.looked(backbone, settings)], on_progress=on_progress
     )
-    last = backbone.blocks[-1].output_shape[-1]
-    return Nearest(backbone, records, _unit(rows.array()[:, -last:].astype("float32")))
+    [last] = job.widths(backbone, settings, [len(backbone.blocks)])
+    kept = _unit(rows.array()[:, -last:].astype("float32"))
+    return Nearest(backbone, records, kept, settings.pooling)
 
 
 def _unit(rows: np.ndarray) -> np.ndarray:
