@@ -158,11 +158,9 @@ def suffix(folder: Path, size: int) -> dict:
 
 def memory() -> dict:
     """20,000 made images of 224 px, the cut's features on disk; the process's own memory."""
+    import keras
     import numpy as np
     from PIL import Image
-
-    from tl_cli import catalog
-    from tl_cli.engine import backbones
 
     with tempfile.TemporaryDirectory() as work:
         rng, path = np.random.default_rng(0), Path(work)
@@ -173,9 +171,8 @@ def memory() -> dict:
             coarse[:, :, i % 3] //= 1 + i % 4
             Image.fromarray(coarse).resize((224, 224)).save(folder / f"{i}.jpg")
         weights = path / "random.weights.h5"
-        card = catalog.get("mobilenet_025")
-        network = backbones.load(card, 224, weights=None).model.layers[-1]
-        network.save_weights(weights)
+        shape = {"include_top": False, "weights": None, "input_shape": (224, 224, 3)}
+        keras.applications.MobileNet(alpha=0.25, **shape).save_weights(weights)
         peak = _Peak()
         told = ours(
             path / "data", 224, "0.3", "--backbone", "mobilenet_025", "--weights", str(weights),

@@ -76,3 +76,10 @@ def test_drawing_a_folder_loads_no_framework(image_folder, tmp_path):
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "samples.png").is_file()
     assert not modules & {"tensorflow", "keras", "tensorflow_datasets", "sklearn"}
+
+
+def test_the_list_of_commands_tells_each_in_a_whole_sentence():
+    _, done = modules_after("--help")
+    listed = done.stdout.split("Commands:")[1]
+    assert "recommend-freeze" in listed
+    assert "..." not in listed

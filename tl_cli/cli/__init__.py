@@ -32,19 +32,23 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command()(inspect)
-app.command()(train)
-app.command()(evaluate)
-app.command()(predict)
-app.command()(explain)
-app.command()(report)
-app.command()(export)
-app.command("recommend-freeze")(recommend_freeze)
-app.command()(backbones)
-app.command()(blocks)
-app.command()(summarize)
-app.command()(compare)
-app.command()(cache)
+for command in (
+    inspect,
+    train,
+    evaluate,
+    predict,
+    explain,
+    report,
+    export,
+    recommend_freeze,
+    backbones,
+    blocks,
+    summarize,
+    compare,
+    cache,
+):
+    # told whole: the list of commands would cut a sentence at 45 characters
+    app.command(command.__name__.replace("_", "-"), short_help=command.__doc__)(command)
 
 
 @app.callback(invoke_without_command=True)
