@@ -27,8 +27,15 @@ def trained(data: Path, run: Path, *options: object) -> Path:
 
 
 def mobilenet_weights(path: Path) -> Path:
-    """Write random weights of a small network of keras.applications."""
+    """Write random weights of a small network of keras.applications.
+
+    Its BatchNorm has seen images, so that its features differ from one image to the next.
+    """
     keras.utils.set_random_seed(0)
     network = keras.applications.MobileNet((32, 32, 3), alpha=0.25, include_top=False, weights=None)
+    for layer in network.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.momentum = 0.0
+    network(keras.random.uniform((64, 32, 32, 3), -1, 1), training=True)
     network.save_weights(path)
     return path
