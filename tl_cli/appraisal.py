@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -36,6 +37,20 @@ class Confused:
     predicted: str
     n: int
     share: float  # of the true class
+
+
+def confused(classes: Sequence[str], matrix: Sequence[Sequence[int]], most: int) -> list[Confused]:
+    """Return the pairs of classes that were taken for each other, the most frequent first.
+
+    `matrix`: rows are true classes, columns predicted ones.
+    """
+    pairs = [
+        Confused(classes[i], classes[j], n, n / sum(row))
+        for i, row in enumerate(matrix)
+        for j, n in enumerate(row)
+        if i != j and n
+    ]
+    return sorted(pairs, key=lambda pair: -pair.n)[:most]
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from tl_cli.appraisal import (
     Loss,
     Slice,
     Threshold,
+    confused,
 )
 from tl_cli.engine.evaluate import log_losses
 from tl_cli.engine.predict import Measured
@@ -94,18 +95,10 @@ def _mean(values: list[float | None]) -> float | None:
     return float(np.mean(there)) if there else None
 
 
-def _confused(found: Measured) -> Iterator[Confused]:
-    """Yield the pairs of classes that were taken for each other, the most frequent first."""
-    count = len(found.classes)
-    said = found.probabilities.argmax(1)
+def _confused(found: Measured) -> list[Confused]:
+    count, said = len(found.classes), found.probabilities.argmax(1)
     matrix = metrics.confusion_matrix(found.labels, said, labels=range(count))
-    totals = matrix.sum(1)
-    np.fill_diagonal(matrix, 0)
-    for cell in np.argsort(-matrix, axis=None, kind="stable")[:MOST]:
-        i, j = divmod(int(cell), count)
-        if matrix[i, j]:
-            n = int(matrix[i, j])
-            yield Confused(found.classes[i], found.classes[j], n, n / int(totals[i]))
+    return confused(found.classes, matrix.tolist(), MOST)
 
 
 def _losses(found: Measured) -> Iterator[Loss]:

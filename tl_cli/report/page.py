@@ -10,6 +10,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from tl_cli import catalog, inspection, words
+from tl_cli.appraisal import confused
 from tl_cli.blocks import Block
 from tl_cli.calibration import coverage, reliability
 from tl_cli.errors import TLError
@@ -44,16 +45,6 @@ class Mistake:
         return short(self.said.path).strip("'\"")
 
 
-@dataclass(frozen=True)
-class Confused:
-    """Images of one class taken for another."""
-
-    true: str
-    predicted: str
-    n: int
-    share: float  # of the true class
-
-
 def report_html(facts: RunFacts, heat: Mapping[str, np.ndarray] | None = None) -> str:
     """Return a run's page. `heat`: maps of evidence by path, for the mistakes that are shown."""
     figures = facts.figures
@@ -69,7 +60,7 @@ def report_html(facts: RunFacts, heat: Mapping[str, np.ndarray] | None = None) -
         inspected=found,
         samples=images.samples(facts.manifest),
         classes=_by_class(figures),
-        confused=_confused(figures),
+        confused=confused(figures["classes"], figures["confusion"], MOST_PAIRS),
         matrix=len(figures["classes"]) <= MOST_CELLS,
         mistakes=_mistakes(facts, heat or {}),
         wrong=sum(not p.right for p in facts.answers),
@@ -163,18 +154,6 @@ def _by_class(figures: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """Return the figures by class, the least recognised first."""
     rows = [row for row in figures["per_class"] if row["support"]]
     return sorted(rows, key=lambda row: (row["f1"], row["name"]))[:MOST_CLASSES]
-
-
-def _confused(figures: Mapping[str, Any]) -> list[Confused]:
-    """Return the pairs of classes that were taken for each other, the most frequent first."""
-    names = figures["classes"]
-    pairs = [
-        Confused(names[i], names[j], n, n / sum(row))
-        for i, row in enumerate(figures["confusion"])
-        for j, n in enumerate(row)
-        if i != j and n
-    ]
-    return sorted(pairs, key=lambda pair: -pair.n)[:MOST_PAIRS]
 
 
 def _mistakes(facts: RunFacts, heat: Mapping[str, np.ndarray]) -> list[Mistake]:
