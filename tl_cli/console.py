@@ -132,9 +132,9 @@ class Screen:
 
     def matrix(self, rows: Sequence[tuple[str, Sequence[str]]], columns: Sequence[str]) -> None:
         """Show a table of text with a heading a column and a name a row."""
-        table = bare_table("", *columns)
+        table = bare_table("", *map(_safe, columns))
         for name, cells in rows:
-            table.add_row(name, *cells)
+            table.add_row(_safe(name), *map(_safe, cells))
         self.out.print(table)
 
     def data(self, counts: Mapping[str, Mapping[str, int]]) -> None:

@@ -32,7 +32,7 @@ class Paired:
     @property
     def verdict(self) -> str:
         """Say in one sentence what follows."""
-        counts = f"{self.only_first} images to {self.only_second}, p = {self.p_value:.3f}"
+        counts = f"{self.only_first} images to {self.only_second}, {_chance(self.p_value)}"
         if self.p_value >= LEVEL:
             return f"No difference beyond chance ({counts})."
         which = "first" if self.difference > 0 else "second"
@@ -77,3 +77,7 @@ def mean_interval(values: np.ndarray[Any, Any], seed: int = 0) -> tuple[float, f
     draw = np.random.default_rng(seed)
     means = [values[draw.integers(0, len(values), len(values))].mean() for _ in range(DRAWS)]
     return float(np.percentile(means, 2.5)), float(np.percentile(means, 97.5))
+
+
+def _chance(p: float) -> str:
+    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
