@@ -279,6 +279,8 @@ def test_ctrl_c_leaves_whole_rows_and_says_where_it_stopped(run, data, tmp_path)
     started = subprocess.Popen(
         [sys.executable, "-m", "tl_cli", "predict", run, many, "--output", out],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        # a shell starts what runs in the background with interrupts ignored, and that is inherited
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
     while started.poll() is None and not (out.exists() and out.stat().st_size > 1000):
         time.sleep(0.1)
@@ -295,7 +297,7 @@ def test_ctrl_c_leaves_whole_rows_and_says_where_it_stopped(run, data, tmp_path)
 def test_few_images_are_held_at_a_time(monkeypatch):
     opened = []
     monkeypatch.setattr(predict, "_open", lambda path, size: opened.append(path) or "is empty")
-    batches = predict._opened([str(i) for i in range(10_000)], 32, 16)
+    batches = predict.opened_images([str(i) for i in range(10_000)], 32, 16)
     for taken in range(1, 6):
         next(batches)
         time.sleep(0.02)

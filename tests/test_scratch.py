@@ -9,7 +9,7 @@ import pytest
 from test_cli import COLOURS, SMALL, paint, tl
 from tiny import coloured, tiny_backbone, tiny_job
 
-from tl_cli import catalog, config, rundir
+from tl_cli import catalog, config, freeze, rundir
 from tl_cli import scratch as plans
 from tl_cli.engine import backbones, budget, scratch, train
 from tl_cli.errors import TLError
@@ -28,7 +28,7 @@ def scratch_job(data, **options):
         job.plan.size, 3, job.backbone.blocks, backbone="tiny", images_per_class=7
     )
     given = {k: options[k] for k in ("epochs", "learning_rate")}
-    plan = dataclasses.replace(plan, batch_size=8, augment="light", **given)
+    plan = freeze.override(plan, batch_size=8, augment="light", **given)
     return dataclasses.replace(job, plan=plan)
 
 
