@@ -63,7 +63,7 @@ def look(job: Job, on_progress: OnProgress) -> Rows:
 def solve(job: Job, pooled: Rows) -> SolvedHead:
     """Solve the head on the last tap, on the joined taps, or on both to keep the better one.
 
-    The better one by cross-validation on the training images, beyond a standard error. `pooled`:
+    By cross-validation on the training images: see `probes.choose_head`. `pooled`:
     what `look` returned.
     """
     ends, widths = job.taps, job.widths(job.taps)
