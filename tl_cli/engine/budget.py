@@ -27,7 +27,8 @@ def step_seconds(job: Job, built: Classifier) -> float:
     cut = job.plan.frozen_blocks if job.caches_cut else 0
     still = keras.optimizers.SGD(0.0)
     taps = job.row().taps if cut else ()
-    model = built.begin(job.plan.frozen_blocks, still, cut, taps)
+    norms = job.config.from_scratch
+    model = built.begin(job.plan.frozen_blocks, still, cut, taps, norms=norms)
     rng = np.random.default_rng(0)
     shape = (job.plan.batch_size, *model.inputs[0].shape[1:])
     x = rng.uniform(0, 255 if cut == 0 else 1, shape).astype("float32")
@@ -45,7 +46,7 @@ def view_seconds(job: Job) -> float:
     images = features.images(records, backbone.image_size)
     decode = (time.perf_counter() - start) / len(records)
     images = np.resize(images, (BATCH, *images.shape[1:]))
-    prefix = keras.Model(backbone.model.inputs, job.row().output(backbone))
+    prefix = features.network(backbone, [job.row()])
     batch = least_seconds(lambda: prefix.predict_on_batch(images))
     return job.plan.size * (decode + batch / BATCH)
 

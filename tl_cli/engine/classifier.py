@@ -9,6 +9,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -47,12 +48,12 @@ class Classifier:
         """Put a solved head in place: weights [D, C], bias [C], to be followed by softmax."""
         self.head.set_weights([weights, bias])
 
-    def scores(self, cut: int, row_taps: Sequence[int] = ()) -> keras.Model:
+    def scores(self, cut: int, row_taps: Sequence[int] = (), *, norms: bool = False) -> keras.Model:
         """Return the part after the first `cut` blocks, up to the scores before softmax.
 
         For cut 0 its input is the image. Otherwise it is a row of features: the tensor at the cut,
         flat, then the pooled outputs at `row_taps`, of which the head takes those that it looks at.
-        With auxiliary heads it has their scores as further outputs.
+        With auxiliary heads it has their scores as further outputs. `norms`: BatchNorm trains too.
         """
         if cut == 0:
             inputs, parts = self.backbone.model.inputs[0], []
@@ -71,7 +72,7 @@ class Classifier:
             tensor = keras.layers.Reshape(shape)(inputs[:, :size])
             after = [tap for tap in self.taps if tap > cut]
         cuts = [*after, *self.auxiliary.cuts]
-        outputs = graph.tap(self.backbone.model, cuts, start=cut)(tensor)
+        outputs = graph.tap(self.backbone.model, cuts, start=cut, fold=not norms)(tensor)
         outputs = outputs if isinstance(outputs, list) else [outputs]
         parts += map(POOLINGS[self.pooling].apply, outputs[: len(after)])
         scores = [self.head(_joined(parts))]
@@ -80,13 +81,23 @@ class Classifier:
         outputs = scores if len(scores) > 1 else scores[0]
         return keras.Model(inputs, outputs, name=f"scores_after_{cut}")
 
+    @cached_property
+    def quick(self) -> keras.Model:
+        """`model` with BatchNorm folded away, for many images: equal but for rounding."""
+        tapped = graph.tap(self.backbone.model, self.taps, fold=True)
+        return keras.Model(tapped.inputs[0], _softmax(self._scored(tapped.outputs)))
+
     def seen_at(self, cut: int) -> keras.Model:
         """Return the network from the image to [the tensor at a cut, the scores before softmax]."""
         cuts = sorted({*self.taps, cut})
         tapped = graph.tap(self.backbone.model, cuts)
         at = dict(zip(cuts, tapped.outputs, strict=True))
-        scores = self.head(_joined([POOLINGS[self.pooling].apply(at[tap]) for tap in self.taps]))
+        scores = self._scored([at[tap] for tap in self.taps])
         return keras.Model(tapped.inputs[0], [at[cut], scores], name=f"seen_at_{cut}")
+
+    def _scored(self, tapped: Sequence[keras.KerasTensor]) -> keras.KerasTensor:
+        """Return what the head makes of the tensors at the taps."""
+        return self.head(_joined([POOLINGS[self.pooling].apply(tensor) for tensor in tapped]))
 
     def trainable(self, cut: int, *, norms: bool = False) -> tuple[keras.layers.Layer, ...]:
         """Freeze the first `cut` blocks by leaf layer, and every BatchNorm unless `norms` train.
@@ -121,7 +132,7 @@ class Classifier:
         flag changed later has no effect.
         """
         self.trainable(frozen, norms=norms)
-        model = self.scores(cut, row_taps)
+        model = self.scores(cut, row_taps, norms=norms)
         loss = (
             keras.losses.SparseCategoricalCrossentropy(from_logits=True)
             if sparse
@@ -169,9 +180,12 @@ def build(
     # Weights stay float32 and so does the softmax, whatever the precision of the rest
     head = keras.layers.Dense(len(classes), kernel_initializer="zeros", dtype="float32", name=HEAD)
     x = head(_joined([POOLINGS[pooling].apply(tensor) for tensor in tapped.outputs]))
-    outputs = keras.layers.Softmax(dtype="float32", name="probabilities")(x)
-    model = keras.Model(tapped.inputs[0], outputs, name=f"tl_{backbone.card.name}")
+    model = keras.Model(tapped.inputs[0], _softmax(x), name=f"tl_{backbone.card.name}")
     return Classifier(backbone, tuple(classes), tuple(taps), head, model, pooling, auxiliary)
+
+
+def _softmax(scores: keras.KerasTensor) -> keras.KerasTensor:
+    return keras.layers.Softmax(dtype="float32", name="probabilities")(scores)
 
 
 def _joined(parts: Sequence[keras.KerasTensor]) -> keras.KerasTensor:

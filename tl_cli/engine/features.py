@@ -11,7 +11,7 @@ import contextlib
 import hashlib
 import math
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,18 +82,31 @@ class Wanted:
             + (moments.width(backbone.model) if self.moments else 0)
         )
 
-    def output(self, backbone: Backbone) -> keras.KerasTensor:
-        """Return the tensor of the backbone's graph that fills the table."""
-        cuts = [self.cut] if self.cut else []
-        ends = [*cuts, *self.taps]
-        tensors = graph.tap(backbone.model, ends).outputs if ends else []
-        parts = [keras.layers.Flatten()(tensor) for tensor in tensors[: len(cuts)]]
+    @property
+    def ends(self) -> tuple[int, ...]:
+        """The cuts whose tensors the table is made of."""
+        return (*((self.cut,) if self.cut else ()), *self.taps)
+
+    def output(self, backbone: Backbone, at: Mapping[int, keras.KerasTensor]) -> keras.KerasTensor:
+        """Return the tensor that fills the table, from the backbone's tensors `at` its cuts."""
+        parts = [keras.layers.Flatten()(at[self.cut])] if self.cut else []
         if self.pixels:
             parts.append(_thumbnail(backbone.model.inputs[0]))
-        parts += [POOLINGS[self.pooling].apply(tensor) for tensor in tensors[len(cuts) :]]
+        parts += [POOLINGS[self.pooling].apply(at[tap]) for tap in self.taps]
         if self.moments:
             parts += moments.of_each_image(backbone.model)
         return keras.layers.Concatenate()(parts) if len(parts) > 1 else parts[0]
+
+
+def network(backbone: Backbone, wanted: Sequence[Wanted]) -> keras.Model:
+    """Return the network from images [batch, size, size, 3] to one row for each table wanted."""
+    ends = sorted({end for each in wanted for end in each.ends})
+    # what enters a BatchNorm, which moments are taken of, is not computed where it is folded away
+    fold = not any(each.moments for each in wanted)
+    found = graph.tap(backbone.model, ends, fold=fold).outputs if ends else []
+    at = dict(zip(ends, found, strict=True))
+    outputs = [each.output(backbone, at) for each in wanted]
+    return keras.Model(backbone.model.inputs, outputs, name="features")
 
 
 def _thumbnail(image: keras.KerasTensor) -> keras.KerasTensor:
@@ -161,9 +174,7 @@ def _fill(
         lacking = [
             (w, t, append) for w, t, append in writers if any(r.digest not in t.index for r in todo)
         ]
-        model = keras.Model(
-            backbone.model.inputs, [w.output(backbone) for w, _, _ in lacking], name="features"
-        )
+        model = network(backbone, [wanted for wanted, _, _ in lacking])
         done = 0
         for chunk, images in _batches(todo, backbone.image_size, pairs[0][0].view):
             outputs = _predict(model, images)

@@ -27,6 +27,7 @@ import keras
 
 from tl_cli.blocks import Block
 from tl_cli.engine import macs
+from tl_cli.engine.folding import folded
 from tl_cli.engine.nodes import Node, Tensor, leaves, nodes_of, opened, replayed, told_apart
 from tl_cli.errors import TLError
 
@@ -104,12 +105,16 @@ def split(model: keras.Model, cut: int) -> tuple[keras.Model | None, keras.Model
         return prefix, (_after(net, ends[cut - 1], net.output) if cut < len(ends) else None)
 
 
-def tap(model: keras.Model, cuts: Sequence[int], start: int = 0) -> keras.Model:
+def tap(
+    model: keras.Model, cuts: Sequence[int], start: int = 0, *, fold: bool = False
+) -> keras.Model:
     """Return the model from the input to the tensors at `cuts`, all from one pass.
 
     With `start` it begins at the tensor of that cut, as a suffix does, and `cuts` lie after it.
     The outputs are in the order of `cuts`; as with any Keras model, a list when there are several
-    and the bare tensor when there is one. Raises ValueError when there is no such cut.
+    and the bare tensor when there is one. With `fold` each BatchNorm that follows a convolution is
+    folded into it: faster, and for networks whose BatchNorm does not train. Raises ValueError when
+    there is no such cut.
     """
     net = opened(model)
     ends = _block_ends(net)
@@ -117,9 +122,11 @@ def tap(model: keras.Model, cuts: Sequence[int], start: int = 0) -> keras.Model:
         _check_cut(cut, ends, start + 1 if start else 0)
     tensors = [_tensor_at(net, ends, cut) for cut in cuts]
     with told_apart(net.operations):
-        if start == 0:
-            return keras.Model(net.input, tensors)
-        return _after(net, ends[start - 1], tensors)
+        if start:
+            return _after(net, ends[start - 1], tensors, fold=fold)
+        if fold:
+            tensors = _again(nodes_of(net), net.input, net.input, tensors, fold)
+        return keras.Model(net.input, tensors)
 
 
 def weighted_leaf_layers(model: keras.Model) -> list[keras.Layer]:
@@ -131,12 +138,18 @@ def weighted_leaf_layers(model: keras.Model) -> list[keras.Layer]:
     return list(found.values())
 
 
-def _after(net: Any, cut: Cut, outputs: Any) -> keras.Model:
+def _after(net: Any, cut: Cut, outputs: Any, *, fold: bool = False) -> keras.Model:
     # Not keras.Model(cut.tensor, outputs): that turns every later call of the operation which
     # made the tensor (one ReLU layer used throughout) into an input.
     start = keras.Input(batch_shape=cut.tensor.shape, dtype=cut.tensor.dtype)
-    values = replayed(nodes_of(net)[cut.end :], {id(cut.tensor): start})
-    return keras.Model(start, keras.tree.map_structure(lambda x: values[id(x)], outputs))
+    return keras.Model(start, _again(nodes_of(net)[cut.end :], cut.tensor, start, outputs, fold))
+
+
+def _again(nodes: Sequence[Node], old: Tensor, new: Tensor, outputs: Any, fold: bool) -> Any:
+    """Return what the nodes make of `new` in place of `old`, in the structure of `outputs`."""
+    values = {id(old): new}
+    made = folded(nodes, values, keras.tree.flatten(outputs)) if fold else replayed(nodes, values)
+    return keras.tree.map_structure(lambda x: made[id(x)], outputs)
 
 
 def _tensor_at(net: Any, ends: Sequence[Cut], cut: int) -> Tensor:
