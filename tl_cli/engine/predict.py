@@ -78,8 +78,12 @@ def measure(
 
 
 def opened_checkpoint(run: RunDir) -> Classifier:
-    """Return a run's classifier, in the precision that it was trained in. Raises TLError."""
-    engine.prepare(classifier.describe(run).get("precision", "float32"), seed=0)
+    """Return a run's classifier, in float32 whatever it was trained in. Raises TLError.
+
+    What it says of an image then depends neither on the device nor on the batch, and is what an
+    exported network says too.
+    """
+    engine.prepare("float32", seed=0)
     return classifier.load(run)[0]
 
 
@@ -99,7 +103,7 @@ def probabilities(
     parts, done = [], 0
     for images in pipeline.batches(store, batch_size=BATCH, training=False):
         x = np.asarray(images[0] if isinstance(images, tuple) else images)
-        parts.append(_padded(built.model, x[:, :, ::-1] if flip else x, BATCH))
+        parts.append(_padded(built.quick, x[:, :, ::-1] if flip else x, BATCH))
         done += len(x)
         on_progress(Progress(stage, done, len(records)))
     return np.concatenate(parts)
@@ -129,7 +133,7 @@ def answers(
     for chunk, images in opened_images(paths, built.backbone.image_size, batch_size):
         good = [image for image in images if not isinstance(image, str)]
         said = iter(
-            _padded(built.model, np.stack(good).astype("float32"), batch_size) if good else ()
+            _padded(built.quick, np.stack(good).astype("float32"), batch_size) if good else ()
         )
         yield [
             Answer(path, error=image)

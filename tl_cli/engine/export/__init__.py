@@ -26,10 +26,9 @@ from tl_cli import engine
 from tl_cli.engine import classifier
 from tl_cli.engine.export import check
 from tl_cli.engine.export.network import Network
-from tl_cli.engine.predict import probabilities
 from tl_cli.formats import FORMATS, Format
 from tl_cli.manifest import Record
-from tl_cli.results import Equality, Export, Note, OnProgress, silent
+from tl_cli.results import Equality, Export, Note, OnProgress
 from tl_cli.rundir import RunDir
 
 __all__ = ["FORMATS", "export"]
@@ -58,7 +57,7 @@ def export(
     network = Network(built, quantize, run)
     records = check.chosen(run, "val", check.MOST)
     images = check.images(records, network.size)
-    want = probabilities(built, records, silent)
+    want = check.batched(built.model.predict_on_batch, images, check.MOST)
     RunDir(target.parent).need(ROOM * 4 * built.model.count_params())
 
     # -- write, run, compare, put in place ------------------------------------------------------

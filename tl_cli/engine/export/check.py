@@ -61,7 +61,7 @@ def compare(
     """
     return equality(
         want,
-        [_batched(runtime, images, size) for size in BATCHES],
+        [batched(runtime, images, size) for size in BATCHES],
         DIFFERENCE.get(quantize),
         AGREEMENT if quantize == "int8" else None,
     )
@@ -79,7 +79,8 @@ def equality(
     return Equality(len(want), difference, agreement, allowed, least)
 
 
-def _batched(runtime: Runtime, images: np.ndarray, size: int) -> np.ndarray:
+def batched(runtime: Runtime, images: np.ndarray, size: int) -> np.ndarray:
+    """Return the runtime's answers [n, C] to images, asked for `size` at a time."""
     starts = range(0, len(images), size)
     return np.concatenate([np.array(runtime(images[i : i + size])) for i in starts])
 
