@@ -14,6 +14,7 @@ from tl_cli.cli.shared import Json, Quiet, opened_screen
 if TYPE_CHECKING:
     import numpy as np
 
+    from tl_cli.engine.classifier import Classifier
     from tl_cli.report import RunFacts
     from tl_cli.rundir import RunDir
 
@@ -41,16 +42,19 @@ def report(
             screen.out.print(str(path), highlight=False, markup=False, soft_wrap=True)
 
 
-def written(run: RunDir, output: Path | None = None) -> Path:
-    """Write a run's report and return where it lies. Raises TLError where it cannot."""
+def written(run: RunDir, output: Path | None = None, built: Classifier | None = None) -> Path:
+    """Write a run's report and return where it lies. Raises TLError where it cannot.
+
+    `built`: the run's classifier; it is loaded where it is not at hand.
+    """
     from tl_cli import report, rundir
 
     facts = report.read(run)
-    html = report.report_html(facts, _heat(facts))
+    html = report.report_html(facts, _heat(facts, built))
     return _placed(html, output or run / rundir.REPORT)
 
 
-def _heat(facts: RunFacts) -> dict[str, np.ndarray]:
+def _heat(facts: RunFacts, built: Classifier | None) -> dict[str, np.ndarray]:
     """Return where the evidence for the mistakes that are shown lies.
 
     Empty where there are none, and where the checkpoint is gone or damaged: the rest of the report
@@ -62,13 +66,14 @@ def _heat(facts: RunFacts) -> dict[str, np.ndarray]:
 
     records = {record.path: record for record in facts.manifest.records}
     said = [p for p in facts.mistakes(MOST_MISTAKES) if p.path in records]
-    if not said or not (facts.run / rundir.CHECKPOINT).is_file():
+    if not said or not (built or (facts.run / rundir.CHECKPOINT).is_file()):
         return {}
-    from tl_cli.engine import explain
+    from tl_cli.engine import explain, predict
 
     found: dict[str, np.ndarray] = {}
     with suppress(TLError):
-        found = explain.of_answers(facts.run, {records[p.path]: p.predicted for p in said})
+        built = built or predict.opened_checkpoint(facts.run)
+        found = explain.of_answers(built, {records[p.path]: p.predicted for p in said})
     return found
 
 

@@ -27,6 +27,7 @@ from tl_cli.errors import TLError
 if TYPE_CHECKING:
     from tl_cli.config import RunConfig
     from tl_cli.console import Screen
+    from tl_cli.engine.classifier import Classifier
     from tl_cli.manifest import Manifest
     from tl_cli.rundir import RunDir
 
@@ -204,6 +205,7 @@ def _train(
     settings: RunConfig, manifest: Manifest, screen: Screen, json: bool, run: RunDir
 ) -> dict[str, Any]:
     """Train one run, show it unless `json`, and return all that --json tells of it."""
+    built: list[Classifier] = []
     with _watched(run):
         from tl_cli.console_plan import show_plan
         from tl_cli.engine import train as engine
@@ -214,24 +216,25 @@ def _train(
             run,
             screen.on_progress,
             on_plan=lambda plan: show_plan(screen, plan.to_json()),
+            on_saved=built.append,
         )
     if settings.gradient_flow:
         _draw_gradients(run, screen)
     if not json:
         screen.result(result)
-    report = _report(run, screen) if settings.report else None
+    report = _report(run, screen, built[0]) if settings.report else None
     if report and not json:
         screen.out.print(f"Report: {report}", highlight=False, markup=False, soft_wrap=True)
     return {**result.to_json(), "report": report}
 
 
-def _report(run: RunDir, screen: Screen) -> str | None:
+def _report(run: RunDir, screen: Screen, built: Classifier) -> str | None:
     """Write the report; a run that is whole is not lost where that cannot be done."""
     from tl_cli.cli.reporting import written
     from tl_cli.errors import TLError
 
     try:
-        return str(written(run))
+        return str(written(run, built=built))
     except TLError as error:
         screen.note(f"no report was written: {error.message}", warning=True)
         return None

@@ -153,19 +153,22 @@ def _told(
     ]
 
 
-def of_answers(run: RunDir, answers: Mapping[Record, str]) -> dict[str, np.ndarray]:
+def of_answers(built: Classifier, answers: Mapping[Record, str]) -> dict[str, np.ndarray]:
     """Return by path where the evidence for an answer lies: float32 [height, width], 0..1.
 
-    `answers`: what each image was taken for. Images that can no longer be read are left out, and
-    a network that no map can be made of gives none. Raises TLError for a damaged checkpoint.
+    `answers`: what each image was taken for. Images that can no longer be read are left out.
+    Raises TLError for a network that no map can be made of.
     """
-    explainer = load(run)
-    classes, found = explainer.classifier.classes, {}
-    for record, name in answers.items():
+    explainer = opened(built)
+    images: dict[Record, np.ndarray] = {}
+    for record in answers:
         with contextlib.suppress(TLError):
-            image = features.images([record], explainer.classifier.backbone.image_size)
-            [found[record.path]] = explainer.maps(image, [classes.index(name)])
-    return found
+            [images[record]] = features.images([record], built.backbone.image_size)
+    if not images:
+        return {}
+    numbers = [built.classes.index(answers[record]) for record in images]
+    maps = explainer.maps(np.stack(list(images.values())), numbers)
+    return {record.path: heat for record, heat in zip(images, maps, strict=True)}
 
 
 def _is_map(block: Block) -> bool:

@@ -45,6 +45,7 @@ SAVED_COPIES = 3  # checkpoint and exported model, with room for what surrounds 
 
 
 OnPlan = Callable[[FreezePlan], None]
+OnSaved = Callable[[Classifier], None]
 EVALUATED = ("val", "test")
 ROUNDING, WRONG = 0.02, 0.2  # of a probability: worth a word; not to be explained by float16
 
@@ -55,11 +56,13 @@ def run(
     run: RunDir,
     on_progress: OnProgress,
     on_plan: OnPlan = lambda _: None,
+    on_saved: OnSaved = lambda _: None,
 ) -> RunResult:
     """Train on the manifest as the configuration says and write everything into the run directory.
 
     Raises TLError for what the user can mend. Labels, plan and manifest are on disk before the
-    training begins; the checkpoint is written last, as a whole.
+    training begins; the checkpoint is written last, as a whole. `on_saved` is handed the
+    classifier, for what is to be made of it.
     """
     clock = Clock()
     spent.forget_peak()
@@ -107,6 +110,7 @@ def run(
         built.save(run, freeze_ratio=job.plan.freeze_ratio, precision=job.precision)
     result = replace(result, seconds=clock.all())
     run.write_json(rundir.METRICS, result.metrics_json())
+    on_saved(built)
     return result
 
 
