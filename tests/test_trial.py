@@ -41,7 +41,9 @@ def test_it_takes_the_best_within_its_budget_and_leaves_the_weights(job, monkeyp
     decided = trial.decide(job, head, said.append)
     whole = max(trial.cost(plan) * plan.epochs for plan in trial.candidates(job))
     assert sum(spent) <= trial.BUDGET * whole
-    assert decided.plan.reasons[-1].startswith("Tried out on validation")
+    assert decided.plan.policy == "trial"
+    assert decided.plan.reasons[0].startswith("Tried out on validation")
+    assert not any("You asked" in reason for reason in decided.plan.reasons)
     assert sum(isinstance(n, Note) and n.text.startswith("Tried freeze") for n in said) >= 3
     for old, new in zip(before, job.backbone.model.get_weights(), strict=True):
         assert (old == new).all()
@@ -55,4 +57,7 @@ def test_where_nothing_beats_the_solved_head_the_head_is_taken(job, monkeypatch)
         return replace(tried(*arguments), kept="head", tuned_log_loss=9.0)
 
     monkeypatch.setattr(trial, "_tried", worse)
-    assert trial.decide(job, head, silent).plan.strategy == "head"
+    plan = trial.decide(job, head, silent).plan
+    assert plan.strategy == "head"
+    assert "no sure gain" in plan.reasons[0]
+    assert not any("You asked" in reason for reason in plan.reasons)

@@ -40,8 +40,10 @@ def decide(job: Job, head: SolvedHead, on_progress: OnProgress) -> Job:
     best = alive[0] if alive[0].trains_backbone else alive[1]
     facts = tried[best.freeze_ratio]
     taken = best if facts.kept == "tuned" else planning.replanned(job, freeze="head")
-    said = (*taken.reasons, _said(facts, best))
-    return planning.with_plan(job, replace(taken, reasons=said))
+    # what was tried was asked for by this search, not by the user: its first reason is that
+    reasons = taken.reasons[1:] if taken.policy == "given" else taken.reasons
+    plan = replace(taken, policy="trial", reasons=(_said(facts, best), *reasons))
+    return planning.with_plan(job, plan)
 
 
 def candidates(job: Job) -> list[FreezePlan]:
