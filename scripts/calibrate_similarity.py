@@ -14,9 +14,10 @@ from pathlib import Path
 
 import numpy as np
 
-from tl_cli import cache, catalog, engine, evidence
+from tl_cli import cache, catalog, engine
 from tl_cli.engine import backbones, features, moments, similarity
 from tl_cli.engine.features import Wanted
+from tl_cli.freeze import evidence
 from tl_cli.manifest import scan
 
 PHOTOS, LETTERS = ("flowers", "ants_bees"), ("omniglot_greek",)

@@ -20,12 +20,12 @@ from statistics import fmean
 
 import numpy as np
 
-from tl_cli.canvas import figure, saved
 from tl_cli.engine.epochs import LEAST_PATIENCE
 from tl_cli.engine.tune import surely_gained
-from tl_cli.evidence import JUDGED_FROM, Evidence, Probe
 from tl_cli.freeze import SIMILARITY, founding_rule
+from tl_cli.freeze.evidence import JUDGED_FROM, Evidence, Probe
 from tl_cli.freeze.gains import FEATURES, Gain, choose, features
+from tl_cli.report.canvas import figure, saved
 
 HEAD = "multi"
 HEADS, TUNED = ("last", "multi"), ("quarter", "half", "full", "gradual")

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from tl_cli import catalog, config, freeze, predictions, rundir
+from tl_cli import catalog, config, freeze, rundir
 from tl_cli.engine.evaluate import evaluate
 from tl_cli.manifest import BadFile, Manifest, Record, bad_csv_text, write_csv
-from tl_cli.predictions import Prediction
+from tl_cli.results import predictions
+from tl_cli.results.predictions import Prediction
 from tl_cli.rundir import RunDir
 
 HISTORY = "epoch,seconds,loss,val_log_loss,val_accuracy\n0,0,nan,0.5,0.8\n1,2,0.4,0.4,0.85\n"

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
-from tl_cli.calibration import coverage, reliability
 from tl_cli.engine import appraise
 from tl_cli.engine.predict import Measured
 from tl_cli.errors import TLError
 from tl_cli.manifest import Manifest, Record, column
+from tl_cli.results.calibration import coverage, reliability
 
 
 def measured(n=600, classes=("a", "b", "c"), seed=0, sharpness=1.0, skill=1.5) -> Measured:

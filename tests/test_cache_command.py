@@ -12,7 +12,7 @@ from typer.testing import CliRunner, Result
 
 from tl_cli import cache
 from tl_cli.cli import app
-from tl_cli.console_tables import size
+from tl_cli.console.tables import size
 from tl_cli.manifest.images import DECODE_VERSION
 
 HOUR = 3600

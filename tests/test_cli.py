@@ -15,8 +15,9 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from tl_cli import predictions, rundir
+from tl_cli import rundir
 from tl_cli.cli import app
+from tl_cli.results import predictions
 
 SMALL = ("--image-size", "32", "--batch-size", "8", "--no-report")
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from tl_cli import catalog
-from tl_cli.evidence import Evidence, Probe, similarity
+from tl_cli.freeze.evidence import Evidence, Probe, similarity
 
 ANCHORS = {64: (0.2, 0.5), 128: (0.1, 0.4)}
 

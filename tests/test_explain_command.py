@@ -13,9 +13,9 @@ from trained import mobilenet_weights, photos, trained
 
 from tl_cli import rundir
 from tl_cli.engine import explain, features, predict
-from tl_cli.explanations import Explanation, Neighbour
 from tl_cli.manifest import read_csv
 from tl_cli.report.sheet import Sheet
+from tl_cli.results.explanations import Explanation, Neighbour
 
 
 @pytest.fixture(scope="module")

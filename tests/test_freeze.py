@@ -7,7 +7,7 @@ from test_evidence import evidence
 
 from tl_cli import catalog, freeze
 from tl_cli.errors import TLError
-from tl_cli.evidence import Probe
+from tl_cli.freeze.evidence import Probe
 from tl_cli.freeze.gains import FEATURES, GAINS, SHARES, Gain, choose, features
 
 BLOCKS = catalog.get("efficientnet_lite0").blocks

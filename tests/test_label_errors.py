@@ -10,8 +10,8 @@ from test_report import NASTY, Text
 from trained import trained
 
 from tl_cli import rundir
-from tl_cli.doubts import Doubt
 from tl_cli.report.doubts import doubts_html
+from tl_cli.results.doubts import Doubt
 
 SWAPPED = 3  # images of each class that lie in the folder of the next
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tl_cli.paired import mean_interval, paired
+from tl_cli.results.paired import mean_interval, paired
 
 
 def rights(both, only_first, only_second, neither):

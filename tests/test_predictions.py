@@ -3,7 +3,7 @@
 import pytest
 
 from tl_cli.errors import TLError
-from tl_cli.predictions import Prediction, csv_text, read
+from tl_cli.results.predictions import Prediction, csv_text, read
 from tl_cli.rundir import RunDir
 
 ROWS = [

@@ -10,9 +10,9 @@ from test_cli import COLOURS, SMALL, paint, tl
 from tiny import coloured, tiny_backbone, tiny_job
 
 from tl_cli import catalog, config, freeze, rundir
-from tl_cli import scratch as plans
 from tl_cli.engine import backbones, budget, scratch, train
 from tl_cli.errors import TLError
+from tl_cli.freeze import scratch as plans
 from tl_cli.results import silent
 
 

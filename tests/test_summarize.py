@@ -8,9 +8,10 @@ from PIL import Image
 from test_architectures import TABLE, module, naive_module
 from test_cli import tl
 
-from tl_cli import catalog, diagram
+from tl_cli import catalog
 from tl_cli.blocks import frozen_shares, snap
-from tl_cli.summary import MODULES
+from tl_cli.report import diagram
+from tl_cli.results.summary import MODULES
 
 
 def summarized(*arguments):

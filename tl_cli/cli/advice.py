@@ -81,7 +81,7 @@ def _show_plan(
     if json:
         print(jsonlib.dumps(plan))
     else:
-        from tl_cli.console_plan import show_plan
+        from tl_cli.console.plan import show_plan
 
         show_plan(screen, plan)
 
@@ -104,7 +104,7 @@ def _show_measured(settings: RunConfig, screen: Screen, json: bool, plots: bool)
     if json:
         print(jsonlib.dumps(found.advice_json()))
     else:
-        from tl_cli.console_plan import show_advice
+        from tl_cli.console.plan import show_advice
 
         show_advice(screen, found)
     if plots:

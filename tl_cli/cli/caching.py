@@ -34,7 +34,7 @@ def cache(
         if json:
             print(jsonlib.dumps(_as_json(freed, **state)))
             return
-        from tl_cli.console_tables import show_cache, size
+        from tl_cli.console.tables import show_cache, size
 
         if freed is not None:
             screen.out.print(f"freed {size(freed)}", highlight=False)

@@ -11,8 +11,8 @@ import typer
 from tl_cli.cli.shared import Json, opened_screen
 
 if TYPE_CHECKING:
-    from tl_cli.comparison import Compared, Comparison, Pair
     from tl_cli.console import Screen
+    from tl_cli.report.comparison import Compared, Comparison, Pair
 
 PICTURE = "comparison.png"
 WAYS = {
@@ -45,8 +45,8 @@ def show(
     best: str | None = None,
 ) -> None:
     """Print the comparison of some runs and draw it. `best`: the one that validation prefers."""
-    from tl_cli import comparison
-    from tl_cli.curves import comparison_png
+    from tl_cli.report import comparison
+    from tl_cli.report.curves import comparison_png
 
     found = comparison.compare(runs)
     picture = comparison_png(found, plot or runs[0] / PICTURE)

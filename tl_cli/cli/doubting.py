@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from tl_cli.console import Screen
-    from tl_cli.doubts import Doubt
+    from tl_cli.results.doubts import Doubt
 
 PAGE = "label_errors.html"
 SHOWN = 10  # on the screen; the page and --json have more
@@ -50,7 +50,7 @@ def _page(found: Sequence[Doubt], images: int, folder: Path) -> Path:
 
 
 def _show(found: Sequence[Doubt], images: int, screen: Screen) -> None:
-    from tl_cli.console_tables import printable
+    from tl_cli.console.tables import printable
     from tl_cli.manifest.records import count
 
     if not found:

@@ -72,7 +72,7 @@ def evaluate(
 
 
 def _show(found: Examined, screen: Screen, json: bool) -> None:
-    from tl_cli.console_appraisal import show_appraisal
+    from tl_cli.console.appraisal import show_appraisal
 
     if json:
         print(jsonlib.dumps(found.evaluation.to_json() | found.appraisal.to_json()))

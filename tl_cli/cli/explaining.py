@@ -17,8 +17,8 @@ from tl_cli.cli.shared import Json, Quiet, opened_screen
 if TYPE_CHECKING:
     from tl_cli.console import Screen
     from tl_cli.engine.explain import Explainer
-    from tl_cli.explanations import Explanation
     from tl_cli.report.sheet import Sheet
+    from tl_cli.results.explanations import Explanation
 
 OUTPUT = Path("explain")
 
@@ -81,7 +81,7 @@ def _drawn(
     json: bool,
 ) -> Sheet:
     """Draw each explanation as it comes, with a line or progress on the screen, then the page."""
-    from tl_cli.console_answers import explained
+    from tl_cli.console.answers import explained
     from tl_cli.errors import TLError
     from tl_cli.report.sheet import Sheet
     from tl_cli.results import Progress

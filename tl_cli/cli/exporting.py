@@ -49,7 +49,7 @@ def export(
         if json:
             print(jsonlib.dumps(result.to_json()))
         else:
-            from tl_cli.console_export import show_export
+            from tl_cli.console.export import show_export
 
             show_export(screen, result)
         if not result.equality.passed:

@@ -95,7 +95,7 @@ def _inspected(settings: RunConfig, screen: Screen) -> tuple[Manifest, Inspectio
 
 
 def _show(found: Inspection, screen: Screen, json: bool) -> None:
-    from tl_cli.console_tables import show_inspection
+    from tl_cli.console.tables import show_inspection
 
     if json:
         print(jsonlib.dumps(found.to_json()))

@@ -92,7 +92,7 @@ def _sheet(
 ) -> Iterator[Tally]:
     """Open what takes the answers: a file, standard output, or memory for --json."""
     from tl_cli import answers
-    from tl_cli.console_answers import AnswerTable
+    from tl_cli.console.answers import AnswerTable
 
     if output:
         with answers.writing(output, form, top, inputs=inputs, resume=resume) as file:

@@ -13,7 +13,7 @@ from tl_cli.cli.shared import Json, opened_screen
 if TYPE_CHECKING:
     from tl_cli.catalog import Card
     from tl_cli.console import Screen
-    from tl_cli.summary import LayerRow, Reduction, Summary
+    from tl_cli.results.summary import LayerRow, Reduction, Summary
 
 
 def summarize(
@@ -38,7 +38,7 @@ def summarize(
     with opened_screen(json=json) as screen:
         from tl_cli import catalog
         from tl_cli.errors import unknown
-        from tl_cli.summary import MODULES
+        from tl_cli.results.summary import MODULES
 
         if name in MODULES:
             if freeze or image_size or blocks:
@@ -51,7 +51,7 @@ def summarize(
         else:
             raise unknown("network or module", name, [*catalog.CARDS, *MODULES])
         if plot:
-            from tl_cli.diagram import network_png
+            from tl_cli.report.diagram import network_png
 
             screen.note(f"wrote {network_png(found, plot, model)}")
         if json:
@@ -61,7 +61,7 @@ def summarize(
 
 
 def _module(name: str, given: str | None) -> tuple[Summary, Any]:
-    from tl_cli.summary import MODULES
+    from tl_cli.results.summary import MODULES
 
     shape: tuple[int, ...] = _shape(given) if given else MODULES[name]
     from tl_cli.engine import summary
@@ -87,8 +87,8 @@ def _network(
 ) -> tuple[Summary, Any]:
     from dataclasses import replace
 
-    from tl_cli import summary as summaries
     from tl_cli.blocks import snap
+    from tl_cli.results import summary as summaries
 
     cut = snap(card.blocks, _ratio(freeze)) if freeze else 0
     from tl_cli.engine import summary

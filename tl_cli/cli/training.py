@@ -196,7 +196,7 @@ def _rehearse(settings: RunConfig, manifest: Manifest, screen: Screen, json: boo
     if json:
         print(jsonlib.dumps(result.to_json()))
         return
-    from tl_cli.console_plan import show_rehearsal
+    from tl_cli.console.plan import show_rehearsal
 
     show_rehearsal(screen, result)
 
@@ -207,7 +207,7 @@ def _train(
     """Train one run, show it unless `json`, and return all that --json tells of it."""
     built: list[Classifier] = []
     with _watched(run):
-        from tl_cli.console_plan import show_plan
+        from tl_cli.console.plan import show_plan
         from tl_cli.engine import train as engine
 
         result = engine.run(
@@ -276,7 +276,7 @@ def _compare(
 
 def _draw_gradients(run: RunDir, screen: Screen) -> None:
     from tl_cli import rundir
-    from tl_cli.curves import gradients_png
+    from tl_cli.report.curves import gradients_png
 
     if (run / rundir.GRADIENTS).is_file():
         screen.note(f"wrote {gradients_png(run / rundir.GRADIENTS, run / 'gradients.png')}")

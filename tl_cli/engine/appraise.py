@@ -12,8 +12,12 @@ from scipy.special import softmax
 from scipy.stats import binomtest
 from sklearn import metrics
 
-from tl_cli import calibration, paired
-from tl_cli.appraisal import (
+from tl_cli.engine.evaluate import log_losses
+from tl_cli.engine.predict import Measured
+from tl_cli.engine.probes.heads import fit_temperature
+from tl_cli.errors import TLError
+from tl_cli.results import calibration, paired
+from tl_cli.results.appraisal import (
     Against,
     Appraisal,
     Area,
@@ -24,10 +28,6 @@ from tl_cli.appraisal import (
     Threshold,
     confused,
 )
-from tl_cli.engine.evaluate import log_losses
-from tl_cli.engine.predict import Measured
-from tl_cli.engine.probes.heads import fit_temperature
-from tl_cli.errors import TLError
 
 MOST = 20  # pairs and images that are named
 PARTS = 4  # of a column of numbers

@@ -11,12 +11,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from tl_cli import catalog, config, engine, rundir
-from tl_cli.doubts import Doubt
 from tl_cli.engine import backbones, classifier, features, job, probes
 from tl_cli.engine.evaluate import encode
 from tl_cli.errors import TLError
 from tl_cli.manifest import Record, read_csv
 from tl_cli.results import OnProgress
+from tl_cli.results.doubts import Doubt
 from tl_cli.rundir import RunDir
 
 

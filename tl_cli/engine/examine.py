@@ -9,13 +9,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from tl_cli import config, rundir
-from tl_cli.appraisal import Against, Appraisal, Threshold
 from tl_cli.engine import appraise, evaluate, mirror, predict
 from tl_cli.engine.classifier import Classifier
 from tl_cli.engine.predict import Measured
 from tl_cli.errors import TLError
 from tl_cli.manifest import Manifest, read_csv
 from tl_cli.results import Evaluation, Note, OnProgress
+from tl_cli.results.appraisal import Against, Appraisal, Threshold
 from tl_cli.rundir import RunDir
 
 

@@ -20,8 +20,8 @@ from tl_cli.engine import features, predict
 from tl_cli.engine.classifier import Classifier
 from tl_cli.engine.neighbours import Nearest
 from tl_cli.errors import TLError, unknown
-from tl_cli.explanations import Explanation
 from tl_cli.manifest import Record
+from tl_cli.results.explanations import Explanation
 from tl_cli.rundir import RunDir
 
 BATCH = 16

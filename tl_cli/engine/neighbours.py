@@ -13,9 +13,9 @@ from tl_cli import config, rundir
 from tl_cli.engine import features, job
 from tl_cli.engine.backbones import Backbone
 from tl_cli.engine.pooling import POOLINGS
-from tl_cli.explanations import Neighbour
 from tl_cli.manifest import Record, read_csv
 from tl_cli.results import OnProgress
+from tl_cli.results.explanations import Neighbour
 from tl_cli.rundir import RunDir
 
 

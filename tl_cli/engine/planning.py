@@ -8,12 +8,12 @@ from __future__ import annotations
 from dataclasses import replace
 from statistics import median
 
-from tl_cli import catalog, engine, freeze, scratch
+from tl_cli import catalog, engine, freeze
 from tl_cli.config import RunConfig
 from tl_cli.engine import auxiliary, backbones, heads, similarity
 from tl_cli.engine.job import Job
-from tl_cli.evidence import Evidence
-from tl_cli.freeze import FreezePlan
+from tl_cli.freeze import FreezePlan, scratch
+from tl_cli.freeze.evidence import Evidence
 from tl_cli.manifest import Manifest
 from tl_cli.results import OnProgress
 

@@ -10,12 +10,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tl_cli import catalog, evidence
+from tl_cli import catalog
 from tl_cli.engine import features, moments, probes
 from tl_cli.engine.features import PIXELS, Wanted
 from tl_cli.engine.heads import SolvedHead
 from tl_cli.engine.job import Job
-from tl_cli.evidence import Evidence, Probe
+from tl_cli.freeze import evidence
+from tl_cli.freeze.evidence import Evidence, Probe
 from tl_cli.manifest import Record
 from tl_cli.results import OnProgress
 

@@ -13,7 +13,7 @@ from tl_cli.catalog import Card
 from tl_cli.engine import architectures, backbones, graph, macs
 from tl_cli.engine.architectures import GOOGLENET, Widths
 from tl_cli.errors import TLError
-from tl_cli.summary import INPUT, Cost, LayerRow, Reduction, Summary
+from tl_cli.results.summary import INPUT, Cost, LayerRow, Reduction, Summary
 
 CLASSES = 1000  # of the auxiliary head that is shown
 # Where the modules of GoogLeNet stand at 224 px

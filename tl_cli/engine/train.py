@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from tl_cli import engine, predictions, rundir
+from tl_cli import engine, rundir
 from tl_cli.config import RunConfig
 from tl_cli.engine import (
     budget,
@@ -37,8 +37,8 @@ from tl_cli.engine.outcome import Outcome
 from tl_cli.engine.spent import Clock
 from tl_cli.freeze import FreezePlan
 from tl_cli.manifest import Manifest, bad_csv_text, write_csv
-from tl_cli.predictions import Prediction
-from tl_cli.results import Evaluation, Note, OnProgress, RunResult
+from tl_cli.results import Evaluation, Note, OnProgress, RunResult, predictions
+from tl_cli.results.predictions import Prediction
 from tl_cli.rundir import RunDir
 
 SAVED_COPIES = 3  # checkpoint and exported model, with room for what surrounds the weights

@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from tl_cli.evidence import Evidence
+from tl_cli.freeze.evidence import Evidence
 
 FEATURES = ("head_error", "error_x_images", "unlike", "joined_gain", "pixels")
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from tl_cli.blocks import Block, frozen_shares, snap
 from tl_cli.errors import TLError
-from tl_cli.evidence import Evidence
+from tl_cli.freeze.evidence import Evidence
 from tl_cli.freeze.gains import Gain
 from tl_cli.freeze.policies import DEFAULT_POLICY, POLICIES
 from tl_cli.freeze.recipe import recipe

@@ -11,8 +11,8 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tl_cli.evidence import CLAIM_FROM, JUDGED_FROM, Evidence
 from tl_cli.freeze import gains
+from tl_cli.freeze.evidence import CLAIM_FROM, JUDGED_FROM, Evidence
 from tl_cli.freeze.gains import Gain
 from tl_cli.freeze.situation import Situation, similarity_kind
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tl_cli.evidence import Evidence
+from tl_cli.freeze.evidence import Evidence
 
 # Similarity of the target data to the pretraining data, 0..1, where it is stated and not measured.
 SIMILARITY = {"high": 0.80, "medium": 0.50, "low": 0.20}

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tl_cli.canvas import figure as new_figure
-from tl_cli.canvas import saved
 from tl_cli.freeze import founding_rule
+from tl_cli.report.canvas import figure as new_figure
+from tl_cli.report.canvas import saved
 from tl_cli.report.pictures import COLOURS, labels
 
 if TYPE_CHECKING:

@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tl_cli.appraisal import Appraisal, Area
-from tl_cli.canvas import figure, saved
+from tl_cli.report.canvas import figure, saved
 from tl_cli.report.pictures import labels
+from tl_cli.results.appraisal import Appraisal, Area
 
 if TYPE_CHECKING:
     import numpy as np

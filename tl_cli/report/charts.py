@@ -12,8 +12,8 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from tl_cli.calibration import Answered, Bin
 from tl_cli.freeze import founding_rule
+from tl_cli.results.calibration import Answered, Bin
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tl_cli.doubts import Doubt
 from tl_cli.manifest import Record
 from tl_cli.manifest.records import short
 from tl_cli.report import images
 from tl_cli.report.page import rendered
+from tl_cli.results.doubts import Doubt
 
 MOST = 120  # images on the page
 SIDE = 200  # pixels

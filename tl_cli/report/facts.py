@@ -11,10 +11,11 @@ from typing import Any
 
 import yaml
 
-from tl_cli import predictions, rundir
+from tl_cli import rundir
 from tl_cli.errors import TLError
 from tl_cli.manifest import BadFile, Manifest, read_csv
-from tl_cli.predictions import Prediction
+from tl_cli.results import predictions
+from tl_cli.results.predictions import Prediction
 from tl_cli.rundir import RunDir
 
 Row = dict[str, float]

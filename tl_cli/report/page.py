@@ -10,16 +10,16 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from tl_cli import catalog, inspection, words
-from tl_cli.appraisal import confused
 from tl_cli.blocks import Block
-from tl_cli.calibration import coverage, reliability
 from tl_cli.errors import TLError
 from tl_cli.manifest import Record
 from tl_cli.manifest.records import count, short
-from tl_cli.paired import Paired, paired
-from tl_cli.predictions import Prediction
 from tl_cli.report import charts, images
 from tl_cli.report.facts import RunFacts
+from tl_cli.results.appraisal import confused
+from tl_cli.results.calibration import coverage, reliability
+from tl_cli.results.paired import Paired, paired
+from tl_cli.results.predictions import Prediction
 
 if TYPE_CHECKING:
     import numpy as np

@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from tl_cli.canvas import DPI
-from tl_cli.canvas import figure as _figure
-from tl_cli.canvas import saved as _saved
 from tl_cli.manifest import Manifest, Record, open_rgb
+from tl_cli.report.canvas import DPI
+from tl_cli.report.canvas import figure as _figure
+from tl_cli.report.canvas import saved as _saved
 from tl_cli.results import Evaluation
 from tl_cli.rundir import RunDir
 

@@ -7,8 +7,8 @@ import statistics
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tl_cli.canvas import figure, saved
-from tl_cli.comparison import Compared, Comparison
+from tl_cli.report.canvas import figure, saved
+from tl_cli.report.comparison import Compared, Comparison
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

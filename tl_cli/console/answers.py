@@ -12,8 +12,8 @@ from rich.text import Text
 
 from tl_cli.answers import UNSURE, Answer, Tally
 from tl_cli.console import Screen
-from tl_cli.console_tables import printable
-from tl_cli.explanations import Explanation
+from tl_cli.console.tables import printable
+from tl_cli.results.explanations import Explanation
 
 WIDEST = 80  # cells; a longer path only moves what stands behind it
 

@@ -12,9 +12,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from tl_cli.paired import Paired, paired
-from tl_cli.predictions import Prediction
 from tl_cli.report.facts import RunFacts, read
+from tl_cli.results.paired import Paired, paired
+from tl_cli.results.predictions import Prediction
 from tl_cli.rundir import RunDir
 
 BEFORE = ("build", "features", "head", "plan")  # stages before the first epoch

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tl_cli.appraisal import Against, Appraisal, Calibration, Loss, Slice, Threshold
-from tl_cli.calibration import Answered
 from tl_cli.console import Screen
-from tl_cli.console_tables import printable
+from tl_cli.console.tables import printable
 from tl_cli.manifest.records import short
+from tl_cli.results.appraisal import Against, Appraisal, Calibration, Loss, Slice, Threshold
+from tl_cli.results.calibration import Answered
 
 LOSSES = 5  # images named; --json has more
 VERDICT = 0.05  # p-value below which a difference is called one

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from tl_cli.calibration import Answered, Bin
-from tl_cli.paired import Paired
+from tl_cli.results.calibration import Answered, Bin
+from tl_cli.results.paired import Paired
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from tl_cli.console import Screen, bare_table, two_columns
-from tl_cli.evidence import CLAIM_FROM
 from tl_cli.freeze import similarity_kind
+from tl_cli.freeze.evidence import CLAIM_FROM
 from tl_cli.results import Rehearsal
 from tl_cli.words import decision, duration
 

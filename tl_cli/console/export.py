@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.markup import escape
 
 from tl_cli.console import Screen
-from tl_cli.console_tables import size
+from tl_cli.console.tables import size
 from tl_cli.formats import FORMATS
 from tl_cli.results import Equality, Export
 

@@ -9,9 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tl_cli.canvas import figure, saved
+from tl_cli.report.canvas import figure, saved
+from tl_cli.results.summary import INPUT, LayerRow, Summary, by_block
 from tl_cli.rundir import replacing
-from tl_cli.summary import INPUT, LayerRow, Summary, by_block
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
