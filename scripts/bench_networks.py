@@ -29,22 +29,18 @@ def depth(name):
     return (*DIGITS, *SCRATCH, *FEW, "--backbone", name, "--epochs", 8, "--gradient-flow")
 
 
-def modules(name, *more):
-    return (*DIGITS, *SCRATCH, "--backbone", name, *more)
-
-
 def experiments(sets: str | None) -> dict[str, dict[str, tuple]]:
     """Return by experiment, by name of the run, the arguments of `tl train`."""
     found = {
         "digits": {"resnet18": (*DIGITS, *SCRATCH, "--backbone", "resnet18", "--epochs", 10)},
         "depth": {name: depth(name) for name in ("plain34", "resnet34")},
-        "auxiliary": {
-            "without": modules("googlenet", *FEW, "--epochs", 8),
-            "with two": modules("googlenet", *FEW, "--epochs", 8, "--aux-heads", 2),
-        },
-        "modules": {
-            name: modules(name, "--limit", 200, "--epochs", 4)
-            for name in ("googlenet", "googlenet_naive")
+        "inception": {
+            name: (*DIGITS, *SCRATCH, "--backbone", backbone, "--epochs", 12, *more)
+            for name, backbone, more in (
+                ("reduced modules", "googlenet", ()),
+                ("reduced, two auxiliary heads", "googlenet", ("--aux-heads", 2)),
+                ("naive modules", "googlenet_naive", ()),
+            )
         },
     }
     if sets:
@@ -185,8 +181,7 @@ def ways(of: dict[str, dict]) -> list[str]:
 TABLES = {
     "digits": (figures, curves),
     "depth": (figures, curves, flow),
-    "auxiliary": (figures, curves),
-    "modules": (figures, curves),
+    "inception": (figures, curves),
     "transfer": (ways,),
 }
 
