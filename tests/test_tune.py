@@ -9,7 +9,7 @@ from tiny import coloured, tiny_backbone, tiny_job
 
 from tl_cli.engine import budget, classifier, heads, mirror, train, tune
 from tl_cli.engine.feeding import Feed
-from tl_cli.engine.optimizer import Average, BlockwiseAdamW, rate_factors
+from tl_cli.engine.optimizer import Average, BlockwiseAdamW, Cosine, rate_factors
 from tl_cli.results import Note, silent
 
 
@@ -156,6 +156,18 @@ def test_earlier_blocks_have_smaller_rates():
     assert by_layer["conv5"] == 0.5
     assert by_layer["conv0"] == 0.5**6
     assert rate_factors(backbone, 1.0) == {}
+
+
+@pytest.mark.parametrize("steps", [1, 2, 15, 200])
+def test_the_rate_is_that_of_keras_cosine_with_a_warm_up(steps):
+    warm = max(1, round(0.1 * steps))
+    known = keras.optimizers.schedules.CosineDecay(
+        0.0, max(1, steps - warm), warmup_target=1e-3, warmup_steps=warm
+    )
+    rates = [float(Cosine(1e-3, steps)(i)) for i in range(steps + 2)]
+    np.testing.assert_allclose(rates, [float(known(i)) for i in range(steps + 2)], atol=1e-9)
+    assert max(rates) == pytest.approx(1e-3)
+    assert rates[0] == 0.0
 
 
 def test_the_optimizer_obeys_the_factors():

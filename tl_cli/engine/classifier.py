@@ -145,6 +145,8 @@ class Classifier:
             loss_weights=[1.0] + [self.auxiliary.weight] * others if others else None,
             jit_compile=engine.jit(),
         )
+        # else its variables are made within the first step, which TensorFlow then traces twice
+        model.optimizer.build(model.trainable_variables)
         return model
 
     def save(self, run: RunDir, **facts: Any) -> None:
