@@ -5,9 +5,11 @@ from dataclasses import replace
 import keras
 import numpy as np
 import pytest
+from scipy.special import softmax
 from tiny import coloured, tiny_backbone, tiny_job
 
-from tl_cli.engine import budget, classifier, heads, mirror, train, tune
+from tl_cli.engine import budget, classifier, epochs, features, heads, mirror, train, tune
+from tl_cli.engine.evaluate import log_losses
 from tl_cli.engine.feeding import Feed
 from tl_cli.engine.optimizer import Average, BlockwiseAdamW, Cosine, rate_factors
 from tl_cli.results import Note, silent
@@ -91,6 +93,23 @@ def test_a_tuned_network_that_is_worse_is_not_kept(data):
     assert tuned.facts.kept == "head"
     assert "did not surely help" in tuned.facts.reason
     assert all(np.array_equal(a, b) for a, b in zip(before, built.model.weights, strict=True))
+
+
+def test_the_temperature_is_folded_into_the_head(data):
+    job = tiny_job(data, "half")
+    built, solved = start(job)
+    built.set_head(5 * solved.head.weights, 5 * solved.head.bias)
+    images = features.images(job.manifest.of("val"), job.backbone.image_size)
+    sure = np.asarray(built.model(images, training=False))
+    labels = (sure.argmax(1) + (np.arange(len(sure)) % 4 == 0)) % sure.shape[1]  # a quarter wrong
+    best = epochs.Best()
+    best.see(epochs.row(1, 0.0, 0.0, sure, labels), built.model.weights, sure)
+    built.set_head(0 * solved.head.weights, 0 * solved.head.bias)
+    temperature = epochs.settle(built, best, labels)
+    now = np.asarray(built.model(images, training=False))
+    assert temperature > 2
+    np.testing.assert_allclose(now, softmax(np.log(sure) / temperature, axis=1), atol=1e-4)
+    assert log_losses(now, labels).mean() < log_losses(sure, labels).mean()
 
 
 @pytest.mark.parametrize(

@@ -87,8 +87,8 @@ class RunDir:
         free = shutil.disk_usage(self.path).free
         if free < size:
             raise TLError(
-                f"{free / 1e6:.0f} MB are free at {self.path}, and the run needs about "
-                f"{size / 1e6:.0f} MB",
+                f"{free / 1e6:.0f} MB are free at {self.path}, and about "
+                f"{size / 1e6:.0f} MB are needed",
                 "make room, choose another --output, or clear what tl keeps: tl cache --clear",
             )
 

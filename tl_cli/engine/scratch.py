@@ -13,7 +13,7 @@ import numpy as np
 from tl_cli.engine import epochs
 from tl_cli.engine.backbones import Backbone
 from tl_cli.engine.classifier import Classifier, build
-from tl_cli.engine.epochs import Best, assign
+from tl_cli.engine.epochs import Best
 from tl_cli.engine.feeding import Feed
 from tl_cli.engine.job import Job
 from tl_cli.engine.outcome import Outcome
@@ -58,7 +58,7 @@ def train(job: Job, built: Classifier, on_progress: OnProgress) -> Outcome:
     feed, best = Feed(job, on_progress), Best()
     stages = [(0, range(1, job.plan.epochs + 1))]
     model, gradients = epochs.train(job, built, feed, best, stages, on_progress, norms=True)
-    assign(built.model.weights, best.weights)
+    temperature = epochs.settle(built, best, job.labels("val"))
     row = best.history[best.epoch - 1]
     return Outcome(
         job=job,
@@ -71,5 +71,6 @@ def train(job: Job, built: Classifier, on_progress: OnProgress) -> Outcome:
             best_epoch=best.epoch,
             log_loss=row["val_log_loss"],
             accuracy=row["val_accuracy"],
+            temperature=temperature,
         ),
     )

@@ -56,8 +56,8 @@ def tune(job: Job, built: Classifier, head: SolvedHead, on_progress: OnProgress)
     digest = _digest(frozen)
     best = Best([epochs.row(0, 0.0, float("nan"), before, labels)])  # the solved head
     model, gradients = epochs.train(job, built, feed, best, stages(job), on_progress)
-    assign(built.model.weights, best.weights)
     facts = _verdict(best, log_losses(before, labels), head, labels)
+    facts = replace(facts, temperature=epochs.settle(built, best, labels))
     if job.manifest.of("test"):
         said = feed.predict(model, "test").argmax(1)
         facts = replace(facts, tuned_test_accuracy=float((said == job.labels("test")).mean()))

@@ -92,6 +92,7 @@ class TuneFacts:
     kept: str  # "tuned" or "head"
     reason: str
     tuned_test_accuracy: float | None = None  # of the tuned network, kept or not
+    temperature: float = 1.0  # what the tuned network's scores were divided by, after its epochs
 
 
 @dataclass(frozen=True)
@@ -102,6 +103,7 @@ class ScratchFacts:
     best_epoch: int
     log_loss: float  # of the best epoch, which is kept
     accuracy: float
+    temperature: float = 1.0  # what its scores were divided by
 
 
 @dataclass(frozen=True)
