@@ -93,8 +93,11 @@ class Screen:
             self._tasks[event.stage] = self._bars.add_task(
                 event.stage, facts="", unit=event.unit, total=event.total
             )
+        task = self._tasks[event.stage]
+        if self._bars.tasks[self._bars.task_ids.index(task)].finished and event.done < event.total:
+            self._bars.reset(task)  # the same once more, of other images: its speed is its own
         self._bars.update(
-            self._tasks[event.stage],
+            task,
             completed=event.done,
             total=event.total,
             facts=_facts(event.facts),
@@ -108,6 +111,8 @@ class Screen:
         if now - last < PLAIN_EVERY and not finished:
             return
         self._plain[event.stage] = (started, now)
+        if finished:  # the same once more, of other images, has a speed of its own
+            del self._plain[event.stage]
         seconds = now - started
         speed = f"  {event.done / seconds:,.0f} {event.unit}/s" if seconds > 0.5 else ""
         left = (
