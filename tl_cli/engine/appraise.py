@@ -14,7 +14,7 @@ from sklearn import metrics
 
 from tl_cli.engine.evaluate import log_losses
 from tl_cli.engine.predict import Measured
-from tl_cli.engine.probes.heads import fit_temperature
+from tl_cli.engine.probes.heads import fit_temperature, scores_of
 from tl_cli.errors import TLError
 from tl_cli.results import calibration, paired
 from tl_cli.results.appraisal import (
@@ -61,18 +61,11 @@ def _calibration(found: Measured, validation: Measured | None) -> Calibration:
     plain = reliability(found.probabilities)
     if validation is None:
         return Calibration(plain.ece, plain.bins)
-    temperature = fit_temperature(
-        _scores(validation), validation.labels, np.ones(len(validation.labels))
-    )
+    temperature = fit_temperature(scores_of(validation.probabilities), validation.labels)
     if validation is found:
         return Calibration(plain.ece, plain.bins, temperature)
-    scaled = reliability(softmax(_scores(found) / temperature, axis=1))
+    scaled = reliability(softmax(scores_of(found.probabilities) / temperature, axis=1))
     return Calibration(plain.ece, plain.bins, temperature, scaled.ece)
-
-
-def _scores(found: Measured) -> np.ndarray:
-    """Return scores that softmax turns into the probabilities: their logarithms."""
-    return np.log(np.maximum(found.probabilities.astype("float64"), 1e-12))
 
 
 def _areas(found: Measured) -> Iterator[Area]:

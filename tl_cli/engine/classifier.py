@@ -85,19 +85,17 @@ class Classifier:
     def quick(self) -> keras.Model:
         """`model` with BatchNorm folded away, for many images: equal but for rounding."""
         tapped = graph.tap(self.backbone.model, self.taps, fold=True)
-        return keras.Model(tapped.inputs[0], _softmax(self._scored(tapped.outputs)))
+        return keras.Model(
+            tapped.inputs[0], _softmax(_scores(self.head, self.pooling, tapped.outputs))
+        )
 
     def seen_at(self, cut: int) -> keras.Model:
         """Return the network from the image to [the tensor at a cut, the scores before softmax]."""
         cuts = sorted({*self.taps, cut})
         tapped = graph.tap(self.backbone.model, cuts)
         at = dict(zip(cuts, tapped.outputs, strict=True))
-        scores = self._scored([at[tap] for tap in self.taps])
+        scores = _scores(self.head, self.pooling, [at[tap] for tap in self.taps])
         return keras.Model(tapped.inputs[0], [at[cut], scores], name=f"seen_at_{cut}")
-
-    def _scored(self, tapped: Sequence[keras.KerasTensor]) -> keras.KerasTensor:
-        """Return what the head makes of the tensors at the taps."""
-        return self.head(_joined([POOLINGS[self.pooling].apply(tensor) for tensor in tapped]))
 
     def trainable(self, cut: int, *, norms: bool = False) -> tuple[keras.layers.Layer, ...]:
         """Freeze the first `cut` blocks by leaf layer, and every BatchNorm unless `norms` train.
@@ -181,9 +179,16 @@ def build(
     tapped = graph.tap(backbone.model, list(taps))
     # Weights stay float32 and so does the softmax, whatever the precision of the rest
     head = keras.layers.Dense(len(classes), kernel_initializer="zeros", dtype="float32", name=HEAD)
-    x = head(_joined([POOLINGS[pooling].apply(tensor) for tensor in tapped.outputs]))
-    model = keras.Model(tapped.inputs[0], _softmax(x), name=f"tl_{backbone.card.name}")
+    probabilities = _softmax(_scores(head, pooling, tapped.outputs))
+    model = keras.Model(tapped.inputs[0], probabilities, name=f"tl_{backbone.card.name}")
     return Classifier(backbone, tuple(classes), tuple(taps), head, model, pooling, auxiliary)
+
+
+def _scores(
+    head: keras.layers.Dense, pooling: str, tapped: Sequence[keras.KerasTensor]
+) -> keras.KerasTensor:
+    """Return what the head makes of the tensors at the taps."""
+    return head(_joined([POOLINGS[pooling].apply(tensor) for tensor in tapped]))
 
 
 def _softmax(scores: keras.KerasTensor) -> keras.KerasTensor:

@@ -19,13 +19,12 @@ from tl_cli.engine.feeding import Feed
 from tl_cli.engine.gradients import GradientFlow
 from tl_cli.engine.job import Job
 from tl_cli.engine.optimizer import Average, optimizer
-from tl_cli.engine.probes.heads import fit_temperature
+from tl_cli.engine.probes.heads import fit_temperature, scores_of
 from tl_cli.results import Note, OnProgress, Progress
 
 LEAST_PATIENCE = 5  # epochs without a better validation before the training ends
 WAITING = 0.2  # share of the time in which the network may wait for data
 WORTH_SAYING = 10.0  # seconds of waiting
-TINY = 1e-12  # of a probability: less is rounding
 
 Row = dict[str, float]
 
@@ -148,8 +147,7 @@ def settle(built: Classifier, best: Best, labels: np.ndarray) -> float:
     arXiv:1706.04599): one number, which changes no answer.
     """
     assign(built.model.weights, best.weights)
-    scores = np.log(np.maximum(best.probabilities.astype("float64"), TINY))
-    temperature = fit_temperature(scores, labels, np.ones(len(labels)))
+    temperature = fit_temperature(scores_of(best.probabilities), labels)
     weights, bias = built.head.get_weights()
     built.set_head(weights / temperature, bias / temperature)
     return temperature

@@ -115,14 +115,14 @@ def batches(
     shapes = ([None], [None, len(augmentation.COLUMNS) if changes else 0], [None], [None])
     types = (tf.int64, tf.float32, tf.int32, tf.float32)
 
-    def planned(number: tf.Tensor) -> list[tf.Tensor]:
+    def planned(number: tf.Tensor) -> tuple[tf.Tensor, ...]:
         found = tf.numpy_function(plan, [number], types, stateful=False)
-        return [tf.ensure_shape(x, shape) for x, shape in zip(found, shapes, strict=True)]
+        return tuple(tf.ensure_shape(x, shape) for x, shape in zip(found, shapes, strict=True))
 
     # Not from_generator: on Python 3.11 that makes the process hand back memory after every step,
     # which costs a third of the training (docs/benchmarks.md, "Speed").
     numbers = tf.data.Dataset.counter() if training and count else tf.data.Dataset.range(count)
-    data = numbers.map(lambda number: tuple(planned(number)))
+    data = numbers.map(planned)
     data = data.map(make, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
     options = tf.data.Options()
     # threads of its own: one that waits for the disk would stand in the way of the network

@@ -17,6 +17,7 @@ from scipy.special import log_softmax, softmax
 from tl_cli.engine.probes.problem import CHUNK, chunks, global_scale, mean_of
 
 Array = NDArray[Any]
+TINY = 1e-12  # of a probability: less is rounding
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,8 +50,13 @@ class LinearHead:
         return replace(self, weights=(self.weights / scales[:, None]).astype(np.float32))
 
 
-def fit_temperature(scores: Array, labels: Array, weight: Array) -> float:
-    """Return what to divide the scores by for the least log loss.
+def scores_of(probabilities: Array) -> Array:
+    """Return scores that softmax turns into the probabilities [n, C]: their logarithms, float64."""
+    return np.log(np.maximum(probabilities.astype("float64"), TINY))
+
+
+def fit_temperature(scores: Array, labels: Array, weight: Array | None = None) -> float:
+    """Return what to divide the scores by for the least log loss, each image counting alike or not.
 
     One made-up image with no class is spread over the data (Platt 1999), or a handful of images
     without a mistake would ask for infinite confidence.
