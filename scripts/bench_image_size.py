@@ -14,11 +14,12 @@ import tempfile
 from pathlib import Path
 
 from tl_cli import config
-from tl_cli.engine import heads
-from tl_cli.engine.evaluate import encode
-from tl_cli.engine.planning import prepare
-from tl_cli.manifest import assign_splits, scan
-from tl_cli.results import silent
+from tl_cli.data.scan import scan
+from tl_cli.data.split import assign_splits
+from tl_cli.engine.head import choice
+from tl_cli.engine.metrics.figures import encode
+from tl_cli.engine.recommend_freeze import prepare
+from tl_cli.results.progress import silent
 
 SIZES = (32, 64, 96, 128, 160, 224)
 SEEDS = (0, 1, 2)
@@ -26,9 +27,9 @@ SEEDS = (0, 1, 2)
 
 def accuracy(source: str, size: int, seed: int) -> float:
     settings = config.RunConfig(data=source, freeze="head", image_size=size, seed=seed)
-    job = prepare(settings, assign_splits(scan(source), seed=seed))
-    head = heads.solve(job, heads.look(job, silent))
-    labels = encode([r.label for r in job.manifest.of("test")], job.manifest.classes)
+    context = prepare(settings, assign_splits(scan(source), seed=seed))
+    head = choice.solve(context, choice.look(context, silent))
+    labels = encode([r.label for r in context.manifest.of("test")], context.manifest.classes)
     return float((head.probabilities("test").argmax(1) == labels).mean())
 
 

@@ -164,12 +164,12 @@ def ours(
     folder: Path, size: int, scratch: Path, keep: int | None
 ) -> tuple[Seconds, Seconds, Seconds]:
     """Return the seconds of the scan, of the first epoch with the store, and of a later one."""
-    from tl_cli import manifest
-    from tl_cli.engine import pipeline
+    from tl_cli.data.scan import scan
+    from tl_cli.engine import images as pipeline
 
     place = fresh_cache(scratch)
     start = clocks()
-    found = manifest.scan(str(folder), cache=place, keep=keep)
+    found = scan(str(folder), cache=place, keep=keep)
     scan = clocks() - start
     records = found.records
     labels = np.array([found.classes.index(record.label) for record in records])
@@ -209,10 +209,10 @@ def decode(file: Path, size: int) -> None:
 
 def augmentation(folder: Path, scratch: Path) -> dict[str, Any]:
     """Return the images a second of each level, from the store to the finished batch."""
-    from tl_cli import manifest
-    from tl_cli.engine import pipeline
+    from tl_cli.data.scan import scan
+    from tl_cli.engine import images as pipeline
 
-    found = manifest.scan(str(folder), cache=fresh_cache(scratch))
+    found = scan(str(folder), cache=fresh_cache(scratch))
     labels = np.array([found.classes.index(record.label) for record in found.records])
     store = pipeline.store(found.records, AUGMENT_SIZE)
     rates: dict[str, list[float]] = {level: [] for level in pipeline.LEVELS}

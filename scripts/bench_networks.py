@@ -192,7 +192,8 @@ def steps_of_modules() -> list[str]:
     import numpy as np
 
     from tl_cli import catalog
-    from tl_cli.engine import backbones, budget
+    from tl_cli.engine.finetune import time_budget
+    from tl_cli.engine.networks import loading
 
     lines = [
         "| network at 32 px | parameters | multiply-adds | seconds a step of 32 |",
@@ -200,11 +201,11 @@ def steps_of_modules() -> list[str]:
     ]
     x, y = np.random.default_rng(0).uniform(0, 255, (32, 32, 32, 3)), np.eye(10)[np.arange(32) % 10]
     for name in ("googlenet", "googlenet_naive"):
-        backbone = backbones.load(catalog.get(name), 32, weights=None)
+        backbone = loading.load(catalog.get(name), 32, weights=None)
         pooled = keras.layers.GlobalAveragePooling2D()(backbone.model.output)
         model = keras.Model(backbone.model.input, keras.layers.Dense(10)(pooled))
         model.compile("adamw", keras.losses.CategoricalCrossentropy(True), jit_compile=False)
-        seconds = budget.least_seconds(lambda m=model: m.train_on_batch(x, y), times=5)
+        seconds = time_budget.least_seconds(lambda m=model: m.train_on_batch(x, y), times=5)
         adds = sum(block.multiply_adds for block in backbone.blocks)
         parameters = backbone.model.count_params()
         lines.append(f"| {name} | {parameters:,} | {adds / 1e6:,.0f} M | {seconds:.2f} |")

@@ -39,18 +39,20 @@ SETS = "ants_bees,flowers,trashnet,hand_shapes,sign_digits,fashion_mnist,omniglo
 
 
 def manifest_of(folder: Path, per_class: int | None, seed: int):
-    from tl_cli import cache, manifest
+    from tl_cli.data.scan import scan
+    from tl_cli.data.split import assign_splits, limit
+    from tl_cli.store import cache
 
-    found = manifest.scan(str(folder), cache=cache.folder())
-    return manifest.assign_splits(manifest.limit(found, None, per_class, seed), seed=seed)
+    found = scan(str(folder), cache=cache.folder())
+    return assign_splits(limit(found, None, per_class, seed), seed=seed)
 
 
-def job_of(manifest, backbone, plan: str, rate: float | None = None):
+def context_of(manifest, backbone, plan: str, rate: float | None = None):
     from statistics import median
 
-    from tl_cli import freeze
     from tl_cli.config import RunConfig
-    from tl_cli.engine.job import Job
+    from tl_cli.engine.context import RunContext
+    from tl_cli.plan import override, recommend
 
     counts = manifest.counts("train")
     config = RunConfig(
@@ -59,7 +61,7 @@ def job_of(manifest, backbone, plan: str, rate: float | None = None):
         layer_decay=GRADUAL ** (1 / len(backbone.blocks)) if plan == "gradual" else 1.0,
         views=VIEWS,
     )
-    chosen = freeze.recommend(
+    chosen = recommend(
         sum(counts.values()),
         len(counts),
         backbone.blocks,
@@ -68,48 +70,51 @@ def job_of(manifest, backbone, plan: str, rate: float | None = None):
         similarity=0.5,
         freeze=TUNED.get(plan, "head"),
     )
-    return Job(config, manifest, backbone, freeze.override(chosen, learning_rate=rate), "float32")
+    return RunContext(config, manifest, backbone, override(chosen, learning_rate=rate), "float32")
 
 
-def seen(job) -> dict:
-    from tl_cli.engine import heads, similarity
-    from tl_cli.results import silent
+def seen(context) -> dict:
+    from tl_cli.engine import evidence
+    from tl_cli.engine.head import choice
+    from tl_cli.results.progress import silent
 
-    layers = similarity.distances(job, silent)
-    head = heads.solve(job, heads.look(job, silent))
-    return {"evidence": similarity.gather(job, head, layers).to_json()}
+    layers = evidence.distances(context, silent)
+    head = choice.solve(context, choice.look(context, silent))
+    return {"evidence": evidence.gather_evidence(context, head, layers).to_json()}
 
 
-def solved(job) -> dict:
-    from tl_cli.engine import heads
-    from tl_cli.results import silent
+def solved(context) -> dict:
+    from tl_cli.engine.head import choice
+    from tl_cli.results.progress import silent
 
-    head = heads.solve(job, heads.look(job, silent))
-    return {"head": head.kind, "test_accuracy": accuracy(job, head.probabilities, "test")} | {
-        "val_accuracy": accuracy(job, head.probabilities, "val"),
-        "val_log_loss": log_loss(job, head.probabilities),
+    head = choice.solve(context, choice.look(context, silent))
+    return {"head": head.kind, "test_accuracy": accuracy(context, head.probabilities, "test")} | {
+        "val_accuracy": accuracy(context, head.probabilities, "val"),
+        "val_log_loss": log_loss(context, head.probabilities),
         "cv_accuracy": head.head.cv_accuracy,
-        "forwards": len(job.manifest.records),
+        "forwards": len(context.manifest.records),
     }
 
 
-def tuned(job) -> dict:
-    from tl_cli.engine import classifier, heads, mirror, tune
-    from tl_cli.results import silent
+def tuned(context) -> dict:
+    from tl_cli.engine.finetune import finetune, flip_check
+    from tl_cli.engine.head import choice
+    from tl_cli.engine.networks import classifier
+    from tl_cli.results.progress import silent
 
-    head = heads.solve(job, heads.look(job, silent))
-    job = replace(job, mirror=mirror.decide(job, head, silent))
-    built = classifier.build(job.backbone, job.manifest.classes, head.taps)
+    head = choice.solve(context, choice.look(context, silent))
+    context = replace(context, mirror=flip_check.decide(context, head, silent))
+    built = classifier.build(context.backbone, context.manifest.classes, head.taps)
     built.set_head(head.head.weights, head.head.bias)
     before = built.model.get_weights()
-    done = tune.tune(job, built, head, silent)
+    done = finetune.tune(context, built, head, silent)
     facts = done.facts
     built.model.set_weights(before)
-    head_test = accuracy(job, head.probabilities, "test")
+    head_test = accuracy(context, head.probabilities, "test")
     return {
         "head": head.kind,
-        "mirror": job.mirror,
-        "epochs": job.plan.epochs,
+        "mirror": context.mirror,
+        "epochs": context.plan.epochs,
         "best_epoch": facts.best_epoch,
         "test_accuracy": facts.tuned_test_accuracy,
         "val_accuracy": facts.tuned_accuracy,
@@ -120,43 +125,43 @@ def tuned(job) -> dict:
         "kept": facts.kept,
         "head_test_accuracy": head_test,
         "saved_test_accuracy": facts.tuned_test_accuracy if facts.kept == "tuned" else head_test,
-        "forwards": round(forwards(job)),
+        "forwards": round(forwards(context)),
     }
 
 
-def forwards(job) -> float:
+def forwards(context) -> float:
     """Return the cost in passes of one image through the whole network (a step counts as three)."""
-    from tl_cli.engine.job import STEP_COST
+    from tl_cli.engine.context import STEP_COST
 
-    plan, trained = job.plan, 1 - job.plan.frozen_compute_share
-    val = len(job.manifest.of("val"))
-    looks = (job.views - 1) * plan.size * plan.frozen_compute_share
+    plan, trained = context.plan, 1 - context.plan.frozen_compute_share
+    val = len(context.manifest.of("val"))
+    looks = (context.views - 1) * plan.size * plan.frozen_compute_share
     epochs = plan.epochs * trained * (plan.size * STEP_COST + val)
-    return len(job.manifest.records) + looks + epochs
+    return len(context.manifest.records) + looks + epochs
 
 
-def accuracy(job, probabilities, split: str) -> float:
-    return float((probabilities(split).argmax(1) == job.labels(split)).mean())
+def accuracy(context, probabilities, split: str) -> float:
+    return float((probabilities(split).argmax(1) == context.labels(split)).mean())
 
 
-def log_loss(job, probabilities) -> float:
-    from tl_cli.engine.evaluate import log_losses
+def log_loss(context, probabilities) -> float:
+    from tl_cli.engine.metrics.figures import log_losses
 
-    return float(log_losses(probabilities("val"), job.labels("val")).mean())
+    return float(log_losses(probabilities("val"), context.labels("val")).mean())
 
 
 def cell(folder: Path, per_class: int | None, seed: int, size: int, todo: list) -> None:
     """Run what is to be done in one cell and print a JSON line each."""
     from tl_cli import catalog, engine
-    from tl_cli.engine import backbones
+    from tl_cli.engine.networks import loading
 
     engine.prepare("float32", seed)
     manifest = manifest_of(folder, per_class, seed)
-    backbone = backbones.load(catalog.get("efficientnet_lite0"), size)
+    backbone = loading.load(catalog.get("efficientnet_lite0"), size)
     for plan, rate in todo:
         start = time.perf_counter()
-        job = job_of(manifest, backbone, plan, rate)
-        found = (tuned if plan in TUNED else seen if plan == "evidence" else solved)(job)
+        context = context_of(manifest, backbone, plan, rate)
+        found = (tuned if plan in TUNED else seen if plan == "evidence" else solved)(context)
         counts = {split: len(manifest.of(split)) for split in ("train", "val", "test")}
         seconds = round(time.perf_counter() - start, 1)
         row = counts | {"classes": len(manifest.classes), **found, "seconds": seconds}

@@ -53,7 +53,7 @@ def keras_plain(folder: Path, size: int, freeze: str) -> dict:
     import keras
 
     from tl_cli import catalog, engine
-    from tl_cli.engine import backbones
+    from tl_cli.engine.networks import loading
 
     start = clocks()
     options = {"image_size": (size, size), "batch_size": BATCH}
@@ -62,7 +62,7 @@ def keras_plain(folder: Path, size: int, freeze: str) -> dict:
         folder / "train", validation_split=0.2, subset="both", seed=0, verbose=False, **options
     )
     test = load(folder / "test", shuffle=False, verbose=False, **options)
-    backbone = backbones.load(catalog.get("efficientnet_lite0"), size)
+    backbone = loading.load(catalog.get("efficientnet_lite0"), size)
     backbone.model.trainable = freeze != "head"
     cut = 9 if freeze == "half" else len(backbone.blocks)
     frozen = {path for block in backbone.blocks[:cut] for path in block.layers}
@@ -89,12 +89,13 @@ def limit(folder: Path, size: int) -> dict:
     import numpy as np
 
     from tl_cli import catalog
-    from tl_cli.engine import backbones, features
-    from tl_cli.manifest import scan
+    from tl_cli.data.scan import scan
+    from tl_cli.engine import features
+    from tl_cli.engine.networks import loading
 
     images = features.images(scan(str(folder)).records, size).astype("uint8")
     start = clocks()
-    model = backbones.load(catalog.get("efficientnet_lite0"), size).model
+    model = loading.load(catalog.get("efficientnet_lite0"), size).model
     for first in range(0, len(images), BATCH):
         batch = images[first : first + BATCH].astype("float32")
         model.predict_on_batch(np.resize(batch, (BATCH, *batch.shape[1:])))
@@ -109,7 +110,7 @@ def ours(folder: Path, size: int, freeze: str, *more: str) -> dict:
 
     import tl_cli.engine.train
     import tl_cli.report  # noqa: F401
-    from tl_cli.cli import app
+    from tl_cli.cli.app import app
 
     with tempfile.TemporaryDirectory() as work:
         arguments = [
@@ -147,15 +148,16 @@ def suffix(folder: Path, size: int) -> dict:
     import numpy as np
 
     from tl_cli import catalog
-    from tl_cli.engine import backbones, classifier
-    from tl_cli.manifest import assign_splits, scan
+    from tl_cli.data.scan import scan
+    from tl_cli.data.split import assign_splits
+    from tl_cli.engine.networks import classifier, loading
 
     split = assign_splits(scan(str(folder)))
     n, classes = len(split.of("train")), split.classes
-    backbone = backbones.load(catalog.get("efficientnet_lite0"), size)
+    backbone = loading.load(catalog.get("efficientnet_lite0"), size)
     built = classifier.build(backbone, classes, backbone.stage_ends)
     taps = tuple(tap for tap in backbone.stage_ends if tap <= 9)
-    model = built.begin(9, keras.optimizers.AdamW(1e-4, global_clipnorm=1.0), 9, taps)
+    model = built.compile(9, keras.optimizers.AdamW(1e-4, global_clipnorm=1.0), 9, taps)
     rng = np.random.default_rng(0)
     x = rng.normal(0, 1, (n, model.inputs[0].shape[1])).astype("float32")
     y = np.eye(len(classes), dtype="float32")[rng.integers(0, len(classes), n)]
@@ -172,7 +174,7 @@ def memory() -> dict:
     import numpy as np
     from PIL import Image
 
-    from tl_cli.engine import keras  # quietly
+    from tl_cli.engine import keras
 
     with tempfile.TemporaryDirectory() as work:
         rng, path = np.random.default_rng(0), Path(work)

@@ -18,7 +18,8 @@ import time
 import numpy as np
 
 from tl_cli import catalog
-from tl_cli.engine import backbones, budget, classifier, graph
+from tl_cli.engine.finetune import time_budget
+from tl_cli.engine.networks import classifier, graph, loading
 
 import keras  # isort: skip  (after the engine, which imports it quietly)
 import tensorflow as tf  # isort: skip
@@ -27,13 +28,16 @@ SIZE, BATCH, STEPS, CUT, CLASSES = 128, 32, 22, 9, 10
 ROUNDS, EPOCHS = 3, 5
 
 
-def forward(backbone: backbones.Backbone) -> str:
+def forward(backbone: loading.Backbone) -> str:
     x = np.random.default_rng(0).uniform(0, 255, (BATCH, SIZE, SIZE, 3)).astype("float32")
     end = [len(backbone.blocks)]
-    models = [graph.tap(backbone.model, end, fold=fold) for fold in (False, True)]
+    models = [graph.feature_extractor(backbone.model, end, fold=fold) for fold in (False, True)]
     plain, folded = (model.predict_on_batch(x) for model in models)
     seconds = [
-        [budget.least_seconds(lambda m=model: m.predict_on_batch(x), times=8) for model in models]
+        [
+            time_budget.least_seconds(lambda m=model: m.predict_on_batch(x), times=8)
+            for model in models
+        ]
         for _ in range(ROUNDS)
     ]
     before, after = np.min(seconds, axis=0)
@@ -50,10 +54,10 @@ def epoch(generator: bool) -> str:
     if generator:
         one = tf.TensorSpec([], tf.int32)
         list(tf.data.Dataset.from_generator(lambda: [1], output_signature=one))
-    backbone = backbones.load(catalog.get("efficientnet_lite0"), SIZE)
+    backbone = loading.load(catalog.get("efficientnet_lite0"), SIZE)
     built = classifier.build(backbone, [str(i) for i in range(CLASSES)], backbone.stage_ends)
     taps = tuple(tap for tap in backbone.stage_ends if tap <= CUT)
-    model = built.begin(CUT, keras.optimizers.AdamW(1e-4, global_clipnorm=1.0), CUT, taps)
+    model = built.compile(CUT, keras.optimizers.AdamW(1e-4, global_clipnorm=1.0), CUT, taps)
     rng, n = np.random.default_rng(0), STEPS * BATCH
     x = rng.normal(0, 1, (n, model.inputs[0].shape[1])).astype("float32")
     y = np.eye(CLASSES, dtype="float32")[rng.integers(0, CLASSES, n)]
@@ -80,7 +84,7 @@ def main() -> None:
     if given.one:
         print(epoch(given.one == "made"))
         return
-    print(forward(backbones.load(catalog.get("efficientnet_lite0"), SIZE)), end="\n\n", flush=True)
+    print(forward(loading.load(catalog.get("efficientnet_lite0"), SIZE)), end="\n\n", flush=True)
     print("| from_generator | fastest epoch | page faults in it |\n|---|---|---|", flush=True)
     for kind in ("none", "made"):
         subprocess.run([sys.executable, __file__, "--one", kind], check=True)

@@ -14,32 +14,34 @@ from pathlib import Path
 
 import numpy as np
 
-from tl_cli import cache, catalog, engine
-from tl_cli.engine import backbones, features, moments, similarity
-from tl_cli.engine.features import Wanted
-from tl_cli.freeze import evidence
-from tl_cli.manifest import scan
+from tl_cli import catalog, engine
+from tl_cli.data.scan import scan
+from tl_cli.engine import features
+from tl_cli.engine.features import FeatureSpec, batchnorm_shift
+from tl_cli.engine.networks import loading
+from tl_cli.plan import evidence
+from tl_cli.store import cache
 
 PHOTOS, LETTERS = ("flowers", "ants_bees"), ("omniglot_greek",)
 OTHERS = ("trashnet", "sign_digits", "fashion_mnist", "hand_shapes")
 SUBSETS, OF = 30, 100
 
 
-def rows_of(where: Path, name: str, backbone: backbones.Backbone) -> np.ndarray:
+def rows_of(where: Path, name: str, backbone: loading.Backbone) -> np.ndarray:
     source = name if ":" in name else str(where / name)
     records = [r for r in scan(source, cache=cache.folder()).records if r.split != "test"]
-    chosen = [records[i] for i in similarity.stratified(records, similarity.MOMENTS_OF)]
-    return features.extract(backbone, chosen, [Wanted(moments=True)])[0].array()
+    chosen = [records[i] for i in evidence.stratified(records, evidence.MOMENTS_OF)]
+    return features.extract(backbone, chosen, [FeatureSpec(moments=True)])[0].array()
 
 
-def measured(where: Path, backbone: backbones.Backbone) -> dict[str, list[np.ndarray]]:
+def measured(where: Path, backbone: loading.Backbone) -> dict[str, list[np.ndarray]]:
     """Return by set the distances [L] of all its images, then of random subsets."""
     found = {}
     rng = np.random.default_rng(0)
     for name in (*PHOTOS, *OTHERS, *LETTERS, "sample:digits"):
         rows = rows_of(where, name, backbone)
         parts = [rows] + [rows[rng.permutation(len(rows))[:OF]] for _ in range(SUBSETS)]
-        found[name] = [moments.distances(backbone.model, part) for part in parts]
+        found[name] = [batchnorm_shift.distances(backbone.model, part) for part in parts]
     return found
 
 
@@ -47,7 +49,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("where", nargs="?", type=Path, default=os.environ.get("TL_SETS"))
     parser.add_argument("--backbone", default=catalog.DEFAULT)
-    parser.add_argument("--weights", default=backbones.PRETRAINED)
+    parser.add_argument("--weights", default=loading.PRETRAINED)
     parser.add_argument("--sizes", default="32,64,96,128,160,224")
     given = parser.parse_args()
     if not given.where:
@@ -55,7 +57,7 @@ def main() -> None:
     engine.prepare("float32", 0)
     card = catalog.get(given.backbone)
     by_size = {
-        size: measured(Path(given.where), backbones.load(card, size, given.weights))
+        size: measured(Path(given.where), loading.load(card, size, given.weights))
         for size in map(int, given.sizes.split(","))
     }
     anchors = {

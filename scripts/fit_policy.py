@@ -2,7 +2,7 @@
 
     python scripts/fit_policy.py [docs/data/policy.jsonl] [--plot docs/policy.png]
 
-Reads the JSON lines, prints Markdown: the accuracies, the coefficients for tl_cli/freeze/gains.py
+Reads the JSON lines, prints Markdown: the accuracies, the coefficients for tl_cli/plan/gain_model.py
 (fitted to all sets), and the regret of each policy. A policy with fitted numbers is judged on each
 set with numbers fitted to the others. Regret: accuracy of the set's best plan minus that of the
 policy's plan, where several seeds were run the best plan is chosen on the other seeds. Each tuned
@@ -20,11 +20,11 @@ from statistics import fmean
 
 import numpy as np
 
-from tl_cli.engine.epochs import LEAST_PATIENCE
-from tl_cli.engine.tune import surely_gained
-from tl_cli.freeze import SIMILARITY, founding_rule
-from tl_cli.freeze.evidence import JUDGED_FROM, Evidence, Probe
-from tl_cli.freeze.gains import FEATURES, Gain, choose, features
+from tl_cli.engine.finetune.finetune import surely_gained
+from tl_cli.engine.finetune.fit import LEAST_PATIENCE
+from tl_cli.plan import SIMILARITY, founding_rule
+from tl_cli.plan.evidence import JUDGED_FROM, Evidence, Probe
+from tl_cli.plan.gain_model import FEATURES, Gain, choose, features
 from tl_cli.report.canvas import figure, saved
 
 HEAD = "multi"

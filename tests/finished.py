@@ -6,12 +6,15 @@ from pathlib import Path
 
 import numpy as np
 
-from tl_cli import catalog, config, freeze, rundir
-from tl_cli.engine.evaluate import evaluate
-from tl_cli.manifest import BadFile, Manifest, Record, bad_csv_text, write_csv
+from tl_cli import catalog, config
+from tl_cli.data.csv_io import bad_csv_text, write_csv
+from tl_cli.data.manifest import BadFile, Manifest, Record
+from tl_cli.engine.metrics.figures import evaluate
+from tl_cli.plan import recommend
 from tl_cli.results import predictions
 from tl_cli.results.predictions import Prediction
-from tl_cli.rundir import RunDir
+from tl_cli.store import run_dir
+from tl_cli.store.run_dir import RunDir
 
 HISTORY = "epoch,seconds,loss,val_log_loss,val_accuracy\n0,0,nan,0.5,0.8\n1,2,0.4,0.4,0.85\n"
 TUNE = {
@@ -58,17 +61,17 @@ def finished(
         ]
     size = len(manifest.of("train"))
     blocks = catalog.get(catalog.DEFAULT).blocks
-    plan = freeze.recommend(size, len(classes), blocks, backbone=catalog.DEFAULT, freeze="half")
-    write_csv(manifest, run / rundir.MANIFEST)
-    run.write_text(rundir.BAD_FILES, bad_csv_text(manifest))
-    run.write_text(rundir.CONFIG, config.RunConfig(data="photos", image_size=64).to_yaml())
-    run.write_json(rundir.PLAN, plan.to_json() | {"evidence": evidence})
-    run.write_text(rundir.HISTORY, HISTORY)
-    run.write_text(rundir.PREDICTIONS, predictions.csv_text(said))
-    run.write_json(rundir.ENVIRONMENT, ENVIRONMENT)
+    plan = recommend(size, len(classes), blocks, backbone=catalog.DEFAULT, freeze="half")
+    write_csv(manifest, run / run_dir.MANIFEST)
+    run.write_text(run_dir.BAD_FILES, bad_csv_text(manifest))
+    run.write_text(run_dir.CONFIG, config.RunConfig(data="photos", image_size=64).to_yaml())
+    run.write_json(run_dir.PLAN, plan.to_json() | {"evidence": evidence})
+    run.write_text(run_dir.HISTORY, HISTORY)
+    run.write_text(run_dir.PREDICTIONS, predictions.csv_text(said))
+    run.write_json(run_dir.ENVIRONMENT, ENVIRONMENT)
     seconds = {"features": 3.0, "tune": 9.0, "total": 12.0}
     run.write_json(
-        rundir.METRICS, {"metrics": metrics, "head": HEAD, "tune": TUNE, "seconds": seconds}
+        run_dir.METRICS, {"metrics": metrics, "head": HEAD, "tune": TUNE, "seconds": seconds}
     )
     run.status("done")
     return run

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from tl_cli import catalog
-from tl_cli.engine import backbones
-from tl_cli.engine.architectures import (
+from tl_cli.engine.networks import loading
+from tl_cli.engine.networks.architectures import (
     GOOGLENET,
     NETWORKS,
     auxiliary_head,
@@ -14,7 +14,7 @@ from tl_cli.engine.architectures import (
     inception_naive,
     residual,
 )
-from tl_cli.engine.pooling import POOLINGS
+from tl_cli.engine.networks.pooling import POOLINGS
 from tl_cli.errors import TLError
 
 # Szegedy et al. 2014, table 1: input channels, 1x1, 3x3 reduce, 3x3, 5x5 reduce, 5x5, pool proj
@@ -161,7 +161,7 @@ def test_a_card_has_the_parameters_counted_by_hand(name):
 
 @pytest.mark.parametrize("name", ["googlenet", "resnet18", "plain34"])
 def test_networks_of_small_images(name):
-    backbone = backbones.load(catalog.get(name), 32, weights=None)
+    backbone = loading.load(catalog.get(name), 32, weights=None)
     assert backbone.blocks[-1].output_shape[:2] == (2, 2)
     first = 3 * 64 * (49 - 9)  # a 3x3 stem in place of the 7x7
     assert backbone.model.count_params() == by_hand(name) - first
@@ -173,7 +173,7 @@ def test_the_gradient_reaches_the_first_layer():
     import tensorflow as tf
 
     for name in ("googlenet", "resnet18"):
-        model = backbones.load(catalog.get(name), 32, weights=None).model
+        model = loading.load(catalog.get(name), 32, weights=None).model
         x = np.random.default_rng(0).uniform(0, 255, (2, 32, 32, 3)).astype("float32")
         with tf.GradientTape() as tape:
             loss = keras.ops.mean(keras.ops.square(model(x, training=True)))
@@ -184,15 +184,15 @@ def test_the_gradient_reaches_the_first_layer():
 
 def test_no_pretrained_weights_is_one_sentence():
     with pytest.raises(TLError, match="no pretrained weights of resnet18") as caught:
-        backbones.load(catalog.get("resnet18"), 32)
+        loading.load(catalog.get("resnet18"), 32)
     assert "--from-scratch" in caught.value.hint
 
 
 def test_weights_from_a_file(tmp_path):
     path = str(tmp_path / "own.weights.h5")
-    one = backbones.load(catalog.get("resnet18"), 32, weights=None)
+    one = loading.load(catalog.get("resnet18"), 32, weights=None)
     one.model.save_weights(path)
-    assert backbones.load(catalog.get("resnet18"), 32, weights=path).digest == one.digest
+    assert loading.load(catalog.get("resnet18"), 32, weights=path).digest == one.digest
 
 
 @pytest.mark.parametrize("kind", POOLINGS)

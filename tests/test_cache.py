@@ -1,181 +1,173 @@
-"""The cache: locks on entries, last-used order, bounds, and what killed processes leave."""
+"""`tl cache`: what it lists, what it removes, what it says."""
 
 from __future__ import annotations
 
+import json
 import os
-import shutil
-import subprocess
-import sys
-import threading
+import time
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
+from typer.testing import CliRunner, Result
 
-from tl_cli import cache
+from tl_cli.cli.app import app
+from tl_cli.data.decode import DECODE_VERSION
+from tl_cli.humanize import size
+from tl_cli.store import cache
 
-WRITER = """
-import sys
-from tl_cli import cache
-entry = cache.folder() / "kind" / "key"
-with cache.held(entry):
-    (entry / "data").write_bytes(b"theirs")
-    print("writing", flush=True)
-    sys.stdin.readline()
-"""
+HOUR = 3600
 
 
-@pytest.fixture(autouse=True)
-def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("TL_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache"
+def tl(*arguments: object) -> Result:
+    """Run a command in this process."""
+    return CliRunner().invoke(app, [str(a) for a in arguments])
 
 
-def put(key: str, size: int, used: float, kind: str = "kind") -> Path:
+def put(kind: str, key: str, count: int, age: float) -> Path:
+    """Put an entry into the cache that was last used `age` seconds ago."""
     path = cache.folder() / kind / key
-    with cache.held(path):
-        (path / "data").write_bytes(b"x" * size)
-    os.utime(path, (used, used))
+    path.mkdir(parents=True)
+    (path / "rows.bin").write_bytes(b"x" * count)
+    then = time.time() - age
+    os.utime(path, (then, then))
     return path
 
 
-def writer() -> subprocess.Popen[str]:
-    """Start a process that is in the middle of writing when this returns."""
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    process = subprocess.Popen([sys.executable, "-c", WRITER], text=True, **pipes)
-    assert process.stdout and process.stdout.readline() == "writing\n"
-    return process
+@pytest.fixture
+def filled() -> Path:
+    put("features", "f" * 32, 4_000_000, 3 * HOUR)
+    put("images", "a" * 32, 2_500_000, 2 * 24 * HOUR)
+    put("images", "b" * 32, 1000, 0)
+    (cache.folder() / "scan.sqlite").write_bytes(b"x" * 300)
+    return cache.folder()
 
 
-def kill(process: subprocess.Popen[str]) -> None:
-    process.kill()
-    process.communicate()
+def listed() -> dict[tuple[str, str], dict]:
+    done = tl("cache", "--json")
+    assert done.exit_code == 0, done.output
+    return {(e["kind"], e["key"]): e for e in json.loads(done.stdout)["entries"]}
 
 
-def finish(process: subprocess.Popen[str]) -> None:
-    process.communicate("\n", timeout=30)
-    assert process.returncode == 0
+def test_an_empty_cache_says_so():
+    done = tl("cache")
+    assert done.exit_code == 0
+    assert "nothing is cached" in " ".join(done.stdout.split())
+    assert listed() == {}
 
 
-def names(folder: Path) -> set[str]:
-    return {str(path.relative_to(folder)) for path in folder.rglob("*")}
+def test_everything_in_the_cache_is_listed_the_oldest_first(filled):
+    done = tl("cache")
+    assert done.exit_code == 0, done.output
+    rows = [" ".join(line.split()) for line in done.stdout.splitlines()]
+    assert rows[0] == "entry size last used holds"
+    assert rows[1] == "images/aaaaaaaaaaaa 2.5 MB 2 days ago decoded images"
+    assert rows[2] == "features/ffffffffffff 4.0 MB 3 hours ago what a backbone made of images"
+    assert {rows[3], rows[4]} == {
+        "images/bbbbbbbbbbbb 1.0 kB just now decoded images",
+        "scan.sqlite 300 bytes just now what was seen in image files",
+    }
+    assert f"{filled}: 4 entries, 6.5 MB; at most {size(cache.bound())} are kept" in done.stdout
 
 
-def test_the_folder_follows_the_environment(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert cache.folder() == tmp_path / "cache"
-    monkeypatch.delenv("TL_CACHE")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
-    assert cache.folder() == tmp_path / "xdg" / "tl"
-    monkeypatch.delenv("XDG_CACHE_HOME")
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    assert cache.folder() == tmp_path / "home" / ".cache" / "tl"
-    assert cache.folder().is_dir()
+def test_the_listing_as_json(filled):
+    found = json.loads(tl("cache", "--json").stdout)
+    assert set(found) == {"folder", "entries", "bytes", "bound", "freed"}
+    assert (found["folder"], found["bytes"], found["freed"]) == (str(filled), 6_501_300, None)
+    entries = listed()
+    assert set(entries["features", "f" * 32]) == {"kind", "key", "bytes", "used"}
+    assert entries["features", "f" * 32]["bytes"] == 4_000_000
+    assert entries["file", "scan.sqlite"]["bytes"] == 300
 
 
-def test_entries_are_folders_of_a_kind_and_files_beside_them(own_folder: Path) -> None:
-    put("key", 3, used=1.0)
-    (own_folder / "scan.sqlite").write_bytes(b"abcd")
-    found = [(entry.kind, entry.key, entry.bytes) for entry in cache.entries()]
-    assert found == [("kind", "key", 3), (cache.FILE, "scan.sqlite", 4)]
+def test_clear_removes_everything_and_says_how_much(filled):
+    done = tl("cache", "--clear")
+    assert done.exit_code == 0, done.output
+    assert "freed 6.5 MB" in done.stdout and "nothing is cached" in done.stdout
+    assert [p for p in filled.rglob("*") if p.is_file()] == []
+    assert json.loads(tl("cache", "--clear", "--json").stdout)["freed"] == 0
 
 
-def test_what_a_living_process_writes_is_left_alone() -> None:
-    process = writer()
-    assert cache.clear() == 0
-    finish(process)
-    assert cache.clear() == len("theirs")
+def test_clear_sweeps_and_counts_what_a_dead_process_was_removing():
+    left = cache.folder() / cache.REMOVING / "1234"
+    left.mkdir(parents=True)
+    (left / "rows.bin").write_bytes(b"x" * 50)
+    assert json.loads(tl("cache", "--clear", "--json").stdout)["freed"] == 50
+    assert not left.exists()
 
 
-def test_what_a_killed_writer_leaves_is_gone_on_with(own_folder: Path) -> None:
-    kill(writer())
-    entry = own_folder / "kind" / "key"
-    with cache.held(entry, wait=False):
-        assert (entry / "data").read_bytes() == b"theirs"
+def test_max_size_removes_the_oldest_and_keeps_the_scans(filled):
+    done = tl("cache", "--max-size", "4.1MB")
+    assert done.exit_code == 0, done.output
+    assert "freed 2.5 MB" in done.stdout
+    assert {kind for kind, _ in listed()} == {"features", "images", "file"}
+    assert json.loads(tl("cache", "--max-size", "350", "--json").stdout)["freed"] == 4_001_000
+    assert list(listed()) == [("file", "scan.sqlite")]
+    assert json.loads(tl("cache", "--max-size", "0", "--json").stdout)["freed"] == 300
 
 
-def test_a_second_writer_waits_for_its_turn_or_is_told(own_folder: Path) -> None:
-    process, entry = writer(), own_folder / "kind" / "key"
-    with pytest.raises(BlockingIOError), cache.held(entry, wait=False):
-        pass
-    seen: list[bytes] = []
-
-    def second() -> None:
-        with cache.held(entry):
-            seen.append((entry / "data").read_bytes())
-
-    thread = threading.Thread(target=second)
-    thread.start()
-    thread.join(0.2)
-    assert seen == []
-    finish(process)
-    thread.join(30)
-    assert seen == [b"theirs"]
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [("6501300", 4), ("6501299", 3), ("6.5 MB", 3), ("7mb", 4), ("6 MiB", 3), ("5GB", 4)],
+)
+def test_sizes_are_read_as_people_write_them(filled, text, kept):
+    assert tl("cache", "--max-size", text).exit_code == 0
+    assert len(listed()) == kept
 
 
-def test_who_waited_for_an_entry_that_went_holds_a_new_one(own_folder: Path) -> None:
-    entry = own_folder / "kind" / "key"
-    held, there = threading.Event(), []
-
-    def second() -> None:
-        held.wait(30)
-        with cache.held(entry):
-            there.append((entry.is_dir(), list(entry.iterdir())))
-
-    thread = threading.Thread(target=second)
-    thread.start()
-    with cache.held(entry):
-        (entry / "data").write_bytes(b"x")
-        held.set()
-        thread.join(0.2)
-        entry.rename(own_folder / "gone")
-    thread.join(30)
-    assert there == [(True, [])]
+@pytest.mark.parametrize("text", ["", "much", "-1", "5 apples", "GB", "1e3", "1,5GB"])
+def test_what_is_no_size_removes_nothing(filled, text):
+    done = tl("cache", f"--max-size={text}")
+    assert done.exit_code == 2
+    assert "500MB" in done.stderr
+    assert len(listed()) == 4
 
 
-def test_an_error_while_writing_reaches_the_caller(own_folder: Path) -> None:
-    with pytest.raises(FileNotFoundError), cache.held(own_folder / "kind" / "key"):
-        raise FileNotFoundError
+def test_clear_and_max_size_exclude_each_other(filled):
+    assert tl("cache", "--clear", "--max-size", "0").exit_code == 2
+    assert len(listed()) == 4
 
 
-def test_eviction_takes_the_least_recently_used_first() -> None:
-    for used, key in enumerate("abcd"):
-        put(key, 100, used=1000.0 + used)
-    os.utime(cache.folder() / "kind" / "a")  # used now, so it is the youngest
-    assert [entry.key for entry in cache.entries()] == ["b", "c", "d", "a"]
-    assert cache.evict(250) == 200
-    assert [entry.key for entry in cache.entries()] == ["d", "a"]
-    assert cache.evict(250) == 0
+def test_a_cache_that_cannot_be_used_is_one_sentence(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("TL_CACHE", str(tmp_path / "file" / "cache"))
+    done = tl("cache")
+    assert done.exit_code == 1
+    assert "error: the cache cannot be used" in done.stderr and "TL_CACHE" in done.stderr
 
 
-def test_eviction_keeps_what_it_is_told_to_keep() -> None:
-    old = put("old", 100, used=1.0)
-    put("new", 100, used=2.0)
-    assert cache.evict(0, keep=[old]) == 100
-    assert [entry.key for entry in cache.entries()] == ["old"]
+def test_a_scan_is_remembered_listed_cleared_and_made_again(image_folder):
+    folder = image_folder(n=5)
+    assert tl("inspect", folder, "-q").exit_code == 0
+    assert list(listed()) == [("file", "scan.sqlite")]
+    assert tl("cache", "--clear").exit_code == 0
+    assert listed() == {}
+    assert tl("inspect", folder, "-q").exit_code == 0
+    assert list(listed()) == [("file", "scan.sqlite")]
 
 
-def test_eviction_holds_the_cache_to_its_bound(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cache, "MAX_BYTES", 250)
-    assert cache.bound() == 250
-    for used, key in enumerate("abcd"):
-        put(key, 100, used=1000.0 + used)
-    assert cache.evict() == 200
-    assert [entry.key for entry in cache.entries()] == ["c", "d"]
+def test_a_scan_keeps_what_the_run_will_want(image_folder):
+    folder = image_folder(n=5, size=(60, 48))
+    images = "images", f"224px-{DECODE_VERSION}"
+    for n in (10, 11):  # and a new image is added
+        advised = tl("recommend-freeze", "--data", folder, "--similarity", "high")
+        assert advised.exit_code == 0, advised.output
+        assert listed()[images]["bytes"] == n * (224 * 224 * 3 + 33)
+        (folder / "cat" / "copy.png").write_bytes((folder / "dog" / "00.png").read_bytes() + b"x")
 
 
-def test_the_bound_is_a_share_of_a_small_disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    put("a", 1000, used=1.0)
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=9000))
-    assert cache.bound() == 2000
+def test_a_scan_keeps_no_images_that_will_be_made_smaller(image_folder):
+    folder = image_folder(n=5, size=(24, 16))
+    assert tl("recommend-freeze", "--data", folder, "--similarity", "high").exit_code == 0
+    assert list(listed()) == [("file", "scan.sqlite")]
 
 
-def test_clear_frees_everything(own_folder: Path) -> None:
-    put("a", 100, used=1.0)
-    put("b", 50, used=2.0, kind="other")
-    (own_folder / cache.REMOVING / "1234").mkdir(parents=True)
-    (own_folder / cache.REMOVING / "1234" / "rows.bin").write_bytes(b"theirs")  # died meanwhile
-    assert cache.clear() == 156
-    assert cache.entries() == []
-    assert names(own_folder / cache.REMOVING) == set()
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [
+        (0, "0 bytes"), (1, "1 byte"), (999, "999 bytes"), (1000, "1.0 kB"), (99_400, "99.4 kB"),
+        (123_456, "123 kB"), (999_499, "999 kB"), (999_500, "1.0 MB"), (16_200_000_000, "16.2 GB"),
+        (5e12, "5.0 TB"), (7e15, "7000 TB"),
+    ],
+)  # fmt: skip
+def test_bytes_are_written_as_people_say_them(count, text):
+    assert size(count) == text

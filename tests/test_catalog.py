@@ -4,14 +4,14 @@ import keras
 import pytest
 
 from tl_cli import catalog
-from tl_cli.engine import backbones
+from tl_cli.engine.networks import loading
 from tl_cli.errors import TLError
 
 
 @pytest.mark.parametrize("name", ["efficientnet_lite0", "mobilenet_025"])
 def test_the_card_is_what_the_network_is(name):
     card = catalog.get(name)
-    backbone = backbones.load(card, card.image_size, weights=None)
+    backbone = loading.load(card, card.image_size, weights=None)
     assert backbone.blocks == card.blocks
 
 
@@ -22,13 +22,13 @@ def test_every_card_is_what_its_network_is(name):
         return [(len(b.layers), b.parameters, b.multiply_adds, b.output_shape) for b in blocks]
 
     card = catalog.get(name)
-    found = backbones.load(card, card.image_size, weights=None).blocks
+    found = loading.load(card, card.image_size, weights=None).blocks
     assert figures(found) == figures(card.blocks)
 
 
 def test_every_card_has_a_source_and_a_preprocessing():
     for card in catalog.CARDS.values():
-        assert card.source in backbones.SOURCES
+        assert card.source in loading.SOURCES
         assert card.preprocessing in catalog.PREPROCESSING
 
 
@@ -39,7 +39,7 @@ def test_an_unknown_backbone_is_answered_with_the_nearest():
 
 def test_an_image_that_is_too_small_is_answered_with_the_smallest():
     with pytest.raises(TLError) as caught:
-        backbones.load(catalog.get("mobilenet_025"), 16, weights=None)
+        loading.load(catalog.get("mobilenet_025"), 16, weights=None)
     assert "32 px" in caught.value.hint
 
 
@@ -48,15 +48,15 @@ def test_weights_that_do_not_fit_are_one_sentence(tmp_path):
     keras.applications.MobileNet(
         (32, 32, 3), alpha=0.25, include_top=False, weights=None
     ).save_weights(path)
-    again = backbones.load(catalog.get("mobilenet_025"), 32, weights=str(path))
+    again = loading.load(catalog.get("mobilenet_025"), 32, weights=str(path))
     assert again.card.name == "mobilenet_025"
     with pytest.raises(TLError, match="does not fit"):
-        backbones.load(catalog.get("efficientnet_lite0"), 32, weights=str(path))
+        loading.load(catalog.get("efficientnet_lite0"), 32, weights=str(path))
     path.write_bytes(path.read_bytes()[:1000])
     with pytest.raises(TLError, match="damaged"):
-        backbones.load(catalog.get("mobilenet_025"), 32, weights=str(path))
+        loading.load(catalog.get("mobilenet_025"), 32, weights=str(path))
     with pytest.raises(TLError, match="not found"):
-        backbones.load(catalog.get("mobilenet_025"), 32, weights=str(tmp_path / "no.weights.h5"))
+        loading.load(catalog.get("mobilenet_025"), 32, weights=str(tmp_path / "no.weights.h5"))
 
 
 @pytest.mark.parametrize(

@@ -15,9 +15,9 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from tl_cli import rundir
-from tl_cli.cli import app
+from tl_cli.cli.app import app
 from tl_cli.results import predictions
+from tl_cli.store import run_dir
 
 SMALL = ("--image-size", "32", "--batch-size", "8", "--no-report")
 
@@ -75,17 +75,17 @@ def test_a_run_learns_and_says_what_it_did(run):
 
 def test_the_run_directory_holds_everything(run):
     path, told, _ = run
-    expected = {*rundir.FILES} - {rundir.BAD_FILES, rundir.GRADIENTS}
+    expected = {*run_dir.FILES} - {run_dir.BAD_FILES, run_dir.GRADIENTS}
     if told["plan"]["strategy"] == "head":
-        expected -= {rundir.HISTORY}
+        expected -= {run_dir.HISTORY}
     assert {p.name for p in path.iterdir()} == expected
-    assert json.loads((path / rundir.STATUS).read_text())["state"] == "done"
-    assert json.loads((path / rundir.LABELS).read_text()) == sorted(COLOURS)
-    assert json.loads((path / rundir.METRICS).read_text())["metrics"] == told["metrics"]
-    assert json.loads((path / rundir.PLAN).read_text()) == told["plan"]
-    assert told["report"] == str(path / rundir.REPORT)
-    assert "grün ✿" in (path / rundir.REPORT).read_text()
-    said = predictions.read(path / rundir.PREDICTIONS)
+    assert json.loads((path / run_dir.STATUS).read_text())["state"] == "done"
+    assert json.loads((path / run_dir.LABELS).read_text()) == sorted(COLOURS)
+    assert json.loads((path / run_dir.METRICS).read_text())["metrics"] == told["metrics"]
+    assert json.loads((path / run_dir.PLAN).read_text()) == told["plan"]
+    assert told["report"] == str(path / run_dir.REPORT)
+    assert "grün ✿" in (path / run_dir.REPORT).read_text()
+    said = predictions.read(path / run_dir.PREDICTIONS)
     for split, figures in told["metrics"].items():
         of = [each for each in said if each.split == split]
         assert len(of) == figures["n"]
@@ -108,7 +108,7 @@ def test_the_exported_model_opens_without_this_package(run):
     code = (
         "import sys; sys.modules['tl_cli'] = None\n"
         "import keras, numpy as np\n"
-        f"model = keras.saving.load_model({str(path / rundir.EXPORTED)!r})\n"
+        f"model = keras.saving.load_model({str(path / run_dir.EXPORTED)!r})\n"
         "red = np.full((2, 32, 32, 3), (210, 40, 50), 'float32')\n"
         "print(model.predict(red, verbose=0).tolist())\n"
     )
@@ -121,7 +121,7 @@ def test_the_exported_model_opens_without_this_package(run):
 
 def test_the_configuration_repeats_the_run(run, tmp_path):
     path, told, _ = run
-    done = tl("train", "--config", path / rundir.CONFIG, "--output", tmp_path / "again", "--json")
+    done = tl("train", "--config", path / run_dir.CONFIG, "--output", tmp_path / "again", "--json")
     assert done.exit_code == 0, done.stderr
     again = json.loads(done.stdout)
     assert again["metrics"]["test"]["accuracy"] == told["metrics"]["test"]["accuracy"]
@@ -130,12 +130,12 @@ def test_the_configuration_repeats_the_run(run, tmp_path):
 
 def test_a_run_is_repeated_from_its_manifest(run, tmp_path):
     path, told, freeze = run
-    done = tl("train", "--data", path / rundir.MANIFEST, "--freeze", freeze, "--epochs", 2, *SMALL,
+    done = tl("train", "--data", path / run_dir.MANIFEST, "--freeze", freeze, "--epochs", 2, *SMALL,
               "--output", tmp_path / "again", "--json")  # fmt: skip
     assert done.exit_code == 0, done.stderr
     again = json.loads(done.stdout)
-    assert (tmp_path / "again" / rundir.MANIFEST).read_text() == (
-        path / rundir.MANIFEST
+    assert (tmp_path / "again" / run_dir.MANIFEST).read_text() == (
+        path / run_dir.MANIFEST
     ).read_text()
     assert again["metrics"]["test"]["accuracy"] == told["metrics"]["test"]["accuracy"]
 
@@ -164,7 +164,7 @@ def test_mixed_precision_trains_and_comes_back(folder, tmp_path, precision):
     assert told["precision"] == precision
     found = json.loads(tl("evaluate", tmp_path / "run", "--json").stdout)
     assert found["accuracy"] == told["metrics"]["test"]["accuracy"] > 0.9
-    described = json.loads((tmp_path / "run" / rundir.CHECKPOINT).read_text())
+    described = json.loads((tmp_path / "run" / run_dir.CHECKPOINT).read_text())
     assert described["precision"] == precision
 
 
@@ -206,7 +206,7 @@ def test_the_confusion_matrix_is_drawn_on_request(head_run):
     assert "true \\ predicted" in done.stdout
 
 
-@pytest.mark.parametrize("name", [rundir.WEIGHTS, rundir.CHECKPOINT])
+@pytest.mark.parametrize("name", [run_dir.WEIGHTS, run_dir.CHECKPOINT])
 def test_a_truncated_checkpoint_is_one_sentence(head_run, tmp_path, name):
     copy = tmp_path / "run"
     shutil.copytree(head_run, copy)
@@ -220,9 +220,9 @@ def test_a_truncated_checkpoint_is_one_sentence(head_run, tmp_path, name):
 def test_a_checkpoint_of_another_class_set_is_one_sentence(head_run, tmp_path):
     copy = tmp_path / "run"
     shutil.copytree(head_run, copy)
-    described = json.loads((copy / rundir.CHECKPOINT).read_text())
+    described = json.loads((copy / run_dir.CHECKPOINT).read_text())
     described["classes"].append("yellow")
-    (copy / rundir.CHECKPOINT).write_text(json.dumps(described))
+    (copy / run_dir.CHECKPOINT).write_text(json.dumps(described))
     done = tl("evaluate", copy)
     assert done.exit_code == 1
     assert "does not fit" in done.stderr
@@ -292,7 +292,7 @@ def test_bad_files_are_named_counted_and_skipped(some_bad, tmp_path):
     assert done.exit_code == 0, done.stderr
     assert "warning:" in done.stderr
     assert "3" in done.stderr
-    bad = (run / rundir.BAD_FILES).read_text()
+    bad = (run / run_dir.BAD_FILES).read_text()
     assert all(name in bad for name in ("cut.png", "empty.jpg", "text.jpg"))
 
 
@@ -318,23 +318,23 @@ def test_a_disk_without_room_for_the_run_is_told_before_the_training(tmp_path, f
     run = tmp_path / "run"
     done = tl("train", "--data", folder, "--freeze", "head", *SMALL, "--output", run)
     said(done, "10 MB are free", "are needed")
-    assert json.loads((run / rundir.STATUS).read_text())["state"] == "failed"
+    assert json.loads((run / run_dir.STATUS).read_text())["state"] == "failed"
 
 
 def test_a_disk_that_fills_up_is_one_sentence(tmp_path, folder, monkeypatch):
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device", "plan.json")
 
-    monkeypatch.setattr(rundir.RunDir, "write_json", full)
+    monkeypatch.setattr(run_dir.RunDir, "write_json", full)
     said(
         tl("train", "--data", folder, "--output", tmp_path / "run"), "the disk is full", "plan.json"
     )
 
 
 def test_a_second_run_into_the_same_directory(head_run, folder):
-    before = (head_run / rundir.METRICS).read_bytes()
+    before = (head_run / run_dir.METRICS).read_bytes()
     said(tl("train", "--data", folder, "--output", head_run), "--overwrite")
-    assert (head_run / rundir.METRICS).read_bytes() == before
+    assert (head_run / run_dir.METRICS).read_bytes() == before
 
 
 def test_ctrl_c_leaves_a_run_that_says_so(folder, tmp_path):
@@ -354,7 +354,7 @@ def test_ctrl_c_leaves_a_run_that_says_so(folder, tmp_path):
     started.send_signal(signal.SIGINT)
     _, rest = started.communicate(timeout=60)
     assert started.returncode == 130, "".join(lines) + rest
-    assert json.loads((run / rundir.STATUS).read_text())["state"] == "interrupted"
+    assert json.loads((run / run_dir.STATUS).read_text())["state"] == "interrupted"
     assert not any(p.name.startswith(".") for p in run.iterdir())
-    assert not (run / rundir.CHECKPOINT).exists()
+    assert not (run / run_dir.CHECKPOINT).exists()
     assert "Traceback" not in rest

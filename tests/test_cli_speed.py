@@ -12,7 +12,7 @@ def modules_after(*arguments: str) -> tuple[set[str], subprocess.CompletedProces
     """Run the command in a fresh interpreter; return what it imported."""
     code = (
         "import sys\n"
-        "from tl_cli.cli import main\n"
+        "from tl_cli.cli.app import main\n"
         f"sys.argv = ['tl', *{list(arguments)!r}]\n"
         "try:\n    main()\n"
         "finally:\n    print('\\nMODULES', *sys.modules)\n"

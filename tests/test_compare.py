@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 from test_cli import COLOURS, SMALL, paint, tl
 
-from tl_cli import rundir
+from tl_cli.store import run_dir
 
 FAST = ("--backbone", "mobilenet_025", *SMALL)
 
@@ -16,13 +16,13 @@ FAST = ("--backbone", "mobilenet_025", *SMALL)
 def told(tmp_path_factory):
     """Both ways on one split, from weights that were saved a moment ago."""
     from tl_cli import catalog
-    from tl_cli.engine import backbones
+    from tl_cli.engine.networks import loading
 
     root = tmp_path_factory.mktemp("compare")
     for seed, (name, colour) in enumerate(COLOURS.items()):
         paint(root / "photos" / name, seed, 16, colour)
     weights = root / "own.weights.h5"
-    backbones.load(catalog.get("mobilenet_025"), 32, weights=None).model.save_weights(weights)
+    loading.load(catalog.get("mobilenet_025"), 32, weights=None).model.save_weights(weights)
     done = tl("train", "--data", root / "photos", *FAST, "--weights", weights, "--test", "0.2",
               "--epochs", 1, "--freeze", "half", "--output", root / "run",
               "--compare-scratch", "--json")  # fmt: skip
@@ -34,8 +34,8 @@ def test_both_ways_are_told_on_one_split(told):
     root, found = told
     transfer, scratch = found["runs"]
     assert (transfer["strategy"], scratch["strategy"]) == ("partial", "scratch")
-    assert (root / "run" / rundir.MANIFEST).read_text() == (
-        root / "run-scratch" / rundir.MANIFEST
+    assert (root / "run" / run_dir.MANIFEST).read_text() == (
+        root / "run-scratch" / run_dir.MANIFEST
     ).read_text()
     assert scratch["trained_parameters"] > transfer["trained_parameters"] > 0
     with Image.open(root / "run" / "comparison.png") as picture:
@@ -45,7 +45,9 @@ def test_both_ways_are_told_on_one_split(told):
 def test_the_one_that_validation_prefers_is_named(told):
     root, found = told
     losses = {
-        run["name"]: json.loads((root / run["name"] / rundir.METRICS).read_text())["metrics"]["val"]
+        run["name"]: json.loads((root / run["name"] / run_dir.METRICS).read_text())["metrics"][
+            "val"
+        ]
         for run in found["runs"]
     }
     assert found["best"] == min(losses, key=lambda name: losses[name]["log_loss"])
@@ -97,12 +99,12 @@ def test_other_images_are_not_paired_and_damage_is_one_sentence(told, tmp_path):
     root, _ = told
     other = tmp_path / "other"
     shutil.copytree(root / "run", other)
-    path = other / rundir.PREDICTIONS
+    path = other / run_dir.PREDICTIONS
     path.write_text(path.read_text().replace("/photos/", "/elsewhere/"))
     done = tl("compare", root / "run", other)
     assert done.exit_code == 0, done.stderr
     assert "not tested on the same images" in done.stdout
-    (other / rundir.METRICS).write_text("{}")
+    (other / run_dir.METRICS).write_text("{}")
     done = tl("compare", root / "run", other)
     assert (done.exit_code, "holds no metrics" in done.stderr) == (1, True)
     done = tl("compare", root / "run", tmp_path / "nothing")

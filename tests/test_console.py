@@ -3,16 +3,16 @@
 import pytest
 from rich.console import Console
 
-from tl_cli import console
-from tl_cli.console import Screen
-from tl_cli.results import Progress
+from tl_cli.console import screen
+from tl_cli.console.screen import Screen
+from tl_cli.results.progress import Progress
 
 
 @pytest.fixture
 def clock(monkeypatch):
     """A clock that is set by hand."""
     now = [0.0]
-    monkeypatch.setattr(console.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(screen.time, "monotonic", lambda: now[0])
     return now
 
 

@@ -8,7 +8,7 @@ import pytest
 from test_cli import COLOURS, SMALL, paint, tl
 from typer.main import get_command
 
-from tl_cli.cli import app
+from tl_cli.cli.app import app
 from tl_cli.config import RunConfig
 
 ROOT = Path(__file__).parent.parent

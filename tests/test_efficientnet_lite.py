@@ -11,8 +11,8 @@ from PIL import Image
 from reference_images import reference_images
 
 from tl_cli import catalog
-from tl_cli.engine import backbones, torch_file
-from tl_cli.engine.architectures.efficientnet_lite import convert, efficientnet_lite
+from tl_cli.engine.networks import loading, pth_reader
+from tl_cli.engine.networks.architectures.efficientnet_lite import convert, efficientnet_lite
 from tl_cli.errors import TLError
 
 REFERENCE = Path(__file__).parent / "data" / "efficientnet_lite0_reference.json"
@@ -21,7 +21,7 @@ MILITARY_UNIFORM = 652
 
 @pytest.fixture(scope="module")
 def tensors():
-    return torch_file.read(backbones.package_file(catalog.get("efficientnet_lite0")))
+    return pth_reader.read(loading.package_file(catalog.get("efficientnet_lite0")))
 
 
 def classifier(size: int, tensors) -> keras.Model:
@@ -54,7 +54,7 @@ def test_parameters_are_as_published(tensors):
 
 
 def test_the_backbone_is_the_classifier_without_its_top(tensors):
-    backbone = backbones.load(catalog.get("efficientnet_lite0"), 96)
+    backbone = loading.load(catalog.get("efficientnet_lite0"), 96)
     whole = classifier(96, tensors)
     before_top = keras.Model(whole.inputs, whole.get_layer("head_relu").output)
     images = reference_images()
@@ -71,17 +71,17 @@ def test_a_weights_file_that_wants_to_run_something_is_refused(tmp_path, capsys)
     path = tmp_path / "evil.pth"
     path.write_bytes(pickle.dumps(Evil(), protocol=2))
     with pytest.raises(TLError, match="not allowed"):
-        torch_file.read(path)
+        pth_reader.read(path)
     assert "executed" not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("kept", [0.001, 0.3, 0.9])
 def test_a_truncated_weights_file_is_one_sentence(tmp_path, kept):
-    whole = backbones.package_file(catalog.get("efficientnet_lite0")).read_bytes()
+    whole = loading.package_file(catalog.get("efficientnet_lite0")).read_bytes()
     path = tmp_path / "cut.pth"
     path.write_bytes(whole[: int(len(whole) * kept)])
     with pytest.raises(TLError, match="cannot be read"):
-        torch_file.read(path)
+        pth_reader.read(path)
 
 
 @pytest.mark.parametrize("content", [b"", b"not a pickle", b"\x80\x02K\x01."])
@@ -89,4 +89,4 @@ def test_any_other_file_is_one_sentence(tmp_path, content):
     path = tmp_path / "other.pth"
     path.write_bytes(content)
     with pytest.raises(TLError, match="cannot be read"):
-        torch_file.read(path)
+        pth_reader.read(path)

@@ -1,87 +1,120 @@
-"""Figures against scikit-learn's own, intervals that cover, classes matched by name."""
+"""`tl evaluate` beyond its figures, as a person uses it."""
 
-import numpy as np
+import json
+import shutil
+
 import pytest
-from sklearn import metrics
+from PIL import Image
+from test_cli import COLOURS, paint, said, tl
+from trained import photos, trained
 
-from tl_cli.engine import mirror
-from tl_cli.engine.evaluate import encode, evaluate
-from tl_cli.errors import TLError
-
-CLASSES = tuple("abcdefg")
+from tl_cli.store import run_dir
 
 
-def sample(n=400, seed=0, classes=7):
-    rng = np.random.default_rng(seed)
-    labels = rng.integers(0, classes, n)
-    scores = rng.normal(0, 1, (n, classes)) + 1.5 * np.eye(classes)[labels]
-    probabilities = np.exp(scores) / np.exp(scores).sum(1, keepdims=True)
-    return probabilities, labels
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return photos(tmp_path_factory.mktemp("evaluated") / "photos")
 
 
-def test_the_figures_are_scikit_learns():
-    p, y = sample()
-    found = evaluate(p, y, CLASSES, split="test")
-    said = p.argmax(1)
-    assert found.accuracy == pytest.approx(metrics.accuracy_score(y, said))
-    assert found.balanced_accuracy == pytest.approx(metrics.balanced_accuracy_score(y, said))
-    assert found.macro_f1 == pytest.approx(metrics.f1_score(y, said, average="macro"))
-    assert found.log_loss == pytest.approx(metrics.log_loss(y, p))
-    assert found.top5 == pytest.approx(metrics.top_k_accuracy_score(y, p, k=5))
-    assert np.array_equal(found.confusion, metrics.confusion_matrix(y, said))
-    assert found.majority_baseline == np.bincount(y).max() / len(y)
-    assert [row.support for row in found.per_class] == np.bincount(y).tolist()
+@pytest.fixture(scope="module")
+def run(data, tmp_path_factory):
+    return trained(data, tmp_path_factory.mktemp("runs") / "run", "--freeze", "head")
 
 
-def test_the_intervals_hold_the_figure_and_narrow_with_more_images():
-    few, many = (evaluate(*sample(n), CLASSES, split="test") for n in (100, 2_500))
-    for name, (low, high) in few.intervals.items():
-        assert low < getattr(few, name) < high
-        other = many.intervals[name]
-        assert other[1] - other[0] < 0.4 * (high - low)
+def told(*arguments):
+    done = tl("evaluate", *arguments, "--json")
+    assert done.exit_code == 0, done.stderr
+    return json.loads(done.stdout), done.stderr
 
 
-def test_the_intervals_cover_the_truth_about_as_often_as_they_say():
-    truth = evaluate(*sample(100_000, seed=99), CLASSES, split="test").accuracy
-    hits = 0
-    for seed in range(60):
-        low, high = evaluate(*sample(150, seed), CLASSES, split="test").intervals["accuracy"]
-        hits += low <= truth <= high
-    assert 50 <= hits <= 60
+def test_everything_at_once(run, data):
+    found, err = told(run, "--slice", "mode", "--against", run, "--plots")
+    assert found["calibration"]["temperature"] > 0
+    assert found["calibration"]["ece_scaled"] is not None
+    assert sum(b["n"] for b in found["calibration"]["bins"]) == found["n"]
+    assert sum(row["n"] for row in found["slices"]) == found["n"]
+    assert {"RGB", "L", "CMYK"} <= {row["value"] for row in found["slices"]}
+    assert found["against"]["accuracy"]["p_value"] == 1
+    assert found["coverage"][0]["min_confidence"] == 0.5
+    for name in ("confusion.png", "reliability.png", "roc.png", "precision_recall.png"):
+        assert f"wrote {run / name}" in err
+        with Image.open(run / name) as picture:
+            assert picture.width > 300
 
 
-def test_classes_that_are_absent_are_left_out_of_the_means():
-    p, y = sample()
-    some = y < 3
-    found = evaluate(p[some], y[some], CLASSES, split="all")
-    recalls = [(p[y == c].argmax(1) == c).mean() for c in range(3)]
-    assert found.balanced_accuracy == pytest.approx(np.mean(recalls))
-    assert found.per_class[6].support == 0
+def test_the_screen_shows_the_headline_first(run):
+    done = tl("evaluate", run, "--slice", "mode", "--against", run)
+    assert done.exit_code == 0, done.stderr
+    order = [done.stdout.index(part) for part in (
+        "accuracy", "precision", "true \\ predicted", "Probabilities", "calibration error",
+        "If unsure answers are withheld", "The costliest images", "By mode", "Against",
+        "no difference beyond chance",
+    )]  # fmt: skip
+    assert order == sorted(order)
 
 
-def test_top5_is_for_more_than_five_classes():
-    assert evaluate(*sample(classes=5), CLASSES[:5], split="test").top5 is None
+def test_on_validation_the_temperature_is_not_judged(run):
+    found, _ = told(run, "--split", "val")
+    assert found["calibration"]["temperature"] > 0
+    assert found["calibration"]["ece_scaled"] is None
 
 
-def test_no_images_is_one_sentence():
-    with pytest.raises(TLError, match="no test images"):
-        evaluate(np.empty((0, 7)), np.empty(0, int), CLASSES, split="test")
+def test_a_column_of_the_users_own_table(run, data, tmp_path):
+    lines = [
+        f"{file},{name},{'old' if i % 2 else 'new'}"
+        for name in COLOURS
+        for i, file in enumerate(sorted((data / "test" / name).glob("*.png")))
+    ]
+    (tmp_path / "t.csv").write_text("path,label,camera\n" + "\n".join(lines) + "\n")
+    found, _ = told(run, "--data", tmp_path / "t.csv", "--slice", "camera")
+    assert {row["value"]: row["n"] for row in found["slices"]} == {"new": 6, "old": 6}
+    done = tl("evaluate", run, "--data", tmp_path / "t.csv", "--slice", "camra")
+    said(done, "unknown column 'camra': did you mean 'camera'")
 
 
-def test_classes_are_matched_by_name():
-    assert encode(["b", "a"], CLASSES).tolist() == [1, 0]
-    with pytest.raises(TLError, match="unknown class 'flowr'") as caught:
-        encode(["flowr"], ("flower", "tree"))
-    assert "did you mean 'flower'?" in caught.value.message
+@pytest.mark.parametrize("allowed", ["yes", "no"])
+def test_mirror_images_only_where_the_run_allows_them(run, tmp_path, allowed):
+    copy = shutil.copytree(run, tmp_path / "run")
+    text = (copy / run_dir.CONFIG).read_text()
+    (copy / run_dir.CONFIG).write_text(text.replace("mirror: auto", f"mirror: {allowed}"))
+    found, err = told(copy, "--tta")
+    assert found["mirrored"] == (allowed == "yes")
+    assert ("must not be mirrored" in err) == (allowed == "no")
 
 
-def test_mirroring_is_refused_where_it_changes_the_answer():
-    labels = np.repeat([0, 1, 2, 3], 25)
-    plain = np.ones(100, bool)
-    assert mirror.verdict(plain, plain, labels)[0]
-    assert not mirror.verdict(plain, labels != 0, labels)[0]  # a quarter is lost
-    few = plain.copy()
-    few[[3, 30]] = False
-    assert mirror.verdict(plain, few, labels)[0]
-    one = np.repeat(np.arange(60), 10)
-    assert not mirror.verdict(np.ones(600, bool), one != 7, one)[0]  # one class of sixty
+def test_where_mirroring_is_open_the_validation_images_decide(run):
+    found, err = told(run, "--tta")
+    assert found["mirrored"]  # a colour is the same in a mirror
+    assert "Mirroring: yes" in err
+
+
+def test_two_classes_have_thresholds(data, tmp_path):
+    for name in ("blue", "red"):
+        shutil.copytree(data / "train" / name, tmp_path / "two" / name)
+    run = trained(tmp_path / "two", tmp_path / "run", "--freeze", "head")
+    found, _ = told(run, "--target-precision", 0.9, "--target-recall", 0.8)
+    assert [each["positive"] for each in found["thresholds"]] == ["blue", "red"] * 2
+    assert all(each["recall"] >= 0.8 for each in found["thresholds"][2:])
+
+
+def test_validation_images_that_are_gone_cost_only_the_temperature(run, data, tmp_path):
+    copy = shutil.copytree(run, tmp_path / "run")
+    (copy / run_dir.MANIFEST).unlink()
+    found, err = told(copy, "--data", data / "test")
+    assert found["calibration"]["temperature"] is None
+    assert "validation images are gone" in err
+    said(tl("evaluate", copy), "manifest.csv")
+
+
+def test_mistakes_are_one_sentence(run, data, tmp_path):
+    said(tl("evaluate", run, "--target-recall", 0.9), "a threshold is for two classes", "knows 3")
+    said(tl("evaluate", run, "--slice", "modes"), "unknown column 'modes': did you mean 'mode'")
+    said(tl("evaluate", run, "--against", tmp_path), "holds no checkpoint.json")
+    broken = shutil.copytree(run, tmp_path / "broken")
+    (broken / run_dir.CHECKPOINT).write_text("{")
+    said(tl("evaluate", run, "--against", broken), "damaged")
+    paint(tmp_path / "one" / "blue", 0, 3, (0, 0, 250))
+    found, _ = told(run, "--data", tmp_path / "one")
+    assert found["roc_area"] is None
+    (tmp_path / "none" / "blue").mkdir(parents=True)
+    said(tl("evaluate", run, "--data", tmp_path / "none"), "no images")

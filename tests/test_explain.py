@@ -1,162 +1,166 @@
-"""Grad-CAM: against a case with a known answer, against the arithmetic, at every cut."""
+"""`tl explain` as a person uses it: overlays, a sheet, neighbours, and every mistake."""
 
-import itertools
+import json
+import shutil
+from pathlib import Path
 
-import keras
 import numpy as np
 import pytest
 from PIL import Image
-from tiny import coloured, split_of, tiny_backbone, tiny_job
+from test_cli import COLOURS, said, tl
+from test_report import NASTY, Text
+from trained import mobilenet_weights, photos, trained
 
-from tl_cli import catalog, config
-from tl_cli.engine import backbones, classifier, explain, heads
-from tl_cli.engine.planning import prepare
-from tl_cli.errors import TLError
-
-SIZE = 32
-
-
-def classified(root, head: str):
-    """A classifier of three colours with a solved head, nothing tuned."""
-    job = tiny_job(coloured(root, noise=60), "head", head=head)
-    solved = heads.solve(job, heads.look(job, lambda _: None))
-    built = classifier.build(job.backbone, job.manifest.classes, solved.taps)
-    built.set_head(solved.head.weights, solved.head.bias)
-    return built
+from tl_cli.data.csv_io import read_csv
+from tl_cli.engine import explain, features, predict
+from tl_cli.report.sheet import Sheet
+from tl_cli.results.explanations import Explanation, Neighbour
+from tl_cli.store import run_dir
 
 
-@pytest.fixture(scope="module", params=["last", "multi"])
-def built(request, tmp_path_factory):
-    return classified(tmp_path_factory.mktemp("colours") / "data", request.param)
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return photos(tmp_path_factory.mktemp("explained") / "photos")
 
 
-def noise(count: int, seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).uniform(0, 255, (count, SIZE, SIZE, 3)).astype("float32")
+@pytest.fixture(scope="module")
+def run(data, tmp_path_factory):
+    """A head on several depths."""
+    path = tmp_path_factory.mktemp("runs") / "run"
+    return trained(data, path, "--freeze", "head", "--head", "multi")
 
 
-# -- a known answer: two patterns side by side, as a pretrained network sees them -----------------
-
-SIDE = 128
-PATTERNS = ("checks", "rings", "stripes")
-
-
-def pattern(name: str, seed: int) -> np.ndarray:
-    """Return float32 [128, 128, 3]: a pattern in two random colours, of random width and place."""
-    draw = np.random.default_rng(seed)
-    step, (dx, dy) = draw.uniform(8, 14), draw.uniform(0, 28, 2)
-    y, x = np.mgrid[:SIDE, :SIDE] + np.array([dy, dx])[:, None, None]
-    level = {
-        "checks": (x // step + y // step) % 2,
-        "rings": np.hypot(x - 80, y - 80) // step % 2,
-        "stripes": (x + y) // step % 2,
-    }[name]
-    one, other = draw.uniform(0, 255, (2, 3))
-    return (level[..., None] * one + (1 - level[..., None]) * other).astype("float32")
+@pytest.fixture(scope="module")
+def why(run, data, tmp_path_factory):
+    """What the command says of the test images, odd ones among them, and of a file that is none."""
+    folder = tmp_path_factory.mktemp("why")
+    (folder / "no.jpg").write_text("no image")
+    done = tl("explain", run, data / "test", folder / "no.jpg", "--neighbours", 3,
+              "--output", folder / "out", "--json")  # fmt: skip
+    return done, json.loads(done.stdout)
 
 
-@pytest.fixture(scope="module", params=["last", "multi"])
-def patterned(request, tmp_path_factory):
-    root = tmp_path_factory.mktemp("patterns")
-    for number, name in enumerate(PATTERNS):
-        (root / name).mkdir()
-        for i in range(16):
-            pixels = pattern(name, 100 * number + i).astype("uint8")
-            Image.fromarray(pixels).save(root / name / f"{i}.png")
-    settings = config.RunConfig(data=str(root), freeze="head", head=request.param, image_size=SIDE)
-    job = prepare(settings, split_of(root))
-    solved = heads.solve(job, heads.look(job, lambda _: None))
-    built = classifier.build(job.backbone, job.manifest.classes, solved.taps)
-    built.set_head(solved.head.weights, solved.head.bias)
-    return built
+def test_every_image_has_its_overlay_in_its_own_size(why):
+    _, told = why
+    good = [each for each in told["images"] if not each["error"]]
+    assert len({each["overlay"] for each in good}) == len(good) > 12
+    for each in good:
+        with Image.open(each["overlay"]) as overlay, Image.open(each["path"]) as image:
+            assert sorted(overlay.size) == sorted(image.size)  # EXIF may have turned it
+            assert overlay.mode == "RGB"
 
 
-def test_the_evidence_for_each_of_two_classes_lies_on_its_own_half(patterned):
-    explainer, half = explain.opened(patterned), SIDE // 2
-    shares = []
-    for seed, (left, right) in enumerate(itertools.permutations(PATTERNS, 2)):
-        parts = pattern(left, 1000 + seed)[:, :half], pattern(right, 2000 + seed)[:, :half]
-        numbers = [patterned.classes.index(name) for name in (left, right)]
-        own, other = explainer.maps(np.repeat([np.hstack(parts)], 2, axis=0), numbers)
-        middle = own.shape[1] // 2
-        shares += [own[:, :middle].sum() / own.sum(), other[:, middle:].sum() / other.sum()]
-    assert np.mean(shares) > 0.85, shares
-    assert np.min(shares) > 0.5, shares
+def test_a_file_that_is_no_image_has_its_row_and_the_exit_code(why):
+    done, told = why
+    assert done.exit_code == 1
+    assert told["failed"] == 1
+    assert told["images"][-1]["error"] == "is not an image (text)"
+    assert "is not an image" in Path(told["sheet"]).read_text()
 
 
-# -- the arithmetic -------------------------------------------------------------------------------
+def test_the_classes_are_those_of_predict(why, run):
+    _, told = why
+    built = predict.load_checkpoint(run_dir.RunDir(run))
+    paths = [each["path"] for each in told["images"]]
+    answers = [a for batch in predict.answers(built, paths) for a in batch]
+    assert [a.label for a in answers] == [each["label"] or "" for each in told["images"]]
+    for answer, each in zip(answers, told["images"], strict=True):
+        if answer.guesses:
+            assert each["probability"] == pytest.approx(answer.guesses[0][1], abs=1e-4)
 
 
-def test_at_the_last_block_of_a_plain_head_it_is_the_weights_of_the_class(tmp_path):
-    built = classified(tmp_path / "data", "last")
-    explainer = explain.opened(built, at=built.backbone.blocks[-1].name)
-    images = noise(3)
-    seen = np.asarray(built.backbone.model(images, training=False))
-    weights = built.head.get_weights()[0][:, 1]
-    expected = seen @ weights
-    expected = np.maximum(expected - expected.mean(axis=(1, 2), keepdims=True), 0)
-    expected /= np.maximum(expected.max(axis=(1, 2), keepdims=True), 1e-12)
-    assert explainer.maps(images, [1, 1, 1]) == pytest.approx(expected, abs=1e-4)
+def test_the_neighbours_are_training_images_the_nearest_first(why, run):
+    _, told = why
+    trained_on = {r.path: r.label for r in read_csv(run / run_dir.MANIFEST).of("train")}
+    for each in told["images"][:-1]:
+        near = [n["similarity"] for n in each["neighbours"]]
+        assert near == sorted(near, reverse=True)
+        assert len(near) == 3
+        assert all(trained_on[n["path"]] == n["label"] for n in each["neighbours"])
 
 
-def test_every_cut_can_be_looked_at(built):
-    image = noise(1)
-    for number, block in enumerate(built.backbone.blocks, 1):
-        [heat] = explain.opened(built, at=str(number)).maps(image, [0])
-        assert heat.shape == block.output_shape[:2]
-        assert 0 <= heat.min() <= heat.max() <= 1
+def test_a_training_image_is_its_own_nearest_neighbour(run, tmp_path):
+    record = read_csv(run / run_dir.MANIFEST).of("train")[7]
+    done = tl("explain", run, record.path, "--neighbours", 1, "--output", tmp_path, "--json")
+    [near] = json.loads(done.stdout)["images"][0]["neighbours"]
+    assert near["path"] == record.path
+    assert near["similarity"] == pytest.approx(1, abs=1e-3)
 
 
-def test_its_probabilities_are_the_classifiers(built):
-    images = noise(20)
-    found = explain.opened(built).probabilities(images)
-    assert found == pytest.approx(built.model.predict(images, verbose=0), abs=1e-5)
+def test_another_class_another_block_and_equal_names(run, data, tmp_path):
+    images = [data / "train" / name / "00.png" for name in COLOURS]
+    done = tl("explain", run, *images, "--class", "red", "--at", "2", "--output", tmp_path)
+    assert done.exit_code == 0, done.stderr
+    assert done.stdout.count("red ") >= 3
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        "00-2.gradcam.png", "00-3.gradcam.png", "00.gradcam.png", "sheet.html",
+    ]  # fmt: skip
 
 
-def test_more_images_than_a_batch_are_each_explained_for_their_own_class(built):
-    images, numbers = np.concatenate([noise(2)] * 12), [0, 1] * 12
-    heat = explain.opened(built).maps(images, numbers)
-    assert len(heat) == 24
-    for one, other in zip(heat[:2], heat[-2:], strict=True):
-        assert one == pytest.approx(other, abs=1e-5)
+def test_a_nested_network(data, tmp_path):
+    weights = mobilenet_weights(tmp_path / "random.weights.h5")
+    run = trained(data, tmp_path / "run", "--freeze", "head", "--backbone", "mobilenet_025",
+                  "--weights", weights)  # fmt: skip
+    image = data / "test" / "red" / "00.png"
+    done = tl("explain", run, image, "--at", "5", "--output", tmp_path / "why", "--json")
+    assert done.exit_code == 0, done.stderr
+    assert min(json.loads(done.stdout)["map"]) > 1
 
 
-def test_the_last_block_is_the_default(built):
-    assert explain.opened(built).cut == len(built.backbone.blocks)
+def test_names_in_the_sheet_are_text(tmp_path, data):
+    image, sheet = str(data / "test" / "red" / "00.png"), Sheet(tmp_path, "<b>")
+    for name in NASTY:
+        sheet.add(Explanation(image, name, 0.5, neighbours=(Neighbour(image, name, 0.1),)))
+    sheet.close()
+    found = Text(sheet.page.read_text())
+    assert not found.tags & {"script", "b"}
+    assert all(name in found.seen for name in NASTY)
 
 
-def test_a_block_that_is_not_there_is_named(built):
-    with pytest.raises(TLError, match="unknown block 'conv9': did you mean 'conv"):
-        explain.opened(built, at="conv9")
-    with pytest.raises(TLError, match="unknown block '99'"):
-        explain.opened(built, at="99")
+def test_ctrl_c_leaves_whole_pictures_and_a_page_of_them(run, data, tmp_path, monkeypatch):
+    def interrupted(explainer, paths, **_):
+        yield Explanation(paths[0], "red", 0.9, heat=np.eye(4, dtype="float32"))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(explain, "explained", interrupted)
+    done = tl("explain", run, data / "test" / "red", "--output", tmp_path)
+    assert done.exit_code == 130
+    assert "stopped after 1 of" in done.stderr
+    assert len(list(tmp_path.iterdir())) == 2
+    assert (tmp_path / "sheet.html").read_text().count("<img ") == 2
 
 
-@pytest.mark.parametrize("precision", ["mixed_float16", "mixed_bfloat16"])
-def test_half_precision_loses_no_gradient(precision, tmp_path):
-    keras.config.set_dtype_policy(precision)
-    try:
-        backbone = tiny_backbone()
-        built = classifier.build(backbone, ("a", "b"), (len(backbone.blocks),))
-        width = backbone.blocks[-1].output_shape[-1]
-        built.set_head(1e-4 * np.random.default_rng(0).normal(size=(width, 2)), np.zeros(2))
-        heat = explain.opened(built, at="3").maps(noise(2), [0, 1])
-    finally:
-        keras.config.set_dtype_policy("float32")
-    assert np.isfinite(heat).all()
-    assert heat.max(axis=(1, 2)) == pytest.approx([1, 1])
+# -- mistakes -------------------------------------------------------------------------------------
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", catalog.CARDS)
-def test_every_backbone_of_the_catalogue_can_be_explained(name):
-    card = catalog.get(name)
-    size = max(96, card.smallest)
-    backbone = backbones.load(card, size, weights=None)
-    built = classifier.build(backbone, ("a", "b"), backbone.stage_ends)
-    width = sum(backbone.blocks[end - 1].output_shape[-1] for end in backbone.stage_ends)
-    built.set_head(np.random.default_rng(0).normal(size=(width, 2)), np.zeros(2))
-    images = np.random.default_rng(0).uniform(0, 255, (2, size, size, 3)).astype("float32")
-    for at in (None, "2"):
-        heat = explain.opened(built, at).maps(images, [0, 1])
-        assert heat.shape[1] > 1
-        assert heat.max(axis=(1, 2)) == pytest.approx([1, 1])
+def test_mistakes_are_one_sentence(run, data, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    image = data / "test" / "red" / "00.png"
+    said(tl("explain", run, image, "--class", "reds"), "unknown class 'reds': did you mean 'red'?")
+    said(tl("explain", run, image, "--at", "stems"), "unknown block 'stems'")
+    last = len(predict.load_checkpoint(run_dir.RunDir(run)).backbone.blocks)
+    said(tl("explain", run, image, "--at", last), "has no places", "tl blocks")
+    said(tl("explain", run, tmp_path / "none.jpg"), "none.jpg")
+    (tmp_path / "empty").mkdir()
+    said(tl("explain", run, tmp_path / "empty"), "no images")
+    (tmp_path / "file").write_text("")
+    said(tl("explain", run, image, "--output", tmp_path / "file" / "x"), "cannot write")
+    assert not (tmp_path / "explain").exists()
+
+
+def test_a_run_without_its_manifest_has_no_neighbours(run, data, tmp_path):
+    copy = shutil.copytree(run, tmp_path / "run")
+    (copy / run_dir.MANIFEST).unlink()
+    image = data / "test" / "red" / "00.png"
+    said(tl("explain", copy, image, "--neighbours", 2, "--output", tmp_path / "out"), "manifest")
+    (copy / run_dir.WEIGHTS).write_bytes((copy / run_dir.WEIGHTS).read_bytes()[:100])
+    said(tl("explain", copy, image, "--output", tmp_path / "out"), "damaged")
+
+
+def test_the_neighbours_come_from_what_the_one_pass_kept(data, tmp_path, monkeypatch):
+    run = trained(data, tmp_path / "run", "--freeze", "head")
+    monkeypatch.setattr(features, "_fill", None)  # called, it would fail
+    image = data / "test" / "red" / "00.png"
+    done = tl("explain", run, image, "--neighbours", 2, "--output", tmp_path / "why", "--json")
+    assert done.exit_code == 0, done.stderr
+    assert len(json.loads(done.stdout)["images"][0]["neighbours"]) == 2

@@ -13,14 +13,18 @@ import pytest
 from test_cli import COLOURS, said, tl
 from trained import mobilenet_weights, photos, trained
 
-from tl_cli import formats, manifest, rundir
+from tl_cli import export_formats
+from tl_cli.data.csv_io import read_csv
+from tl_cli.data.manifest import Record
 from tl_cli.engine import features, predict
 from tl_cli.engine.export import check, saved_model
 from tl_cli.engine.export.network import Network
-from tl_cli.results import Equality, silent
-from tl_cli.rundir import RunDir
+from tl_cli.results.export import Equality
+from tl_cli.results.progress import silent
+from tl_cli.store import run_dir
+from tl_cli.store.run_dir import RunDir
 
-ALL = tuple(formats.FORMATS)
+ALL = tuple(export_formats.FORMATS)
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +94,7 @@ def exported(run: Path, *options: object) -> dict:
 
 def expect_the_numbers_of_predict(run: Path, told: dict, tolerance: float) -> None:
     """Open the exported file, give it the odd test images too, and compare with `tl predict`."""
-    records = manifest.read_csv(run / rundir.MANIFEST).of("test")
+    records = read_csv(run / run_dir.MANIFEST).of("test")
     assert sum("odd" in r.path for r in records) == 18
     images = features.images(records, 32).astype("float32")
     found, names = OPEN[told["format"]](Path(told["path"]), images)
@@ -131,8 +135,8 @@ def test_a_saved_model_takes_images_of_any_size_and_encoded_ones(run, data):
     paths = [odd / name for name in ("grey.png", "alpha.png", "cmyk.jpg")]
     files = tf.constant([path.read_bytes() for path in paths])
     found = signatures["encoded"](files=files)["probabilities"].numpy()
-    built = predict.opened_checkpoint(RunDir(run))
-    records = [manifest.Record(str(path), "red") for path in paths]
+    built = predict.load_checkpoint(RunDir(run))
+    records = [Record(str(path), "red") for path in paths]
     assert found == pytest.approx(predict.probabilities(built, records, silent), abs=0.03)
 
 
@@ -145,7 +149,7 @@ def test_quantized_files_are_smaller_and_held_to_their_own_measure(run, monkeypa
     told = json.loads(done.stdout)
     assert told["equality"]["allowed_difference"] is None
     assert (done.exit_code == 0) == (told["equality"]["agreement"] >= 0.98)
-    whole = (run / rundir.WEIGHTS).stat().st_size
+    whole = (run / run_dir.WEIGHTS).stat().st_size
     assert half["bytes"] < 0.6 * whole
     assert told["bytes"] < 0.4 * whole
 
@@ -197,7 +201,7 @@ def test_float16_is_half_as_large_and_nearly_equal_or_is_rejected(any_run, form)
     assert half["equality"]["allowed_difference"] == 2e-2
     # a head on random features may need more digits than float16 has
     assert (done.exit_code == 0) == half["passed"] == (half["equality"]["difference"] <= 2e-2)
-    assert half["passed"] or "mobilenet" in (any_run / rundir.CHECKPOINT).read_text()
+    assert half["passed"] or "mobilenet" in (any_run / run_dir.CHECKPOINT).read_text()
     assert Path(half["path"]).name.startswith("model-float16")
 
 
@@ -208,10 +212,10 @@ def test_int8_is_a_quarter_as_large_and_says_the_same_or_is_rejected(any_run, fo
     told = json.loads(done.stdout)
     assert told["equality"]["least_agreement"] == 0.98
     assert (done.exit_code == 0) == told["passed"] == (told["equality"]["agreement"] >= 0.98)
-    ending = ".rejected" if done.exit_code else formats.FORMATS[form].ending
+    ending = ".rejected" if done.exit_code else export_formats.FORMATS[form].ending
     assert Path(told["path"]).suffix == ending
     assert ("float16 loses less" in done.stderr) == bool(done.exit_code)
-    assert told["bytes"] < 0.8 * (any_run / rundir.WEIGHTS).stat().st_size
+    assert told["bytes"] < 0.8 * (any_run / run_dir.WEIGHTS).stat().st_size
 
 
 # -- a file that is not the same -------------------------------------------------------------------
@@ -316,7 +320,7 @@ def test_the_worst_of_all_batch_sizes_counts():
 
 
 def test_images_are_chosen_evenly_from_those_that_are_there(run):
-    records = manifest.read_csv(run / rundir.MANIFEST).of("val")
+    records = read_csv(run / run_dir.MANIFEST).of("val")
     chosen = check.chosen(RunDir(run), "val", 6)
     assert len(chosen) == 6
     assert [sum(r.label == name for r in chosen) for name in sorted(COLOURS)] == [2, 2, 2]
@@ -326,8 +330,8 @@ def test_images_are_chosen_evenly_from_those_that_are_there(run):
 def test_without_its_images_a_run_is_not_exported(run, tmp_path):
     copy = tmp_path / "run"
     shutil.copytree(run, copy)
-    table = (copy / rundir.MANIFEST).read_text()
-    (copy / rundir.MANIFEST).write_text(table.replace(".png,", ".gone,"))
+    table = (copy / run_dir.MANIFEST).read_text()
+    (copy / run_dir.MANIFEST).write_text(table.replace(".png,", ".gone,"))
     done = tl("export", copy, "--format", "saved_model", "--overwrite")
     said(done, "none of the val images")
 
@@ -360,7 +364,7 @@ def test_mistakes_are_one_sentence(run, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("form", ["onnx", "litert", "openvino"])
 def test_a_missing_extra_is_one_sentence_with_the_command(run, form, monkeypatch):
-    gone = formats.FORMATS[form].needs[-1]
+    gone = export_formats.FORMATS[form].needs[-1]
     whole = importlib.util.find_spec
     monkeypatch.setattr(
         importlib.util, "find_spec", lambda name: None if name == gone else whole(name)
@@ -373,7 +377,7 @@ def test_the_extras_bring_what_the_formats_need():
 
     project = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text())
     extras = project["project"]["optional-dependencies"]
-    for row in formats.FORMATS.values():
+    for row in export_formats.FORMATS.values():
         brought = {line.split(">")[0].replace("-", "_") for line in extras.get(row.name, [])}
         assert brought == set(row.needs)
 

@@ -5,10 +5,11 @@ import numpy as np
 import pytest
 from tiny import coloured, split_of, tiny_backbone
 
-from tl_cli import cache
-from tl_cli.engine import features, graph
-from tl_cli.engine.features import PLAIN, View, Wanted
-from tl_cli.rows import Table
+from tl_cli.engine import features
+from tl_cli.engine.features import PLAIN, FeatureSpec, View
+from tl_cli.engine.networks import graph
+from tl_cli.store import cache
+from tl_cli.store.rows import Table
 
 
 @pytest.fixture(scope="module")
@@ -37,11 +38,11 @@ def passes(monkeypatch):
 
 def direct(backbone, records, cut):
     images = features.images(records, 32)
-    return graph.tap(backbone.model, [cut]).predict(images, verbose=0)
+    return graph.feature_extractor(backbone.model, [cut]).predict(images, verbose=0)
 
 
 def test_pooled_taps_and_the_cut_are_what_the_network_gives(backbone, records):
-    both = [Wanted((2, 6), dtype="float32"), Wanted((2,), 3, dtype="float32")]
+    both = [FeatureSpec((2, 6), dtype="float32"), FeatureSpec((2,), 3, dtype="float32")]
     pooled, rows = features.extract(backbone, records, both)
     taps = [direct(backbone, records, tap).mean((1, 2)) for tap in (2, 6)]
     assert np.abs(pooled.array() - np.concatenate(taps, 1)).max() < 1e-5
@@ -50,54 +51,54 @@ def test_pooled_taps_and_the_cut_are_what_the_network_gives(backbone, records):
 
 
 def test_float16_is_the_default_and_near(backbone, records):
-    [rows] = features.extract(backbone, records, [Wanted((6,))])
+    [rows] = features.extract(backbone, records, [FeatureSpec((6,))])
     assert rows.dtype == np.float16
     expected = direct(backbone, records, 6).mean((1, 2))
     assert np.allclose(rows.array(), expected, rtol=2e-3, atol=1e-4)
 
 
 def test_the_second_time_nothing_is_computed(backbone, records, passes):
-    first = features.extract(backbone, records, [Wanted((6,))])[0].array()
+    first = features.extract(backbone, records, [FeatureSpec((6,))])[0].array()
     before = len(passes)
     assert before
-    second = features.extract(backbone, records, [Wanted((6,))])[0].array()
+    second = features.extract(backbone, records, [FeatureSpec((6,))])[0].array()
     assert len(passes) == before
     assert np.array_equal(first, second)
 
 
 def test_new_images_cost_only_themselves_and_order_is_kept(backbone, records, passes):
-    features.extract(backbone, records[:30], [Wanted((6,))])
+    features.extract(backbone, records[:30], [FeatureSpec((6,))])
     passes.clear()
-    everything = features.extract(backbone, records[::-1], [Wanted((6,))])[0].array()
+    everything = features.extract(backbone, records[::-1], [FeatureSpec((6,))])[0].array()
     assert passes == [features.BATCH]  # the fifteen new ones, padded to a batch
     expected = direct(backbone, records[::-1], 6).mean((1, 2))
     assert np.allclose(everything, expected, rtol=2e-3, atol=1e-4)
 
 
 def test_a_second_table_is_filled_without_computing_the_first(backbone, records):
-    features.extract(backbone, records, [Wanted((6,))])
-    _, rows = features.extract(backbone, records, [Wanted((6,)), Wanted((), 3)])
+    features.extract(backbone, records, [FeatureSpec((6,))])
+    _, rows = features.extract(backbone, records, [FeatureSpec((6,)), FeatureSpec((), 3)])
     tensor = direct(backbone, records, 3).reshape(len(records), -1)
     assert np.allclose(rows.array(), tensor, rtol=2e-3, atol=1e-3)
 
 
 def test_other_weights_and_other_views_have_other_tables(backbone, records):
     names = {
-        Wanted((6,)).key(backbone),
-        Wanted((6,)).key(tiny_backbone(seed=5)),
-        Wanted((5,)).key(backbone),
-        Wanted((6,), view=View(1, "light")).key(backbone),
-        Wanted((6,), view=View(2, "light")).key(backbone),
-        Wanted((6,), view=View(1, "light", mirror=True)).key(backbone),
-        Wanted((6,), view=View(1, "light", seed=1)).key(backbone),
-        Wanted((6,), dtype="float32").key(backbone),
+        FeatureSpec((6,)).key(backbone),
+        FeatureSpec((6,)).key(tiny_backbone(seed=5)),
+        FeatureSpec((5,)).key(backbone),
+        FeatureSpec((6,), view=View(1, "light")).key(backbone),
+        FeatureSpec((6,), view=View(2, "light")).key(backbone),
+        FeatureSpec((6,), view=View(1, "light", mirror=True)).key(backbone),
+        FeatureSpec((6,), view=View(1, "light", seed=1)).key(backbone),
+        FeatureSpec((6,), dtype="float32").key(backbone),
     }
     assert len(names) == 8
 
 
 def test_the_same_image_twice_is_one_row(backbone, records):
     twice = [*records[:3], *records[:3]]
-    [rows] = features.extract(backbone, twice, [Wanted((6,))])
+    [rows] = features.extract(backbone, twice, [FeatureSpec((6,))])
     assert len(rows) == 6
     assert np.array_equal(rows.array()[:3], rows.array()[3:])
     assert len(rows.mapped) == 3
@@ -105,26 +106,26 @@ def test_the_same_image_twice_is_one_row(backbone, records):
 
 def test_an_augmented_view_changes_images_and_repeats_exactly(backbone, records):
     view = View(1, "light", seed=3)
-    first = features.extract(backbone, records, [Wanted((6,), view=view)])[0].array()
-    plain = features.extract(backbone, records, [Wanted((6,))])[0].array()
+    first = features.extract(backbone, records, [FeatureSpec((6,), view=view)])[0].array()
+    plain = features.extract(backbone, records, [FeatureSpec((6,))])[0].array()
     assert np.abs(first - plain).max() > 1e-3
     cache.clear()
     # in other company: the draw goes by the image, not by its place
-    again = features.extract(backbone, records[::-1], [Wanted((6,), view=view)])[0].array()
+    again = features.extract(backbone, records[::-1], [FeatureSpec((6,), view=view)])[0].array()
     assert np.allclose(first, again[::-1], atol=1e-3)
 
 
 def test_a_flipped_view_is_the_mirrored_image(backbone, records):
     [flipped] = features.extract(
-        backbone, records, [Wanted((), 1, View(flip=True), dtype="float32")]
+        backbone, records, [FeatureSpec((), 1, View(flip=True), dtype="float32")]
     )
     images = features.images(records, 32)[:, :, ::-1]
-    expected = graph.tap(backbone.model, [1]).predict(images, verbose=0)
+    expected = graph.feature_extractor(backbone.model, [1]).predict(images, verbose=0)
     assert np.abs(flipped.array() - expected.reshape(len(records), -1)).max() < 1e-5
 
 
 def test_without_keeping_nothing_stays(backbone, records):
-    [rows] = features.extract(backbone, records, [Wanted((6,))], keep=False)
+    [rows] = features.extract(backbone, records, [FeatureSpec((6,))], keep=False)
     assert np.isfinite(rows.array()).all()
     assert not (cache.folder() / features.KIND).exists()
 
@@ -138,9 +139,9 @@ def test_a_pass_that_was_killed_goes_on_where_it_was(backbone, records, passes):
         raise Killed
 
     with pytest.raises(Killed):
-        features.extract(backbone, records, [Wanted((6,))], on_progress=kill)
+        features.extract(backbone, records, [FeatureSpec((6,))], on_progress=kill)
     assert len(passes) == 1
-    [rows] = features.extract(backbone, records, [Wanted((6,))])
+    [rows] = features.extract(backbone, records, [FeatureSpec((6,))])
     assert len(passes) == 2
     expected = direct(backbone, records, 6).mean((1, 2))
     assert np.allclose(rows.array(), expected, rtol=2e-3, atol=1e-4)
@@ -181,7 +182,7 @@ def test_an_image_that_is_gone_is_named(backbone, records):
 
     Path(records[0].path).unlink()
     with pytest.raises(TLError, match=Path(records[0].path).name):
-        features.extract(backbone, records, [Wanted((6,))])
+        features.extract(backbone, records, [FeatureSpec((6,))])
 
 
 def test_plain_is_view_zero():

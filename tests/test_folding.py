@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from tl_cli.engine import graph, nodes
-from tl_cli.engine.folding import Folded, folded
+from tl_cli.engine.networks import graph, nodes
+from tl_cli.engine.networks.folding import Folded, folded
 
 import keras  # isort: skip  (after the engine, which imports it quietly)
 from keras import layers  # isort: skip
@@ -128,7 +128,7 @@ def test_known_networks_fold(name):
     options = {"include_top": False, "weights": None, "input_shape": (75, 75, 3)}
     model = stirred_little(getattr(keras.applications, name)(**options))
     cuts = [2, len(graph.blocks(model))]
-    plain, quick = (graph.tap(model, cuts, fold=fold) for fold in (False, True))
+    plain, quick = (graph.feature_extractor(model, cuts, fold=fold) for fold in (False, True))
     assert norms_in(plain)
     assert not norms_in(quick)
     assert any(isinstance(layer, Folded) for layer in quick.layers)

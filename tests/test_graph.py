@@ -7,11 +7,11 @@ import itertools
 import numpy as np
 import pytest
 
-from tl_cli.blocks import Block, frozen_shares, snap
-from tl_cli.engine import graph
-from tl_cli.engine.architectures.efficientnet_lite import efficientnet_lite
-from tl_cli.engine.nodes import opened
+from tl_cli.engine.networks import graph
+from tl_cli.engine.networks.architectures.efficientnet_lite import efficientnet_lite
+from tl_cli.engine.networks.nodes import flatten_nested
 from tl_cli.errors import TLError
+from tl_cli.plan.blocks import Block, frozen_shares, nearest_cut
 
 import keras  # isort: skip  (after the engine, which imports it quietly)
 from keras import layers as L  # isort: skip
@@ -86,7 +86,7 @@ def stirred(model, seed=0):
             width = layer.moving_mean.shape
             layer.moving_mean.assign(rng.normal(0, 0.1, width))
             layer.moving_variance.assign(rng.uniform(0.5, 1.5, width))
-    for operation in opened(model).operations:
+    for operation in flatten_nested(model).operations:
         if hasattr(operation, "rate"):
             operation.rate = 0.0
     return model
@@ -207,7 +207,7 @@ def test_the_ends_of_the_range():
         with pytest.raises(ValueError, match=f"cut {cut} is outside 0..{count}"):
             graph.split(model, cut)
         with pytest.raises(ValueError, match=f"cut {cut} is outside"):
-            graph.tap(model, [1, cut])
+            graph.feature_extractor(model, [1, cut])
 
 
 def test_taps_are_the_tensors_at_the_cuts_in_the_order_asked_for():
@@ -215,9 +215,9 @@ def test_taps_are_the_tensors_at_the_cuts_in_the_order_asked_for():
     x = images(model)
     count = len(graph.blocks(model))
     cuts = [count, 2, 5]
-    for cut, got in zip(cuts, graph.tap(model, cuts)(x, training=False), strict=True):
+    for cut, got in zip(cuts, graph.feature_extractor(model, cuts)(x, training=False), strict=True):
         assert_near(got, graph.split(model, cut)[0](x, training=False))
-    assert_near(graph.tap(model, [3])(x), graph.split(model, 3)[0](x))
+    assert_near(graph.feature_extractor(model, [3])(x), graph.split(model, 3)[0](x))
 
 
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
@@ -278,7 +278,7 @@ def test_nested_models_are_opened():
 
 def test_a_network_without_nesting_is_left_as_it_is():
     model = tiny_mbnet()
-    assert opened(model) is model
+    assert flatten_nested(model) is model
 
 
 @pytest.mark.parametrize("given", [False, True])
@@ -286,7 +286,7 @@ def test_training_given_to_a_nested_model_keeps_its_meaning(given):
     """What the nested part was called with holds for it until the whole is told otherwise."""
     model = stirred(nested_net(training=given))
     x = images(model)
-    flat = opened(model)
+    flat = flatten_nested(model)
     for training in (None, False, True):
         start = model.get_weights()
         expected = model(x, training=training)
@@ -308,7 +308,7 @@ def test_nested_models_may_use_the_same_names_and_keep_them():
     assert names == ["conv", "conv"]
     assert_halves_add_up(model, range(2), images(model))
     x = images(model)
-    assert_near(graph.tap(model, [1])(x), graph.split(model, 1)[0](x))
+    assert_near(graph.feature_extractor(model, [1])(x), graph.split(model, 1)[0](x))
 
 
 def test_a_sequential_network_has_blocks():
@@ -420,7 +420,7 @@ def test_efficientnet_lite0_has_a_stem_sixteen_mbconv_and_a_head():
     )
     assert sum(b.multiply_adds for b in parts) / 1e6 == pytest.approx(384, abs=1)
     assert sum(b.parameters for b in parts) == 3_371_008 + 42_016  # BatchNorm moments
-    half = frozen_shares(parts, snap(parts, 0.5))
+    half = frozen_shares(parts, nearest_cut(parts, 0.5))
     assert half.compute == pytest.approx(0.41, abs=0.01)
     assert half.parameters == pytest.approx(0.077, abs=0.005)
 
@@ -589,35 +589,35 @@ def test_frozen_shares():
 
 def test_snap_at_the_corners():
     blocks = made([1, 1, 98], [1, 1, 1])
-    assert snap(blocks, 0) == 0
-    assert snap(blocks, 1) == 3
-    assert snap(blocks, 0.5) == 2
+    assert nearest_cut(blocks, 0) == 0
+    assert nearest_cut(blocks, 1) == 3
+    assert nearest_cut(blocks, 0.5) == 2
     for wrong in (-0.1, 1.5, float("nan")):
         with pytest.raises(TLError, match="not between 0 and 1"):
-            snap(blocks, wrong)
+            nearest_cut(blocks, wrong)
 
 
 def test_snap_takes_the_nearest():
     blocks = made([10] * 10, [5] * 10)
-    assert [snap(blocks, r / 100) for r in (14, 16, 50, 92)] == [1, 2, 5, 9]
+    assert [nearest_cut(blocks, r / 100) for r in (14, 16, 50, 92)] == [1, 2, 5, 9]
 
 
 def test_snap_takes_the_smaller_cache_among_the_near():
     # Shares 0.46, 0.49, 0.53, 0.60, 1: within 0.04 of the nearest (0.49, away by 0.01) are the
     # first three.
     blocks = made([46, 3, 4, 7, 40], [9, 8, 7, 1, 1])
-    assert snap(blocks, 0.5) == 3
-    assert snap(blocks, 0.56) == 4
+    assert nearest_cut(blocks, 0.5) == 3
+    assert nearest_cut(blocks, 0.56) == 4
 
 
 def test_snap_breaks_ties_by_distance_then_by_freezing_less():
-    assert snap(made([46, 3, 4, 47], [8, 8, 8, 8]), 0.5) == 2
-    assert snap(made([48, 4, 48], [8, 8, 8]), 0.5) == 1
+    assert nearest_cut(made([46, 3, 4, 47], [8, 8, 8, 8]), 0.5) == 2
+    assert nearest_cut(made([48, 4, 48], [8, 8, 8]), 0.5) == 1
 
 
 def test_snap_counts_no_cache_as_the_largest():
-    assert snap(made([2, 98], [8, 8]), 0.01) == 1
-    assert snap(made([50, 50], [8, 8]), 0.01) == 0
+    assert nearest_cut(made([2, 98], [8, 8]), 0.01) == 1
+    assert nearest_cut(made([50, 50], [8, 8]), 0.01) == 0
 
 
 def test_a_block_is_written_as_the_call_that_makes_it():

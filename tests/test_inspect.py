@@ -12,8 +12,12 @@ from conftest import picture
 from PIL import Image
 from typer.testing import CliRunner, Result
 
-from tl_cli import inspection, manifest
-from tl_cli.cli import app
+from tl_cli.cli.app import app
+from tl_cli.data import inspection
+from tl_cli.data.csv_io import write_csv
+from tl_cli.data.manifest import Manifest, Record
+from tl_cli.data.scan import scan
+from tl_cli.data.split import assign_splits
 from tl_cli.report import labels
 
 KEYS = {
@@ -103,11 +107,11 @@ def test_counts_are_those_of_the_training(splits):
 
 def test_the_images_count_no_more_than_a_hundred_times_those_of_a_class():
     records = tuple(
-        manifest.Record(f"{c}{i}", c, "train", digest=f"{c}{i}", width=9, height=9, mode="RGB")
+        Record(f"{c}{i}", c, "train", digest=f"{c}{i}", width=9, height=9, mode="RGB")
         for c, n in (("a", 3), ("b", 3), ("c", 900))
         for i in range(n)
     )
-    many = manifest.Manifest("x", ("a", "b", "c"), records)
+    many = Manifest("x", ("a", "b", "c"), records)
     assert inspection.inspect(many, many).training.effective_size == 300
 
 
@@ -184,7 +188,7 @@ def test_near_copies_that_the_drawn_split_would_part_are_counted(image_folder):
     for i in range(12):
         large(i).save(folder / f"dog/{i}.png")
         large(i).resize((80, 60)).save(folder / f"dog/{i}.jpg", quality=80)
-    split = manifest.assign_splits(manifest.scan(str(folder)))
+    split = assign_splits(scan(str(folder)))
     drawn = {Path(r.path).name: r.split for r in split.records if r.label == "dog"}
     parted = sum(drawn[f"{i}.png"] != drawn[f"{i}.jpg"] for i in range(12))
     assert parted
@@ -253,8 +257,8 @@ def test_every_finding_says_what_it_means(splits):
 
 
 def test_the_manifest_of_a_run_can_be_looked_at(splits, tmp_path):
-    split = manifest.assign_splits(manifest.scan(str(splits)))
-    manifest.write_csv(split, tmp_path / "manifest.csv")
+    split = assign_splits(scan(str(splits)))
+    write_csv(split, tmp_path / "manifest.csv")
     found = told(tmp_path / "manifest.csv")
     assert found["drawn_splits"] == []
     assert found["counts"]["val"] == split.counts("val")
@@ -308,9 +312,9 @@ def test_augmentation_is_drawn(image_folder, tmp_path, monkeypatch, level):
 
 
 def test_the_variants_are_those_of_the_level(image_folder):
-    from tl_cli.engine import preview
+    from tl_cli.engine.images import preview
 
-    scanned = manifest.scan(str(image_folder(("a", "b", "c"), n=6)))
+    scanned = scan(str(image_folder(("a", "b", "c"), n=6)))
     chosen = preview.chosen(scanned)
     assert len(chosen) == len({r.path for r in chosen}) == 8
     assert {r.label for r in chosen} == {"a", "b", "c"}
@@ -326,9 +330,9 @@ def test_the_variants_are_those_of_the_level(image_folder):
 
 
 def test_of_many_classes_the_images_drawn_are_spread(image_folder):
-    from tl_cli.engine import preview
+    from tl_cli.engine.images import preview
 
-    scanned = manifest.scan(str(image_folder([f"c{i:02d}" for i in range(24)], n=2)))
+    scanned = scan(str(image_folder([f"c{i:02d}" for i in range(24)], n=2)))
     assert [r.label for r in preview.chosen(scanned)] == [f"c{i:02d}" for i in range(0, 24, 3)]
 
 

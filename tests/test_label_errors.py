@@ -9,9 +9,9 @@ from test_cli import COLOURS, paint, said, tl
 from test_report import NASTY, Text
 from trained import trained
 
-from tl_cli import rundir
-from tl_cli.report.doubts import doubts_html
-from tl_cli.results.doubts import Doubt
+from tl_cli.report.label_errors import label_errors_html
+from tl_cli.results.label_errors import LabelError
+from tl_cli.store import run_dir
 
 SWAPPED = 3  # images of each class that lie in the folder of the next
 
@@ -55,7 +55,9 @@ def test_the_screen_names_them(run, tmp_path, monkeypatch):
 
 
 def test_names_on_the_page_are_text(tmp_path):
-    page = doubts_html([Doubt(f"{name}.jpg", name, name, 0.1, 0.8) for name in NASTY], 10)
+    page = label_errors_html(
+        [LabelError(f"{name}.jpg", name, name, 0.1, 0.8) for name in NASTY], 10
+    )
     found = Text(page)
     assert not found.tags & {"script", "b"}
     assert all(name in found.seen for name in NASTY)
@@ -64,7 +66,7 @@ def test_names_on_the_page_are_text(tmp_path):
 def test_mistakes_are_one_sentence(run, tmp_path, monkeypatch):
     said(tl("inspect", tmp_path, "--label-errors"), "holds no checkpoint.json")
     copy = shutil.copytree(run, tmp_path / "run")
-    (copy / rundir.MANIFEST).unlink()
+    (copy / run_dir.MANIFEST).unlink()
     said(tl("inspect", copy, "--label-errors"), "manifest.csv")
     monkeypatch.setitem(sys.modules, "cleanlab.filter", None)
     said(tl("inspect", run, "--label-errors"), "cleanlab", "tl-cli[labels]")

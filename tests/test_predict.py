@@ -21,11 +21,12 @@ from odd_images import write_odd
 from test_cli import COLOURS, said, tl
 from trained import photos, trained
 
-from tl_cli import answers, manifest, rundir, sorting
-from tl_cli.answers import Answer
+from tl_cli.data.csv_io import read_csv
 from tl_cli.engine import predict
 from tl_cli.errors import TLError
-from tl_cli.rundir import RunDir
+from tl_cli.store import prediction_writer, run_dir, sorted_folders
+from tl_cli.store.prediction_writer import ImagePrediction
+from tl_cli.store.run_dir import RunDir
 
 
 @pytest.fixture(scope="module")
@@ -41,10 +42,10 @@ def run(data, tmp_path_factory) -> Path:
 @pytest.fixture(scope="module", autouse=True)
 def loaded_once():
     """Load each checkpoint once for all of these tests: that is what takes their time."""
-    whole = predict.opened_checkpoint
-    predict.opened_checkpoint = functools.cache(whole)
+    whole = predict.load_checkpoint
+    predict.load_checkpoint = functools.cache(whole)
     yield
-    predict.opened_checkpoint = whole
+    predict.load_checkpoint = whole
 
 
 def rows(*arguments: object, code: int = 0) -> list[dict]:
@@ -80,9 +81,9 @@ def mixed(data, tmp_path) -> list[Path]:
 
 
 def test_predict_and_evaluate_give_the_same_numbers_on_odd_images_too(run, data):
-    found = manifest.read_csv(run / rundir.MANIFEST).of("test")
+    found = read_csv(run / run_dir.MANIFEST).of("test")
     assert sum("odd" in r.path for r in found) == 18
-    built = predict.opened_checkpoint(RunDir(run))
+    built = predict.load_checkpoint(RunDir(run))
     evaluated = predict.probabilities(built, found, lambda _: None)
     told = rows(run, *(r.path for r in found), "--top-k", 3)
     for row, record, p in zip(told, found, evaluated, strict=True):
@@ -136,7 +137,7 @@ def test_the_ways_of_naming_images(run, data, tmp_path, monkeypatch):
     assert rows_of(run, "list.txt") == ["red/00.png", "blue/00.png"]
     Path("list.csv").write_text("id,path\n1,blue/01.png\n2,red/odd\n")
     assert rows_of(run, "list.csv")[:2] == ["blue/01.png", "red/odd/alpha.png"]
-    assert rows_of(run, run / rundir.MANIFEST)[0].startswith(str(data))
+    assert rows_of(run, run / run_dir.MANIFEST)[0].startswith(str(data))
     for name in ("list.txt", "list.csv"):
         Path(name).unlink()
 
@@ -149,7 +150,7 @@ def test_paths_on_standard_input(run, data):
     paths = [str(data / "test" / "red" / f"0{i}.png") for i in (2, 0)]
     from typer.testing import CliRunner
 
-    from tl_cli.cli import app
+    from tl_cli.cli.app import app
 
     done = CliRunner().invoke(
         app, ["predict", str(run), "-", "--format", "csv"], input="\n".join(paths)
@@ -231,11 +232,13 @@ def test_a_full_disk_leaves_whole_rows(tmp_path, monkeypatch):
     inputs = [f"{i}.png" for i in range(40)]
     with (
         pytest.raises(OSError) as caught,
-        answers.writing(tmp_path / "out.csv", "csv", 1, resume=False, inputs=inputs) as sheet,
+        prediction_writer.writing(
+            tmp_path / "out.csv", "csv", 1, resume=False, inputs=inputs
+        ) as sheet,
     ):
         sheet.file = Full(sheet.file, 90)  # four rows and a half
         for name in inputs:
-            sheet.write([Answer(name, (("cat", 0.5),), "cat")])
+            sheet.write([ImagePrediction(name, (("cat", 0.5),), "cat")])
     assert (caught.value.errno, caught.value.filename) == (errno.ENOSPC, str(tmp_path / "out.csv"))
     text = (tmp_path / "out.csv").read_text()
     assert text.endswith("\n")
@@ -260,14 +263,14 @@ class Full:
 
 
 def test_a_full_disk_is_one_sentence_and_says_where_it_stopped(run, data, tmp_path, monkeypatch):
-    append = answers.AnswerFile._append
+    append = prediction_writer.PredictionFile._append
 
     def full(self, text):
         if self.rows >= 8:
             raise OSError(errno.ENOSPC, "No space left on device", str(self.path))
         append(self, text)
 
-    monkeypatch.setattr(answers.AnswerFile, "_append", full)
+    monkeypatch.setattr(prediction_writer.PredictionFile, "_append", full)
     done = tl("predict", run, data / "test", "--output", tmp_path / "o.csv", "--batch-size", 4)
     said(done, "stopped after 8 of 30 images", "the disk is full", "o.csv")
 
@@ -329,7 +332,7 @@ def test_another_image_of_the_same_name_gets_a_number(tmp_path):
         (tmp_path / name / "x.png").write_text(name)
     (tmp_path / "into").mkdir()
     for name in "abcab":
-        sorting.put(tmp_path / name / "x.png", tmp_path / "into", "cat", link=False)
+        sorted_folders.put(tmp_path / name / "x.png", tmp_path / "into", "cat", link=False)
     assert {p.name: p.read_text() for p in (tmp_path / "into" / "cat").iterdir()} == {
         "x.png": "a", "x-2.png": "b", "x-3.png": "c"
     }  # fmt: skip
@@ -340,7 +343,7 @@ def test_no_label_leads_out_of_the_folder(tmp_path, label):
     image = tmp_path / "x.png"
     image.write_text("x")
     (tmp_path / "into").mkdir()
-    placed = sorting.put(image, tmp_path / "into", label, link=False)
+    placed = sorted_folders.put(image, tmp_path / "into", label, link=False)
     assert placed.resolve().parent.parent == (tmp_path / "into").resolve()
 
 
@@ -365,7 +368,7 @@ def test_mistakes_are_one_sentence(run, data, tmp_path):
     assert tl("predict", run, data, "--output", tmp_path / "x", "--format", "table").exit_code == 2
 
 
-@pytest.mark.parametrize("name", [rundir.WEIGHTS, rundir.CHECKPOINT])
+@pytest.mark.parametrize("name", [run_dir.WEIGHTS, run_dir.CHECKPOINT])
 def test_a_truncated_checkpoint_is_one_sentence_and_leaves_no_file(run, data, tmp_path, name):
     copy = tmp_path / "run"
     shutil.copytree(run, copy)
@@ -374,7 +377,7 @@ def test_a_truncated_checkpoint_is_one_sentence_and_leaves_no_file(run, data, tm
 
 
 def test_a_class_that_is_called_unsure_is_not_mistaken(run, data):
-    built = predict.opened_checkpoint(RunDir(run))
+    built = predict.load_checkpoint(RunDir(run))
     object.__setattr__(built, "classes", ("a", "unsure", "b"))
     with pytest.raises(TLError, match="unsure"):
         next(predict.answers(built, [str(data / "test" / "red" / "00.png")], least=0.5))

@@ -9,7 +9,7 @@ import pytest
 from test_cli import COLOURS, paint
 from typer.testing import CliRunner
 
-from tl_cli.cli import app
+from tl_cli.cli.app import app
 
 ROOT = Path(__file__).parent.parent
 BLOCKS = re.findall(r"```sh\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)

@@ -12,8 +12,9 @@ from conftest import picture
 from finished import finished, records
 from test_cli import COLOURS, SMALL, paint, said, tl
 
-from tl_cli import report, rundir
-from tl_cli.rundir import RunDir
+from tl_cli import report
+from tl_cli.store import run_dir
+from tl_cli.store.run_dir import RunDir
 
 NASTY = [
     "<script>alert('x')</script>",
@@ -99,12 +100,12 @@ def test_it_tells_what_the_run_was(html):
 def test_what_a_run_lacks_is_done_without(run, pictures, tmp_path):
     plain = finished(tmp_path / "plain", records(pictures, ["a", "b"], 4), skill=50)
     assert "No mistakes" in report.report_html(report.read(plain))
-    for name in (rundir.PREDICTIONS, rundir.HISTORY, rundir.BAD_FILES):
+    for name in (run_dir.PREDICTIONS, run_dir.HISTORY, run_dir.BAD_FILES):
         (plain / name).unlink()
-    told = json.loads((plain / rundir.METRICS).read_text())
+    told = json.loads((plain / run_dir.METRICS).read_text())
     told["tune"] = None
     del told["metrics"]["test"]
-    plain.write_json(rundir.METRICS, told)
+    plain.write_json(run_dir.METRICS, told)
     seen = Text(report.report_html(report.read(plain))).seen
     assert "kept no predictions.csv" in seen
     assert "There were no test images" in seen
@@ -148,15 +149,15 @@ def test_mistakes_are_shown_with_the_evidence_for_them(tmp_path):
     run = tmp_path / "run"
     done = tl("train", "--data", tmp_path / "photos", *SMALL, "--freeze", "head", "--output", run)
     assert done.exit_code == 0, done.stderr
-    answers = (run / rundir.PREDICTIONS).read_text()
-    (run / rundir.PREDICTIONS).write_text(answers.replace(",blue,blue,", ",blue,red,"))
+    answers = (run / run_dir.PREDICTIONS).read_text()
+    (run / run_dir.PREDICTIONS).write_text(answers.replace(",blue,blue,", ",blue,red,"))
     assert tl("report", run).exit_code == 0
-    page = (run / rundir.REPORT).read_text()
+    page = (run / run_dir.REPORT).read_text()
     assert "Grad-CAM" in page
     assert page.count('alt="evidence for red"') == answers.count(",blue,blue,") > 0
-    (run / rundir.WEIGHTS).write_bytes(b"")
+    (run / run_dir.WEIGHTS).write_bytes(b"")
     assert tl("report", run).exit_code == 0
-    assert "Grad-CAM" not in (run / rundir.REPORT).read_text()
+    assert "Grad-CAM" not in (run / run_dir.REPORT).read_text()
 
 
 # -- mistakes -------------------------------------------------------------------------------------
@@ -172,8 +173,8 @@ def test_a_run_that_did_not_finish(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "name", [rundir.METRICS, rundir.PLAN, rundir.CONFIG, rundir.ENVIRONMENT, rundir.HISTORY,
-             rundir.BAD_FILES, rundir.PREDICTIONS],
+    "name", [run_dir.METRICS, run_dir.PLAN, run_dir.CONFIG, run_dir.ENVIRONMENT, run_dir.HISTORY,
+             run_dir.BAD_FILES, run_dir.PREDICTIONS],
 )  # fmt: skip
 def test_a_damaged_file_is_named(pictures, tmp_path, name):
     broken = finished(tmp_path / "run", records(pictures, ["a", "b"], 4))
@@ -183,7 +184,7 @@ def test_a_damaged_file_is_named(pictures, tmp_path, name):
 
 def test_no_images_at_all(pictures, tmp_path):
     empty = finished(tmp_path / "run", records(pictures, ["a", "b"], 4))
-    (empty / rundir.MANIFEST).write_text((empty / rundir.MANIFEST).read_text().split("\n")[0])
+    (empty / run_dir.MANIFEST).write_text((empty / run_dir.MANIFEST).read_text().split("\n")[0])
     said(tl("report", empty.path), "lists no images")
 
 

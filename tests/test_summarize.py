@@ -9,9 +9,9 @@ from test_architectures import TABLE, module, naive_module
 from test_cli import tl
 
 from tl_cli import catalog
-from tl_cli.blocks import frozen_shares, snap
+from tl_cli.plan.blocks import frozen_shares, nearest_cut
 from tl_cli.report import diagram
-from tl_cli.results.summary import MODULES
+from tl_cli.results.network_summary import MODULES
 
 
 def summarized(*arguments):
@@ -28,7 +28,7 @@ def test_layers_and_blocks_come_to_what_the_card_says():
     assert [row["parameters"] for row in rows] == [block.parameters for block in blocks]
     assert [row["multiply_adds"] for row in rows] == [block.multiply_adds for block in blocks]
     assert [tuple(row["output_shape"]) for row in rows] == [b.output_shape for b in blocks]
-    cut = snap(blocks, 0.5)
+    cut = nearest_cut(blocks, 0.5)
     assert [row["frozen"] for row in rows] == [i < cut for i in range(len(blocks))]
     totals = layers["totals"]
     assert totals["parameters"] == sum(block.parameters for block in blocks)
@@ -74,9 +74,9 @@ def test_every_module_can_be_shown_and_drawn(name, tmp_path, monkeypatch):
 
 
 def test_boxes_stand_below_what_they_take():
-    from tl_cli.engine import summary
+    from tl_cli.engine import summarize
 
-    found, _ = summary.module("inception", (28, 28, 192))
+    found, _ = summarize.module("inception", (28, 28, 192))
     rows = diagram._folded(found.rows)
     places = diagram._places(rows)
     assert not any(row.kind in diagram.FINISHING for row in rows)

@@ -8,12 +8,15 @@ import keras
 import numpy as np
 from PIL import Image
 
-from tl_cli import config, freeze
+from tl_cli import config
 from tl_cli.catalog import Card
-from tl_cli.engine import graph
-from tl_cli.engine.backbones import Backbone
-from tl_cli.engine.job import Job
-from tl_cli.manifest import Manifest, assign_splits, scan
+from tl_cli.data.manifest import Manifest
+from tl_cli.data.scan import scan
+from tl_cli.data.split import assign_splits
+from tl_cli.engine.context import RunContext
+from tl_cli.engine.networks import graph
+from tl_cli.engine.networks.loading import Backbone
+from tl_cli.plan import override, recommend
 
 CARD = Card("tiny", "none", "", 32, "included", "nothing", "none")
 COLOURS = {"blue": (60, 70, 190), "green": (60, 180, 70), "red": (190, 60, 70)}
@@ -53,17 +56,17 @@ def split_of(root: Path, **options) -> Manifest:
     return assign_splits(scan(str(root)), **{"val": 0.3, "test": 0.2, **options})
 
 
-def tiny_job(root: Path, freeze_ratio: str = "half", **options) -> Job:
+def tiny_context(root: Path, freeze_ratio: str = "half", **options) -> RunContext:
     """A job on coloured pictures with the tiny backbone."""
     settings = config.RunConfig(data=str(root), freeze=freeze_ratio, **options)
     manifest, backbone = split_of(root), tiny_backbone()
     counts = manifest.counts("train")
-    plan = freeze.recommend(
+    plan = recommend(
         sum(counts.values()), len(counts), backbone.blocks, backbone="tiny", freeze=freeze_ratio
     )
-    plan = freeze.override(
+    plan = override(
         plan, epochs=settings.epochs, batch_size=8, learning_rate=settings.learning_rate,
         layer_decay=settings.layer_decay, label_smoothing=settings.label_smoothing,
         augment=None if settings.augment == "auto" else settings.augment,
     )  # fmt: skip
-    return Job(settings, manifest, backbone, plan, "float32")
+    return RunContext(settings, manifest, backbone, plan, "float32")

@@ -1,5 +1,5 @@
 """`python -m tl_cli`: the same as `tl`."""
 
-from tl_cli.cli import main
+from tl_cli.cli.app import main
 
 main()

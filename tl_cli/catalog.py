@@ -12,8 +12,8 @@ from functools import cache
 from importlib.resources import files
 from itertools import count
 
-from tl_cli.blocks import Block
 from tl_cli.errors import TLError, unknown
+from tl_cli.plan.blocks import Block
 
 # How raw pixels 0..255 become what a network was trained on: x * scale + offset.
 PREPROCESSING = {

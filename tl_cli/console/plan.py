@@ -12,11 +12,11 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
-from tl_cli.console import Screen, bare_table, two_columns
-from tl_cli.freeze import similarity_kind
-from tl_cli.freeze.evidence import CLAIM_FROM
-from tl_cli.results import Rehearsal
-from tl_cli.words import decision, duration
+from tl_cli.console.screen import Screen, bare_table, two_columns
+from tl_cli.humanize import decision, duration
+from tl_cli.plan import similarity_kind
+from tl_cli.plan.evidence import CLAIM_FROM
+from tl_cli.results.dry_run import DryRun
 
 BAR = 30  # characters for an accuracy of 1
 RECIPE = {  # of a plan: what it is called
@@ -47,7 +47,7 @@ def show_plan(screen: Screen, plan: Mapping[str, Any]) -> None:
         screen.out.print(_recipe(plan))
 
 
-def show_advice(screen: Screen, found: Rehearsal) -> None:
+def show_advice(screen: Screen, found: DryRun) -> None:
     """Show the plan, what other data would have led to, and how long it would take."""
     show_plan(screen, found.plan)
     _heading(screen, "With other data")
@@ -57,7 +57,7 @@ def show_advice(screen: Screen, found: Rehearsal) -> None:
     _show_time(screen, found)
 
 
-def show_rehearsal(screen: Screen, found: Rehearsal) -> None:
+def show_dry_run(screen: Screen, found: DryRun) -> None:
     """Show what a run would do."""
     screen.data(found.counts)
     screen.out.print()
@@ -74,7 +74,7 @@ def show_rehearsal(screen: Screen, found: Rehearsal) -> None:
     _show_time(screen, found)
 
 
-def _show_time(screen: Screen, found: Rehearsal) -> None:
+def _show_time(screen: Screen, found: DryRun) -> None:
     spent = ", ".join(f"{k} {duration(v)}" for k, v in found.seconds.items() if k != "total")
     _print(
         screen,

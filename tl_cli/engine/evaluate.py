@@ -1,126 +1,130 @@
-"""Probabilities and labels -> Evaluation: scikit-learn's metrics, bootstrap intervals, baseline.
+"""A checkpoint and images of known classes -> all that an evaluation has to say.
 
-Knows nothing of how the probabilities came about.
+Loads, measures, and puts together what `evaluate` and `appraise` make of it.
 """
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
-import numpy as np
-from sklearn import metrics
+from tl_cli import config
+from tl_cli.data.csv_io import read_csv
+from tl_cli.data.manifest import Manifest
+from tl_cli.engine import predict
+from tl_cli.engine.finetune import flip_check
+from tl_cli.engine.metrics import diagnostics, figures
+from tl_cli.engine.networks.classifier import Classifier
+from tl_cli.engine.predict import LabelledPredictions
+from tl_cli.errors import TLError
+from tl_cli.results.evaluation import Against, Diagnostics, Evaluation, Threshold
+from tl_cli.results.progress import Note, OnProgress
+from tl_cli.store import run_dir
+from tl_cli.store.run_dir import RunDir
 
-from tl_cli.errors import TLError, unknown
-from tl_cli.results import ClassRow, Evaluation
 
-DRAWS = 1000
-TOP = 5
+@dataclass(frozen=True)
+class EvaluationRequest:
+    """What is to be evaluated, and what is asked beside the figures."""
+
+    manifest: Manifest
+    split: str
+    own: bool  # whether these are the run's own images
+    sliced_by: str | None = None  # the name of a column
+    column: Mapping[str, str] | None = None  # and its values, by path
+    target_precision: float | None = None
+    target_recall: float | None = None
+    against: RunDir | None = None
+    tta: bool = False
 
 
-def evaluate(
-    probabilities: np.ndarray,
-    labels: np.ndarray,
-    classes: Sequence[str],
-    *,
-    split: str,
-    seed: int = 0,
-) -> Evaluation:
-    """Return all figures for probabilities float [N, C] and labels int [N], both over `classes`.
+@dataclass(frozen=True)
+class EvaluatedModel:
+    """The figures, what follows from them, and the answers that they come from."""
 
-    Classes with no image among the labels are left out of balanced accuracy and macro F1. Raises
-    TLError where there are no images.
-    """
-    if len(labels) == 0:
-        raise TLError(f"there are no {split} images to evaluate on", "choose another --split")
-    predicted = probabilities.argmax(axis=1)
-    present = np.unique(labels)
-    with warnings.catch_warnings():
-        # a class that is predicted and not present is what evaluating on some classes means
-        warnings.simplefilter("ignore")
-        precision, recall, f1, support = metrics.precision_recall_fscore_support(
-            labels, predicted, labels=range(len(classes)), zero_division=0
+    evaluation: Evaluation
+    diagnostics: Diagnostics
+    answers: LabelledPredictions
+
+
+def evaluate(run: RunDir, wanted: EvaluationRequest, on_progress: OnProgress) -> EvaluatedModel:
+    """Evaluate a checkpoint. Raises TLError for what the user can mend."""
+    records, labels = predict.known(run, wanted.manifest, wanted.split)
+    if wanted.against:
+        predict.known(wanted.against, wanted.manifest, wanted.split)
+    built = predict.load_checkpoint(run)
+    mirrored = wanted.tta and _may_mirror(run, built, on_progress)
+    found = predict.measure(built, records, labels, on_progress, mirrored=mirrored)
+    same = wanted.own and wanted.split == "val"
+    validation = found if same else _validation(run, built, on_progress, mirrored=mirrored)
+    told = replace(
+        diagnostics.diagnose(found, validation),
+        sliced_by=wanted.sliced_by,
+        slices=None if wanted.column is None else diagnostics.slices(found, wanted.column),
+        thresholds=_thresholds(found, validation, wanted),
+        against=_against(found, wanted, on_progress),
+        mirrored=mirrored,
+    )
+    evaluation = figures.evaluate(found.probabilities, labels, built.classes, split=wanted.split)
+    return EvaluatedModel(evaluation, told, found)
+
+
+def _validation(
+    run: RunDir, built: Classifier, on_progress: OnProgress, *, mirrored: bool = False
+) -> LabelledPredictions | None:
+    """Return the answers to the run's own validation images, None where they are gone."""
+    try:
+        records, labels = predict.known(run, read_csv(run / run_dir.MANIFEST), "val")
+        return predict.measure(
+            built, records, labels, on_progress, mirrored=mirrored, stage="validation"
         )
-        balanced = metrics.balanced_accuracy_score(labels, predicted)
-        macro = metrics.f1_score(labels, predicted, labels=present, average="macro")
-    confusion = metrics.confusion_matrix(labels, predicted, labels=range(len(classes)))
-    losses = log_losses(probabilities, labels)
-    return Evaluation(
-        split=split,
-        n=len(labels),
-        accuracy=float(metrics.accuracy_score(labels, predicted)),
-        balanced_accuracy=float(balanced),
-        macro_f1=float(macro),
-        log_loss=float(losses.mean()),
-        top5=_top5(probabilities, labels),
-        majority_baseline=float(support.max() / len(labels)),
-        intervals=_intervals(labels, predicted, losses, len(classes), seed),
-        per_class=tuple(
-            ClassRow(name, float(p), float(r), float(f), int(s))
-            for name, p, r, f, s in zip(classes, precision, recall, f1, support, strict=True)
-        ),
-        classes=tuple(classes),
-        confusion=tuple(tuple(int(n) for n in row) for row in confusion),
-    )
-
-
-def log_losses(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Return each image's negative log likelihood in nats, float64 [N]."""
-    right = probabilities[np.arange(len(labels)), labels].astype("float64")
-    return -np.log(np.clip(right, 1e-15, 1.0))
-
-
-def _top5(probabilities: np.ndarray, labels: np.ndarray) -> float | None:
-    count = probabilities.shape[1]
-    if count <= TOP:
+    except TLError:
+        on_progress(
+            Note("The run's validation images are gone: no temperature is fitted.", warning=True)
+        )
         return None
-    return float(
-        metrics.top_k_accuracy_score(labels, probabilities, k=TOP, labels=np.arange(count))
+
+
+def _may_mirror(run: RunDir, built: Classifier, on_progress: OnProgress) -> bool:
+    """Return whether the run allows mirroring; where that is open, its validation images decide."""
+    try:
+        said = config.load(run / run_dir.CONFIG).mirror
+    except TLError:
+        said = "auto"
+    if said == "no":
+        on_progress(Note("The run must not be mirrored (mirror: no): --tta is left out.", True))
+    if said != "auto":
+        return said == "yes"
+    plain, both = (_validation(run, built, on_progress, mirrored=m) for m in (False, True))
+    if plain is None or both is None:
+        return False
+    flipped = 2 * both.probabilities - plain.probabilities
+    may, why = flip_check.verdict(plain.right, flipped.argmax(1) == plain.labels, plain.labels)
+    on_progress(Note(f"Mirroring: {'yes' if may else 'no, --tta is left out'}; {why}.", not may))
+    return may
+
+
+def _thresholds(
+    found: LabelledPredictions, validation: LabelledPredictions | None, wanted: EvaluationRequest
+) -> tuple[Threshold, ...] | None:
+    targets = {"precision": wanted.target_precision, "recall": wanted.target_recall}
+    asked = {goal: target for goal, target in targets.items() if target is not None}
+    if not asked:
+        return None
+    chosen_on, split = (found, wanted.split) if validation is None else (validation, "val")
+    return tuple(
+        each
+        for goal, target in asked.items()
+        for each in diagnostics.thresholds(found, chosen_on, split, goal, target)
     )
 
 
-def _intervals(
-    labels: np.ndarray, predicted: np.ndarray, losses: np.ndarray, count: int, seed: int
-) -> dict[str, tuple[float, float]]:
-    """Return 95 % percentile intervals from resampled images (Efron & Tibshirani 1993).
-
-    One confusion matrix a draw gives every figure, so a thousand draws cost little.
-    """
-    draw = np.random.default_rng(seed)
-    cells, n = labels * count + predicted, len(labels)
-    seen: dict[str, list[float]] = {
-        name: [] for name in ("accuracy", "balanced_accuracy", "macro_f1", "log_loss")
-    }
-    for _ in range(DRAWS):
-        chosen = draw.integers(0, n, n)
-        matrix = np.bincount(cells[chosen], minlength=count * count).reshape(count, count)
-        seen["log_loss"].append(float(losses[chosen].mean()))
-        for name, value in _figures(matrix).items():
-            seen[name].append(value)
-    return {
-        name: (float(np.percentile(values, 2.5)), float(np.percentile(values, 97.5)))
-        for name, values in seen.items()
-    }
-
-
-def _figures(matrix: np.ndarray) -> dict[str, float]:
-    right, true, said = matrix.diagonal(), matrix.sum(1), matrix.sum(0)
-    present = true > 0
-    f1 = 2 * right / np.maximum(true + said, 1)
-    return {
-        "accuracy": right.sum() / matrix.sum(),
-        "balanced_accuracy": (right[present] / true[present]).mean(),
-        "macro_f1": f1[present].mean(),
-    }
-
-
-def encode(names: Sequence[str], classes: Sequence[str]) -> np.ndarray:
-    """Return class numbers int64 [N] for class names. Raises TLError for a class not known."""
-    number = {name: i for i, name in enumerate(classes)}
-    for name in names:
-        if name not in number:
-            error = unknown("class", name, classes)
-            raise TLError(
-                f"the data have a class the checkpoint does not know: {error.message}", error.hint
-            )
-    return np.array([number[name] for name in names], dtype="int64")
+def _against(
+    found: LabelledPredictions, wanted: EvaluationRequest, on_progress: OnProgress
+) -> Against | None:
+    if wanted.against is None:
+        return None
+    records, labels = predict.known(wanted.against, wanted.manifest, wanted.split)
+    built = predict.load_checkpoint(wanted.against)
+    other = predict.measure(built, records, labels, on_progress, stage="against")
+    return diagnostics.against(found, other, str(wanted.against.path))

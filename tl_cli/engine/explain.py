@@ -15,14 +15,14 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tl_cli.blocks import Block
+from tl_cli.data.manifest import Record
 from tl_cli.engine import features, predict
-from tl_cli.engine.classifier import Classifier
-from tl_cli.engine.neighbours import Nearest
+from tl_cli.engine.features.neighbours import Nearest
+from tl_cli.engine.networks.classifier import Classifier
 from tl_cli.errors import TLError, unknown
-from tl_cli.manifest import Record
+from tl_cli.plan.blocks import Block
 from tl_cli.results.explanations import Explanation
-from tl_cli.rundir import RunDir
+from tl_cli.store.run_dir import RunDir
 
 BATCH = 16
 STRETCH = 128.0  # of the scores, so that half precision does not lose their gradients
@@ -77,7 +77,7 @@ def _parts(images: np.ndarray) -> list[np.ndarray]:
 
 def load(run: RunDir, at: str | None = None) -> Explainer:
     """Load a checkpoint and open it at a cut. Raises TLError as `classifier.load` and `opened`."""
-    return opened(predict.opened_checkpoint(run), at)
+    return opened(predict.load_checkpoint(run), at)
 
 
 def opened(built: Classifier, at: str | None = None) -> Explainer:
@@ -94,7 +94,7 @@ def opened(built: Classifier, at: str | None = None) -> Explainer:
             f"the output of {blocks[cut - 1].name} has no places that a map could show",
             f"choose an earlier block with --at; see: tl blocks {built.backbone.card.name}",
         )
-    return Explainer(built, cut, built.seen_at(cut))
+    return Explainer(built, cut, built.with_activations(cut))
 
 
 def explained(

@@ -11,25 +11,26 @@ import keras
 import numpy as np
 
 from tl_cli import engine
-from tl_cli.answers import UNSURE, Answer
-from tl_cli.engine import classifier, pipeline
-from tl_cli.engine import evaluate as evaluation
-from tl_cli.engine.classifier import Classifier
-from tl_cli.engine.pipeline.image_store import cores
+from tl_cli.data.decode import decode, opened, squash
+from tl_cli.data.faults import check_regular, fault
+from tl_cli.data.manifest import Manifest, Record
+from tl_cli.data.sources.samples import SCHEME
+from tl_cli.engine.images import dataset, image_store
+from tl_cli.engine.images.image_store import cores
+from tl_cli.engine.metrics import figures as evaluation
+from tl_cli.engine.networks import classifier
+from tl_cli.engine.networks.classifier import Classifier
 from tl_cli.errors import TLError
-from tl_cli.manifest import Manifest, Record
-from tl_cli.manifest.faults import check_regular, fault
-from tl_cli.manifest.images import decode, opened, squash
-from tl_cli.manifest.samples import SCHEME
-from tl_cli.results import OnProgress, Progress
-from tl_cli.rundir import RunDir
+from tl_cli.results.progress import OnProgress, Progress
+from tl_cli.store.prediction_writer import UNSURE, ImagePrediction
+from tl_cli.store.run_dir import RunDir
 
 BATCH = 32
 AHEAD = 2  # batches that are opened while the network looks at another one
 
 
 @dataclass(frozen=True)
-class Measured:
+class LabelledPredictions:
     """What a network says of images whose classes are known."""
 
     classes: tuple[str, ...]
@@ -68,16 +69,16 @@ def measure(
     *,
     mirrored: bool = False,
     stage: str = "evaluate",
-) -> Measured:
+) -> LabelledPredictions:
     """Return what a classifier says of the records; `mirrored`: mean with their mirror images."""
     found = probabilities(built, records, on_progress, stage=stage)
     if mirrored:
         other = probabilities(built, records, on_progress, flip=True, stage=f"{stage}, mirrored")
         found = (found + other) / 2
-    return Measured(built.classes, tuple(records), labels, found)
+    return LabelledPredictions(built.classes, tuple(records), labels, found)
 
 
-def opened_checkpoint(run: RunDir) -> Classifier:
+def load_checkpoint(run: RunDir) -> Classifier:
     """Return a run's classifier, in float32 whatever it was trained in. Raises TLError.
 
     What it says of an image then depends neither on the device nor on the batch, and is what an
@@ -99,11 +100,11 @@ def probabilities(
 
     `flip`: of their mirror images.
     """
-    store = pipeline.store(records, built.backbone.image_size, memory=0, disk=0)
+    store = image_store.store(records, built.backbone.image_size, memory=0, disk=0)
     parts, done = [], 0
-    for images in pipeline.batches(store, batch_size=BATCH, training=False):
+    for images in dataset.batches(store, batch_size=BATCH, training=False):
         x = np.asarray(images[0] if isinstance(images, tuple) else images)
-        parts.append(_padded(built.quick, x[:, :, ::-1] if flip else x, BATCH))
+        parts.append(_padded(built.inference_model, x[:, :, ::-1] if flip else x, BATCH))
         done += len(x)
         on_progress(Progress(stage, done, len(records)))
     return np.concatenate(parts)
@@ -122,7 +123,7 @@ def answers(
     top: int = 1,
     least: float = 0.0,
     batch_size: int = BATCH,
-) -> Iterator[list[Answer]]:
+) -> Iterator[list[ImagePrediction]]:
     """Yield, batch by batch and in order, one answer for each path.
 
     With the `top` best guesses each; labelled `unsure` where the best one has a probability below
@@ -133,20 +134,24 @@ def answers(
     for chunk, images in opened_images(paths, built.backbone.image_size, batch_size):
         good = [image for image in images if not isinstance(image, str)]
         said = iter(
-            _padded(built.quick, np.stack(good).astype("float32"), batch_size) if good else ()
+            _padded(built.inference_model, np.stack(good).astype("float32"), batch_size)
+            if good
+            else ()
         )
         yield [
-            Answer(path, error=image)
+            ImagePrediction(path, error=image)
             if isinstance(image, str)
             else _answer(path, next(said), built.classes, top, least)
             for path, image in zip(chunk, images, strict=True)
         ]
 
 
-def _answer(path: str, p: np.ndarray, classes: Sequence[str], top: int, least: float) -> Answer:
+def _answer(
+    path: str, p: np.ndarray, classes: Sequence[str], top: int, least: float
+) -> ImagePrediction:
     best = np.argsort(-p, kind="stable")[:top]
     guesses = tuple((classes[i], float(p[i])) for i in best)
-    return Answer(path, guesses, UNSURE if guesses[0][1] < least else guesses[0][0])
+    return ImagePrediction(path, guesses, UNSURE if guesses[0][1] < least else guesses[0][0])
 
 
 Opened = np.ndarray | str

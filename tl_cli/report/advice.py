@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tl_cli.freeze import founding_rule
+from tl_cli.plan import founding_rule
 from tl_cli.report.canvas import figure as new_figure
 from tl_cli.report.canvas import saved
 from tl_cli.report.pictures import COLOURS, labels

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from tl_cli.report.canvas import figure, saved
 from tl_cli.report.pictures import labels
-from tl_cli.results.appraisal import Appraisal, Area
+from tl_cli.results.evaluation import Area, Diagnostics
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,7 +21,7 @@ MOST_NAMED = 10  # curves with a name; the classes that are told apart the least
 BLUE, GREY = "#4477aa", "#999999"
 
 
-def reliability_png(told: Appraisal, folder: Path) -> Path:
+def reliability_png(told: Diagnostics, folder: Path) -> Path:
     """Draw how often answers were right against how sure they were."""
     drawn = figure(5, 5)
     axes = drawn.subplots()
@@ -37,7 +37,7 @@ def reliability_png(told: Appraisal, folder: Path) -> Path:
     return saved(drawn, folder / RELIABILITY)
 
 
-def roc_png(told: Appraisal, probabilities: Array, numbers: Array, folder: Path) -> Path:
+def roc_png(told: Diagnostics, probabilities: Array, numbers: Array, folder: Path) -> Path:
     """Draw each class's ROC against the rest. Float [n, C], int [n]."""
     from sklearn.metrics import roc_curve
 
@@ -54,7 +54,7 @@ def roc_png(told: Appraisal, probabilities: Array, numbers: Array, folder: Path)
 
 
 def precision_recall_png(
-    told: Appraisal, probabilities: Array, numbers: Array, folder: Path
+    told: Diagnostics, probabilities: Array, numbers: Array, folder: Path
 ) -> Path:
     """Draw each class's precision against its recall. Float [n, C], int [n]."""
     from sklearn.metrics import precision_recall_curve
@@ -72,7 +72,7 @@ def precision_recall_png(
 
 
 def _by_class(
-    told: Appraisal,
+    told: Diagnostics,
     probabilities: Array,
     numbers: Array,
     curve: Callable[[Array, Array], tuple[Array, Array]],

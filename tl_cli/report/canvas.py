@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tl_cli.rundir import replacing
+from tl_cli.store.run_dir import replacing
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from tl_cli.freeze import founding_rule
+from tl_cli.plan import founding_rule
 from tl_cli.results.calibration import Answered, Bin
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from typing import Any
 from tl_cli.report.facts import RunFacts, read
 from tl_cli.results.paired import Paired, paired
 from tl_cli.results.predictions import Prediction
-from tl_cli.rundir import RunDir
+from tl_cli.store.run_dir import RunDir
 
 BEFORE = ("build", "features", "head", "plan")  # stages before the first epoch
 

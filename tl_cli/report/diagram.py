@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tl_cli.report.canvas import figure, saved
-from tl_cli.results.summary import INPUT, LayerRow, Summary, by_block
-from tl_cli.rundir import replacing
+from tl_cli.results.network_summary import INPUT, LayerRow, Summary, by_block
+from tl_cli.store.run_dir import replacing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,10 +28,10 @@ Places = dict[str, tuple[float, int]]  # column, line
 def network_png(found: Summary, path: Path, model: Any) -> Path:
     """Draw the network into a PNG: by Keras where graphviz is installed, else boxes of our own."""
     if _graphviz():
-        from tl_cli.engine import summary
+        from tl_cli.engine import summarize
 
         with replacing(path) as beside:
-            summary.draw(model, beside)
+            summarize.draw(model, beside)
         return path
     return boxes_png(found, path)
 

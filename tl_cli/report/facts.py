@@ -11,12 +11,13 @@ from typing import Any
 
 import yaml
 
-from tl_cli import rundir
+from tl_cli.data.csv_io import read_csv
+from tl_cli.data.manifest import BadFile, Manifest
 from tl_cli.errors import TLError
-from tl_cli.manifest import BadFile, Manifest, read_csv
 from tl_cli.results import predictions
 from tl_cli.results.predictions import Prediction
-from tl_cli.rundir import RunDir
+from tl_cli.store import run_dir
+from tl_cli.store.run_dir import RunDir
 
 Row = dict[str, float]
 
@@ -70,7 +71,7 @@ class RunFacts:
 
 def read(run: RunDir) -> RunFacts:
     """Read what a run wrote. Raises TLError where it did not finish, and for a damaged file."""
-    if not (run / rundir.METRICS).is_file():
+    if not (run / run_dir.METRICS).is_file():
         state = run.state()
         raise TLError(
             f"{run.path} holds no finished run" + (f" ({state})" if state != "unknown" else ""),
@@ -78,16 +79,16 @@ def read(run: RunDir) -> RunFacts:
         )
     facts = RunFacts(
         run=run,
-        config=_mapping(run, rundir.CONFIG),
-        plan=_mapping(run, rundir.PLAN),
-        told=_mapping(run, rundir.METRICS),
+        config=_mapping(run, run_dir.CONFIG),
+        plan=_mapping(run, run_dir.PLAN),
+        told=_mapping(run, run_dir.METRICS),
         history=_history(run),
-        environment=_mapping(run, rundir.ENVIRONMENT),
-        manifest=replace(read_csv(run / rundir.MANIFEST), bad=_bad(run)),
+        environment=_mapping(run, run_dir.ENVIRONMENT),
+        manifest=replace(read_csv(run / run_dir.MANIFEST), bad=_bad(run)),
         predictions=_predictions(run),
     )
     if not facts.told.get("metrics"):
-        raise TLError(f"{run / rundir.METRICS} holds no metrics", "train again")
+        raise TLError(f"{run / run_dir.METRICS} holds no metrics", "train again")
     return facts
 
 
@@ -105,21 +106,21 @@ def _mapping(run: RunDir, name: str) -> Mapping[str, Any]:
 def _history(run: RunDir) -> tuple[Row, ...]:
     try:
         return tuple(
-            {key: float(cell) for key, cell in row.items()} for row in _rows(run, rundir.HISTORY)
+            {key: float(cell) for key, cell in row.items()} for row in _rows(run, run_dir.HISTORY)
         )
     except (TypeError, ValueError) as error:
-        raise _damaged(run, rundir.HISTORY) from error
+        raise _damaged(run, run_dir.HISTORY) from error
 
 
 def _bad(run: RunDir) -> tuple[BadFile, ...]:
     try:
-        return tuple(BadFile(**row) for row in _rows(run, rundir.BAD_FILES))
+        return tuple(BadFile(**row) for row in _rows(run, run_dir.BAD_FILES))
     except TypeError as error:
-        raise _damaged(run, rundir.BAD_FILES) from error
+        raise _damaged(run, run_dir.BAD_FILES) from error
 
 
 def _predictions(run: RunDir) -> tuple[Prediction, ...]:
-    path = run / rundir.PREDICTIONS
+    path = run / run_dir.PREDICTIONS
     return tuple(predictions.read(path)) if path.is_file() else ()
 
 

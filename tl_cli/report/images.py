@@ -7,8 +7,9 @@ import io
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tl_cli.data.decode import open_rgb
+from tl_cli.data.manifest import Manifest, Record
 from tl_cli.errors import TLError
-from tl_cli.manifest import Manifest, Record, open_rgb
 from tl_cli.report.heat import overlay
 from tl_cli.report.pictures import evenly
 

@@ -9,15 +9,15 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
-from tl_cli import catalog, inspection, words
-from tl_cli.blocks import Block
+from tl_cli import catalog, humanize
+from tl_cli.data import inspection
+from tl_cli.data.manifest import Record, count, short
 from tl_cli.errors import TLError
-from tl_cli.manifest import Record
-from tl_cli.manifest.records import count, short
+from tl_cli.plan.blocks import Block
 from tl_cli.report import charts, images
 from tl_cli.report.facts import RunFacts
-from tl_cli.results.appraisal import confused
 from tl_cli.results.calibration import coverage, reliability
+from tl_cli.results.evaluation import confused
 from tl_cli.results.paired import Paired, paired
 from tl_cli.results.predictions import Prediction
 
@@ -54,7 +54,7 @@ def report_html(facts: RunFacts, heat: Mapping[str, np.ndarray] | None = None) -
         title=facts.name,
         facts=facts,
         figures=figures,
-        decision=words.decision(facts.plan),
+        decision=humanize.decision(facts.plan),
         blocks=_blocks(facts.plan),
         charts=_charts(facts),
         inspected=found,
@@ -111,7 +111,7 @@ def _environment() -> Environment:
         "percent": lambda share: f"{100 * share:.1f}%",
         "whole": lambda share: f"{100 * share:.0f}%",
         "short": lambda path: short(path).strip("'\""),
-        "duration": words.duration,
+        "duration": humanize.duration,
     }
     return environment
 

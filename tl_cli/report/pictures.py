@@ -8,12 +8,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from tl_cli.manifest import Manifest, Record, open_rgb
+from tl_cli.data.decode import open_rgb
+from tl_cli.data.manifest import Manifest, Record
 from tl_cli.report.canvas import DPI
 from tl_cli.report.canvas import figure as _figure
 from tl_cli.report.canvas import saved as _saved
-from tl_cli.results import Evaluation
-from tl_cli.rundir import RunDir
+from tl_cli.results.evaluation import Evaluation
+from tl_cli.store.run_dir import RunDir
 
 if TYPE_CHECKING:
     import numpy as np

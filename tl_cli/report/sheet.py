@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tl_cli.manifest import Record, open_rgb
-from tl_cli.manifest.records import short
+from tl_cli.data.decode import open_rgb
+from tl_cli.data.manifest import Record, short
 from tl_cli.report import images
 from tl_cli.report.heat import overlay
 from tl_cli.report.page import rendered
 from tl_cli.results.explanations import Explanation
-from tl_cli.rundir import replacing
+from tl_cli.store.run_dir import replacing
 
 if TYPE_CHECKING:
     import numpy as np

@@ -23,13 +23,14 @@ from types import ModuleType
 import numpy as np
 
 from tl_cli import engine
-from tl_cli.engine import classifier
+from tl_cli.data.manifest import Record
 from tl_cli.engine.export import check
 from tl_cli.engine.export.network import Network
-from tl_cli.formats import FORMATS, Format
-from tl_cli.manifest import Record
-from tl_cli.results import Equality, Export, Note, OnProgress
-from tl_cli.rundir import RunDir
+from tl_cli.engine.networks import classifier
+from tl_cli.export_formats import FORMATS, Format
+from tl_cli.results.export import Equality, Export
+from tl_cli.results.progress import Note, OnProgress
+from tl_cli.store.run_dir import RunDir
 
 __all__ = ["FORMATS", "export"]
 

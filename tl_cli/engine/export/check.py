@@ -8,14 +8,15 @@ from pathlib import Path
 
 import numpy as np
 
-from tl_cli import rundir
+from tl_cli.data.csv_io import read_csv
+from tl_cli.data.manifest import Record
+from tl_cli.data.sources.samples import SCHEME
 from tl_cli.engine import features
 from tl_cli.engine.export.network import Network, Runtime
 from tl_cli.errors import TLError
-from tl_cli.manifest import Record, read_csv
-from tl_cli.manifest.samples import SCHEME
-from tl_cli.results import Equality
-from tl_cli.rundir import RunDir
+from tl_cli.results.export import Equality
+from tl_cli.store import run_dir
+from tl_cli.store.run_dir import RunDir
 
 MOST, CALIBRATION = 64, 200  # images to check with; to calibrate int8 with
 BATCHES = (1, 5)
@@ -30,11 +31,11 @@ def chosen(run: RunDir, split: str, most: int) -> list[Record]:
 
     Raises TLError where there is none.
     """
-    records = read_csv(run / rundir.MANIFEST).of(split)
+    records = read_csv(run / run_dir.MANIFEST).of(split)
     there = [r for r in records if r.path.startswith(SCHEME) or Path(r.path).is_file()]
     if not there:
         raise TLError(
-            f"none of the {split} images in {run / rundir.MANIFEST} is there any more, and an "
+            f"none of the {split} images in {run / run_dir.MANIFEST} is there any more, and an "
             "export is checked on real images",
             "put them back where they were, or export on the machine that has them",
         )

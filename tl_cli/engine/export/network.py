@@ -13,8 +13,8 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
-from tl_cli.engine.classifier import Classifier
-from tl_cli.rundir import RunDir
+from tl_cli.engine.networks.classifier import Classifier
+from tl_cli.store.run_dir import RunDir
 
 # images float32 [b, size, size, 3] in 0..255 -> probabilities float32 [b, C]
 Runtime = Callable[[np.ndarray], np.ndarray]

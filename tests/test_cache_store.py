@@ -1,0 +1,181 @@
+"""The cache: locks on entries, last-used order, bounds, and what killed processes leave."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from tl_cli.store import cache
+
+WRITER = """
+import sys
+from tl_cli.store import cache
+entry = cache.folder() / "kind" / "key"
+with cache.held(entry):
+    (entry / "data").write_bytes(b"theirs")
+    print("writing", flush=True)
+    sys.stdin.readline()
+"""
+
+
+@pytest.fixture(autouse=True)
+def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("TL_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def put(key: str, size: int, used: float, kind: str = "kind") -> Path:
+    path = cache.folder() / kind / key
+    with cache.held(path):
+        (path / "data").write_bytes(b"x" * size)
+    os.utime(path, (used, used))
+    return path
+
+
+def writer() -> subprocess.Popen[str]:
+    """Start a process that is in the middle of writing when this returns."""
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    process = subprocess.Popen([sys.executable, "-c", WRITER], text=True, **pipes)
+    assert process.stdout and process.stdout.readline() == "writing\n"
+    return process
+
+
+def kill(process: subprocess.Popen[str]) -> None:
+    process.kill()
+    process.communicate()
+
+
+def finish(process: subprocess.Popen[str]) -> None:
+    process.communicate("\n", timeout=30)
+    assert process.returncode == 0
+
+
+def names(folder: Path) -> set[str]:
+    return {str(path.relative_to(folder)) for path in folder.rglob("*")}
+
+
+def test_the_folder_follows_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert cache.folder() == tmp_path / "cache"
+    monkeypatch.delenv("TL_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+    assert cache.folder() == tmp_path / "xdg" / "tl"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    assert cache.folder() == tmp_path / "home" / ".cache" / "tl"
+    assert cache.folder().is_dir()
+
+
+def test_entries_are_folders_of_a_kind_and_files_beside_them(own_folder: Path) -> None:
+    put("key", 3, used=1.0)
+    (own_folder / "scan.sqlite").write_bytes(b"abcd")
+    found = [(entry.kind, entry.key, entry.bytes) for entry in cache.entries()]
+    assert found == [("kind", "key", 3), (cache.FILE, "scan.sqlite", 4)]
+
+
+def test_what_a_living_process_writes_is_left_alone() -> None:
+    process = writer()
+    assert cache.clear() == 0
+    finish(process)
+    assert cache.clear() == len("theirs")
+
+
+def test_what_a_killed_writer_leaves_is_gone_on_with(own_folder: Path) -> None:
+    kill(writer())
+    entry = own_folder / "kind" / "key"
+    with cache.held(entry, wait=False):
+        assert (entry / "data").read_bytes() == b"theirs"
+
+
+def test_a_second_writer_waits_for_its_turn_or_is_told(own_folder: Path) -> None:
+    process, entry = writer(), own_folder / "kind" / "key"
+    with pytest.raises(BlockingIOError), cache.held(entry, wait=False):
+        pass
+    seen: list[bytes] = []
+
+    def second() -> None:
+        with cache.held(entry):
+            seen.append((entry / "data").read_bytes())
+
+    thread = threading.Thread(target=second)
+    thread.start()
+    thread.join(0.2)
+    assert seen == []
+    finish(process)
+    thread.join(30)
+    assert seen == [b"theirs"]
+
+
+def test_who_waited_for_an_entry_that_went_holds_a_new_one(own_folder: Path) -> None:
+    entry = own_folder / "kind" / "key"
+    held, there = threading.Event(), []
+
+    def second() -> None:
+        held.wait(30)
+        with cache.held(entry):
+            there.append((entry.is_dir(), list(entry.iterdir())))
+
+    thread = threading.Thread(target=second)
+    thread.start()
+    with cache.held(entry):
+        (entry / "data").write_bytes(b"x")
+        held.set()
+        thread.join(0.2)
+        entry.rename(own_folder / "gone")
+    thread.join(30)
+    assert there == [(True, [])]
+
+
+def test_an_error_while_writing_reaches_the_caller(own_folder: Path) -> None:
+    with pytest.raises(FileNotFoundError), cache.held(own_folder / "kind" / "key"):
+        raise FileNotFoundError
+
+
+def test_eviction_takes_the_least_recently_used_first() -> None:
+    for used, key in enumerate("abcd"):
+        put(key, 100, used=1000.0 + used)
+    os.utime(cache.folder() / "kind" / "a")  # used now, so it is the youngest
+    assert [entry.key for entry in cache.entries()] == ["b", "c", "d", "a"]
+    assert cache.evict(250) == 200
+    assert [entry.key for entry in cache.entries()] == ["d", "a"]
+    assert cache.evict(250) == 0
+
+
+def test_eviction_keeps_what_it_is_told_to_keep() -> None:
+    old = put("old", 100, used=1.0)
+    put("new", 100, used=2.0)
+    assert cache.evict(0, keep=[old]) == 100
+    assert [entry.key for entry in cache.entries()] == ["old"]
+
+
+def test_eviction_holds_the_cache_to_its_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cache, "MAX_BYTES", 250)
+    assert cache.bound() == 250
+    for used, key in enumerate("abcd"):
+        put(key, 100, used=1000.0 + used)
+    assert cache.evict() == 200
+    assert [entry.key for entry in cache.entries()] == ["c", "d"]
+
+
+def test_the_bound_is_a_share_of_a_small_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    put("a", 1000, used=1.0)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=9000))
+    assert cache.bound() == 2000
+
+
+def test_clear_frees_everything(own_folder: Path) -> None:
+    put("a", 100, used=1.0)
+    put("b", 50, used=2.0, kind="other")
+    (own_folder / cache.REMOVING / "1234").mkdir(parents=True)
+    (own_folder / cache.REMOVING / "1234" / "rows.bin").write_bytes(b"theirs")  # died meanwhile
+    assert cache.clear() == 156
+    assert cache.entries() == []
+    assert names(own_folder / cache.REMOVING) == set()

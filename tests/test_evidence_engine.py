@@ -1,0 +1,150 @@
+"""BatchNorm's memory and the probes: against arithmetic by hand, in one pass, and their limits."""
+
+import keras
+import numpy as np
+import pytest
+from tiny import CARD, coloured, split_of, tiny_backbone
+
+from tl_cli.config import RunConfig
+from tl_cli.engine import evidence, features, recommend_freeze
+from tl_cli.engine.context import RunContext
+from tl_cli.engine.features import FeatureSpec, batchnorm_shift
+from tl_cli.engine.head import choice
+from tl_cli.engine.networks import graph
+from tl_cli.engine.networks.loading import Backbone
+from tl_cli.results.progress import silent
+
+
+@pytest.fixture(scope="module")
+def backbone():
+    return tiny_backbone()
+
+
+@pytest.fixture
+def context(tmp_path, backbone):
+    manifest = split_of(coloured(tmp_path / "data", 20))
+    config = RunConfig(data=manifest.source)
+    return RunContext(
+        config,
+        manifest,
+        backbone,
+        recommend_freeze._plan(config, manifest, backbone, None),
+        "float32",
+    )
+
+
+@pytest.fixture
+def passes(monkeypatch):
+    """Collect the images of each batch that passes the network, padding left out."""
+    seen = []
+    batches = features._batches
+
+    def watched(records, size, view):
+        seen.extend(record.digest for record in records)
+        return batches(records, size, view)
+
+    monkeypatch.setattr(features, "_batches", watched)
+    return seen
+
+
+def entering(backbone, images):
+    """What enters each BatchNorm, computed by Keras alone."""
+    tensors = [tensor for _, tensor in batchnorm_shift.entering(backbone.model)]
+    return keras.Model(backbone.model.inputs, tensors).predict(images, verbose=0)
+
+
+def test_the_distance_is_the_formula_over_all_pixels_of_all_images(context, backbone):
+    records = context.manifest.of("train")
+    [rows] = features.extract(backbone, records, [FeatureSpec(moments=True, dtype="float32")])
+    found = batchnorm_shift.distances(backbone.model, rows.array())
+    tensors = entering(backbone, features.images(records, 32))
+    norms = [layer for layer, _ in batchnorm_shift.entering(backbone.model)]
+    assert len(found) == len(norms) == 6
+    for value, x, norm in zip(found, tensors, norms, strict=True):
+        v = np.array(norm.moving_variance) + norm.epsilon
+        mine = x.var((0, 1, 2)) + norm.epsilon
+        away = (x.mean((0, 1, 2)) - np.array(norm.moving_mean)) ** 2
+        assert value == pytest.approx(
+            np.mean(0.5 * (away / v + mine / v - 1 - np.log(mine / v))), 1e-4
+        )
+
+
+def test_half_precision_rows_change_little(context, backbone):
+    records = context.manifest.of("train")
+    exact, half = (
+        batchnorm_shift.distances(
+            backbone.model,
+            features.extract(backbone, records, [FeatureSpec(moments=True, dtype=kind)])[0].array(),
+        )
+        for kind in ("float32", "float16")
+    )
+    assert np.abs(exact / half - 1).max() < 0.01
+
+
+def test_images_like_those_that_batchnorm_remembers_are_at_no_distance(context):
+    backbone = tiny_backbone()
+    images = features.images(context.manifest.of("train"), 32)
+    for i, (norm, _) in enumerate(batchnorm_shift.entering(backbone.model)):  # the first one first
+        x = entering(backbone, images)[i]
+        norm.moving_mean.assign(x.mean((0, 1, 2)))
+        norm.moving_variance.assign(x.var((0, 1, 2)))
+    [rows] = features.extract(backbone, context.manifest.of("train"), [FeatureSpec(moments=True)])
+    assert np.abs(batchnorm_shift.distances(backbone.model, rows.array())).max() < 1e-3
+
+
+def test_each_image_passes_the_network_once(context, passes, monkeypatch):
+    monkeypatch.setattr(evidence, "MOMENTS_OF", 8)
+    layers = evidence.distances(context, silent)
+    head = choice.solve(context, choice.look(context, silent))
+    found = evidence.gather_evidence(context, head, layers)
+    assert sorted(passes) == sorted(record.digest for record in context.manifest.records)
+    assert found.distance == pytest.approx(layers.mean())
+    assert found.similarity is None  # nobody has calibrated the tiny network
+
+
+def test_the_probes_look_at_what_they_say(context, backbone):
+    head = choice.solve(context, choice.look(context, silent))
+    found = evidence.gather_evidence(context, head, None)
+    assert [probe.tap for probe in found.probes] == [
+        backbone.blocks[cut - 1].name for cut in context.depths
+    ]
+    # colours with noise: the bare image tells them apart, and so does every depth
+    assert found.pixels.accuracy > 0.9
+    assert found.last.accuracy == head.candidates["last"].cv_accuracy
+    assert found.joined.accuracy == head.candidates["multi"].cv_accuracy
+    assert found.distance is None
+
+
+def test_a_network_without_batchnorm_says_that_it_cannot_be_measured(context, tmp_path):
+    inputs = keras.Input((32, 32, 3))
+    x = keras.layers.Conv2D(8, 3, 4, activation="relu")(inputs)
+    model = keras.Model(inputs, keras.layers.Conv2D(16, 3, 2, activation="relu")(x))
+    bare = Backbone(CARD, 32, model, tuple(graph.blocks(model)))
+    context = RunContext(context.config, context.manifest, bare, context.plan, "float32")
+    assert evidence.distances(context, silent) is None
+    settled = recommend_freeze.advise(context, silent)
+    assert settled.plan.similarity_source == "assumed"
+    assert any("without BatchNorm" in reason for reason in settled.plan.reasons)
+
+
+def test_a_part_of_the_images_is_chosen_by_content_and_keeps_each_class_s_share(tmp_path):
+    records = split_of(coloured(tmp_path / "data", 20)).records
+    chosen = evidence.stratified(records, 30)
+    assert chosen == sorted(chosen)
+    counts = [sum(records[i].label == name for i in chosen) for name in ("red", "green", "blue")]
+    assert counts == [10, 10, 10]
+    backwards = evidence.stratified(records[::-1], 30)
+    assert {records[i].digest for i in chosen} == {records[::-1][i].digest for i in backwards}
+
+
+def test_what_was_stated_goes_before_what_was_measured_and_both_are_told(context, monkeypatch):
+    monkeypatch.setitem(evidence.catalog.ANCHORS, "tiny", {32: (0.1, 0.9)})
+    measured = recommend_freeze.advise(context, silent).plan
+    assert measured.similarity_source == "measured"
+    stated = recommend_freeze.advise(
+        RunContext(context.config.effective(similarity="low"), *list(vars(context).values())[1:]),
+        silent,
+    ).plan
+    assert (stated.similarity, stated.similarity_source) == (0.20, "given")
+    assert stated.evidence == measured.evidence
+    assert any(f"measured {measured.similarity:.2f}" in reason for reason in stated.reasons)

@@ -1,0 +1,66 @@
+"""The commands: parse, load, call, show. Every body is short; what they do lives below.
+
+Nothing here imports the framework before it is needed, so that help and mistakes are told at once.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from tl_cli import __version__
+from tl_cli.cli.backbones import backbones
+from tl_cli.cli.blocks import blocks
+from tl_cli.cli.cache import cache
+from tl_cli.cli.compare import compare
+from tl_cli.cli.evaluate import evaluate
+from tl_cli.cli.explain import explain
+from tl_cli.cli.export import export
+from tl_cli.cli.inspect import inspect
+from tl_cli.cli.predict import predict
+from tl_cli.cli.recommend_freeze import recommend_freeze
+from tl_cli.cli.report import report
+from tl_cli.cli.summarize import summarize
+from tl_cli.cli.train import train
+
+app = typer.Typer(
+    name="tl",
+    help="Train an image classifier by transfer learning: look once, measure, decide, explain.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for command in (
+    inspect,
+    train,
+    evaluate,
+    predict,
+    explain,
+    report,
+    export,
+    recommend_freeze,
+    backbones,
+    blocks,
+    summarize,
+    compare,
+    cache,
+):
+    # told whole: the list of commands would cut a sentence at 45 characters
+    app.command(command.__name__.replace("_", "-"), short_help=command.__doc__)(command)
+
+
+@app.callback(invoke_without_command=True)
+def version(
+    show: Annotated[bool, typer.Option("--version", help="Show the version and exit.")] = False,
+) -> None:
+    if show:
+        print(f"tl {__version__}")
+        raise typer.Exit
+
+
+def main() -> None:
+    """Run the command line."""
+    app()

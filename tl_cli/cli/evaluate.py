@@ -1,0 +1,111 @@
+"""`tl evaluate`."""
+
+from __future__ import annotations
+
+import json as jsonlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tl_cli.cli.options import BadImages, Data, Json, Quiet, opened_screen, scanned, tell
+
+if TYPE_CHECKING:
+    from tl_cli.console.screen import Screen
+    from tl_cli.data.manifest import Manifest
+    from tl_cli.engine.evaluate import EvaluatedModel
+    from tl_cli.store.run_dir import RunDir
+
+
+def evaluate(
+    checkpoint: Annotated[Path, typer.Argument(help="Run directory, or the checkpoint in it.")],
+    data: Data = None,
+    split: Annotated[str | None, typer.Option(help="test, val, train or all.")] = None,
+    bad_images: BadImages = None,
+    slice_: Annotated[
+        str | None,
+        typer.Option("--slice", metavar="COLUMN", help="Accuracy by mode, width, group, ..."),
+    ] = None,
+    target_precision: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Of two classes: threshold that gives it.")
+    ] = None,
+    target_recall: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Of two classes: threshold that gives it.")
+    ] = None,
+    against: Annotated[
+        Path | None, typer.Option(metavar="RUN", help="Compare with another run, image by image.")
+    ] = None,
+    tta: Annotated[
+        bool, typer.Option("--tta", help="Mean with the mirror image, where that may be mirrored.")
+    ] = False,
+    plots: Annotated[bool, typer.Option("--plots", help="Write pictures into the run.")] = False,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Measure a trained classifier, on its own test images or on others."""
+    with opened_screen(json=json, quiet=quiet) as screen:
+        from tl_cli.data.columns import column
+        from tl_cli.store.run_dir import checkpoint_of
+
+        run = checkpoint_of(checkpoint)
+        other = checkpoint_of(against) if against else None
+        manifest, chosen = _evaluated(run, data, split, bad_images or "skip", screen)
+        values = column(manifest, slice_, data) if slice_ else None
+        from tl_cli.engine import evaluate
+
+        wanted = evaluate.EvaluationRequest(
+            manifest=manifest,
+            split=chosen,
+            own=data is None,
+            sliced_by=slice_,
+            column=values,
+            target_precision=target_precision,
+            target_recall=target_recall,
+            against=other,
+            tta=tta,
+        )
+        found = evaluate.evaluate(run, wanted, screen.on_progress)
+        for path in _drawn(found, run) if plots else ():
+            screen.note(f"wrote {path}")
+        _show(found, screen, json)
+
+
+def _show(found: EvaluatedModel, screen: Screen, json: bool) -> None:
+    from tl_cli.console.evaluate import show_diagnostics
+
+    if json:
+        print(jsonlib.dumps(found.evaluation.to_json() | found.diagnostics.to_json()))
+    else:
+        screen.evaluation(found.evaluation)
+        show_diagnostics(screen, found.diagnostics)
+
+
+def _drawn(found: EvaluatedModel, run: RunDir) -> Iterator[Path]:
+    """Draw all pictures into the run, and yield where each lies."""
+    from tl_cli.report import areas, confusion_png
+
+    told, answers = found.diagnostics, found.answers
+    yield confusion_png(found.evaluation, run)
+    yield areas.reliability_png(told, run.path)
+    yield areas.roc_png(told, answers.probabilities, answers.labels, run.path)
+    yield areas.precision_recall_png(told, answers.probabilities, answers.labels, run.path)
+
+
+def _evaluated(
+    run: RunDir, data: str | None, split: str | None, bad_images: str, screen: Screen
+) -> tuple[Manifest, str]:
+    """Return the images to evaluate on and which split of them: test, else val, else all."""
+    from tl_cli.data.csv_io import read_csv
+    from tl_cli.data.manifest import SPLITS
+    from tl_cli.errors import unknown
+    from tl_cli.store import run_dir
+
+    if split not in (None, "all", *SPLITS):
+        raise unknown("split", split or "", ("all", *SPLITS))
+    if data is None:
+        found = read_csv(run / run_dir.MANIFEST)
+        return found, split or ("test" if found.of("test") else "val")
+    found = scanned(data, screen, bad_images=bad_images, least_classes=1)
+    tell(found, screen)
+    return found, split or ("test" if found.of("test") else "all")

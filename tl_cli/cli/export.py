@@ -1,0 +1,89 @@
+"""`tl export`."""
+
+from __future__ import annotations
+
+import errno
+import json as jsonlib
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tl_cli.cli.options import Json, Quiet, opened_screen
+from tl_cli.errors import TLError
+
+if TYPE_CHECKING:
+    from tl_cli.export_formats import Format
+    from tl_cli.store.run_dir import RunDir
+
+FOLDER = "export"  # in the run, where no --output is given
+
+
+def export(
+    checkpoint: Annotated[Path, typer.Argument(help="Run directory, or the checkpoint in it.")],
+    format: Annotated[str, typer.Option(help="saved_model, onnx, litert or openvino.")],
+    quantize: Annotated[
+        str | None, typer.Option(help="float16, or int8 calibrated on training images.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="File, or folder of a SavedModel; else in the run.")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
+    benchmark: Annotated[
+        bool, typer.Option("--benchmark", help="Time it in its own runtime.")
+    ] = False,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Write a classifier for another program, run it there, and check that it is the same."""
+    with opened_screen(json=json, quiet=quiet) as screen:
+        from tl_cli import export_formats
+        from tl_cli.store import run_dir
+
+        run = run_dir.checkpoint_of(checkpoint)
+        form = export_formats.get(format, quantize)
+        target = _target(run, form, quantize, output, overwrite)
+        from tl_cli.engine import export as engine
+
+        result = engine.export(run, form, target, quantize, screen.on_progress, benchmark=benchmark)
+        if json:
+            print(jsonlib.dumps(result.to_json()))
+        else:
+            from tl_cli.console.export import show_export
+
+            show_export(screen, result)
+        if not result.equality.passed:
+            raise TLError(
+                f"the exported file is not the same as the network: "
+                f"{' and '.join(result.equality.reasons)}",
+                f"it is kept as {result.path}"
+                + (", --quantize float16 loses less" if quantize == "int8" else ""),
+            )
+
+
+def _target(
+    run: RunDir, form: Format, quantize: str | None, output: Path | None, overwrite: bool
+) -> Path:
+    """Return where the file is to lie, its folder made."""
+    target = output or run / FOLDER / form.file_name(quantize)
+    if form.ending and target.suffix != form.ending:
+        raise TLError(
+            f"{form.title} files end with {form.ending}, and --output is '{target}'",
+            f"--output {target.with_suffix(form.ending)}",
+        )
+    if os.path.lexists(target) and not overwrite:
+        raise TLError(f"'{target}' is there already", "choose another --output, or --overwrite")
+    if target.exists() and target.is_dir() != (not form.ending):
+        raise TLError(f"'{target}' is there and is not {form.title}", "choose another --output")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if not os.access(target.parent, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise TLError(
+            f"cannot write to '{target.parent}': {error.strerror}", "choose another --output"
+        ) from error
+    return target

@@ -1,0 +1,135 @@
+"""`tl inspect`."""
+
+from __future__ import annotations
+
+import json as jsonlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tl_cli.cli.options import Json, Quiet, opened_screen, scanned
+from tl_cli.errors import TLError, unknown
+
+if TYPE_CHECKING:
+    from tl_cli.config import RunConfig
+    from tl_cli.console.screen import Screen
+    from tl_cli.data.inspection import Inspection
+    from tl_cli.data.manifest import Manifest
+
+LEVELS = ("none", "light", "medium", "strong")
+OUTPUT = Path("inspect")
+
+
+def inspect(
+    data: Annotated[
+        str, typer.Argument(help="DIR of class folders, FILE.csv, tfds:NAME or sample:digits.")
+    ],
+    plots: Annotated[
+        bool, typer.Option("--plots", help="Write samples.png, classes.png and sizes.png.")
+    ] = False,
+    augment: Annotated[
+        str | None,
+        typer.Option(metavar="LEVEL", help="Write augment.png too: none, light, medium or strong."),
+    ] = None,
+    label_errors: Annotated[
+        bool,
+        typer.Option("--label-errors", help="Of a RUN: training images that look mislabelled."),
+    ] = False,
+    output: Annotated[
+        Path | None, typer.Option(help="Folder for the pictures; ./inspect if not given.")
+    ] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Exit with 1 where something is wrong.")
+    ] = False,
+    columns: Annotated[
+        str | None, typer.Option(help="Of a table: path=file,label=species,...")
+    ] = None,
+    data_dir: Annotated[str | None, typer.Option(help="Where tfds data sets lie.")] = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Look at every image: what there is, what is wrong, and what it means for the training."""
+    with opened_screen(json=json, quiet=quiet) as screen:
+        from tl_cli import config as configs
+
+        if augment is not None and augment not in LEVELS:
+            raise unknown("augmentation level", augment, LEVELS)
+        if output and not (plots or augment or label_errors):
+            raise typer.BadParameter("--output is for the pictures: add --plots or --augment")
+        if label_errors:
+            from tl_cli.cli.label_errors import show_label_errors
+
+            show_label_errors(Path(data), output or OUTPUT, screen, json)
+            return
+        settings = configs.load(flags={"data": data, "columns": columns, "data_dir": data_dir})
+        manifest, found = _inspected(settings, screen)
+        _show(found, screen, json)
+        if plots or augment:
+            for path in _drawn(manifest, found, output or OUTPUT, plots, augment):
+                screen.note(f"wrote {path}")
+        if strict and found.wrong:
+            raise typer.Exit(1)
+
+
+def _inspected(settings: RunConfig, screen: Screen) -> tuple[Manifest, Inspection]:
+    """Scan the images, split them as a training would, and look at both."""
+    from tl_cli.data import inspection
+    from tl_cli.data.split import assign_splits
+
+    manifest = scanned(
+        settings.data,
+        screen,
+        data_dir=settings.data_dir,
+        columns=settings.column_names(),
+        least_classes=1,
+    )
+    try:
+        split = assign_splits(manifest, val=settings.val, test=settings.test, seed=settings.seed)
+    except TLError as error:
+        return manifest, inspection.inspect(manifest, None, error.message)
+    return manifest, inspection.inspect(manifest, split)
+
+
+def _show(found: Inspection, screen: Screen, json: bool) -> None:
+    from tl_cli.console.inspect import show_inspection
+
+    if json:
+        print(jsonlib.dumps(found.to_json()))
+    else:
+        show_inspection(screen, found)
+
+
+def _drawn(
+    manifest: Manifest, found: Inspection, folder: Path, plots: bool, augment: str | None
+) -> Iterator[Path]:
+    """Draw what was asked for, and yield where each picture lies."""
+    from tl_cli import report
+
+    drawings: list[Callable[[], Path]] = []
+    if plots:
+        drawings += [
+            lambda: report.samples_png(manifest, folder),
+            lambda: report.classes_png(found.counts, folder),
+            lambda: report.sizes_png(manifest, folder),
+        ]
+    if augment:
+        drawings.append(lambda: _augment_png(manifest, found, augment, folder))
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for draw in drawings:
+            yield draw()
+    except OSError as error:
+        raise TLError(
+            f"cannot write to '{folder}': {error.strerror}", "choose another --output"
+        ) from error
+
+
+def _augment_png(manifest: Manifest, found: Inspection, augment: str, folder: Path) -> Path:
+    from tl_cli import report
+    from tl_cli.engine.images import preview
+
+    chosen = preview.chosen(manifest)
+    variants = preview.variants(chosen, found.image_size, augment)
+    return report.augment_png(variants, [r.label for r in chosen], augment, folder)

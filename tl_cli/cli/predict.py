@@ -1,0 +1,157 @@
+"""`tl predict`."""
+
+from __future__ import annotations
+
+import json as jsonlib
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from tl_cli.cli.options import Json, Quiet, opened_screen
+from tl_cli.errors import TLError, unknown
+
+if TYPE_CHECKING:
+    from tl_cli.console.screen import Screen
+    from tl_cli.store.prediction_writer import ImagePrediction, PredictionSink
+
+FORMATS = ("table", "csv", "jsonl")
+
+
+def predict(
+    checkpoint: Annotated[Path, typer.Argument(help="Run directory, or the checkpoint in it.")],
+    paths: Annotated[
+        list[str],
+        typer.Argument(help="Images, folders, 'patterns', lists (.txt, .csv), or - for stdin."),
+    ],
+    top_k: Annotated[int, typer.Option(min=1, help="Guesses an image.")] = 1,
+    min_confidence: Annotated[
+        float, typer.Option(min=0, max=1, help="Label what is less probable `unsure`.")
+    ] = 0.0,
+    format: Annotated[
+        str | None, typer.Option(help="table, csv or jsonl; else by the ending of --output.")
+    ] = None,
+    output: Annotated[Path | None, typer.Option(help="File, written as the answers come.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with --output.")] = False,
+    sort_into: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Copy each image to DIR/LABEL.")
+    ] = None,
+    link: Annotated[bool, typer.Option("--link", help="Link there instead of copying.")] = False,
+    batch_size: Annotated[int, typer.Option(min=1, help="Images at a time.")] = 32,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Say what images show: one row for each, in the order given."""
+    with opened_screen(json=json, quiet=quiet) as screen:
+        from tl_cli.data.sources.inputs import named_images
+        from tl_cli.store import run_dir, sorted_folders
+
+        form = _form(format, output, json)
+        if (resume and not output) or (link and not sort_into):
+            raise typer.BadParameter("--resume needs --output, and --link needs --sort-into")
+        run = run_dir.checkpoint_of(checkpoint)
+        inputs = named_images(paths, sys.stdin)
+        if sort_into:
+            sorted_folders.prepare(sort_into)
+        started = time.perf_counter()
+        with _sheet(screen, form, output, top_k, inputs, resume) as sheet:
+            from tl_cli.engine import predict
+
+            built = predict.load_checkpoint(run)
+            answers = predict.answers(
+                built, inputs[sheet.rows :], top=top_k, least=min_confidence, batch_size=batch_size
+            )
+            with _told_where_it_stops(screen, sheet, len(inputs), output):
+                _work(answers, sheet, len(inputs), screen, sort_into, link)
+        told = sheet.to_json() | {"seconds": round(time.perf_counter() - started, 3)}
+        if json:
+            print(jsonlib.dumps(told))
+        else:
+            _sum_up(screen, told, output, sort_into)
+        if sheet.failed:
+            raise typer.Exit(1)
+
+
+def _form(form: str | None, output: Path | None, json: bool) -> str:
+    """Return how the answers are to be written."""
+    if form not in (None, *FORMATS):
+        raise unknown("format", form or "", FORMATS)
+    if output is None:
+        return "json" if json else form or "table"
+    if form == "table":
+        raise typer.BadParameter("a table is for people to read: --output is csv or jsonl")
+    return form or ("jsonl" if output.suffix in (".jsonl", ".ndjson") else "csv")
+
+
+@contextmanager
+def _sheet(
+    screen: Screen, form: str, output: Path | None, top: int, inputs: Sequence[str], resume: bool
+) -> Iterator[PredictionSink]:
+    """Open what takes the answers: a file, standard output, or memory for --json."""
+    from tl_cli.console.predict import PredictionTable
+    from tl_cli.store import prediction_writer
+
+    if output:
+        with prediction_writer.writing(output, form, top, inputs=inputs, resume=resume) as file:
+            yield file
+    elif form == "table":
+        yield PredictionTable(screen, inputs)
+    elif form == "json":
+        yield prediction_writer.Collected()
+    else:
+        yield prediction_writer.Printed(form=form, top=top)
+
+
+def _work(
+    answers: Iterator[list[ImagePrediction]],
+    sheet: PredictionSink,
+    total: int,
+    screen: Screen,
+    sort_into: Path | None,
+    link: bool,
+) -> None:
+    """Sort and write batch after batch; rows that come on a terminal are progress enough."""
+    from tl_cli.results.progress import Progress
+    from tl_cli.store import sorted_folders
+
+    before, visible = sheet.rows, not (sheet.on_screen and sys.stdout.isatty())
+    for batch in answers:
+        for answer in batch:
+            if sort_into and answer.label:
+                sorted_folders.put(Path(answer.path), sort_into, answer.label, link=link)
+        sheet.write(batch)
+        if visible:
+            screen.on_progress(Progress("predict", sheet.rows - before, total - before))
+
+
+@contextmanager
+def _told_where_it_stops(
+    screen: Screen, sheet: PredictionSink, total: int, output: Path | None
+) -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError:  # whoever reads has seen enough
+        raise
+    except (KeyboardInterrupt, OSError, TLError):
+        screen.settle()
+        rest = f"; {output} holds whole rows, go on with --resume" if output else ""
+        screen.note(f"stopped after {sheet.rows:,} of {total:,} images{rest}", warning=True)
+        raise
+
+
+def _sum_up(
+    screen: Screen, told: dict[str, Any], output: Path | None, sort_into: Path | None
+) -> None:
+    from tl_cli.data.manifest import count
+    from tl_cli.results.progress import Note
+
+    parts = [count(told["images"], "image")]
+    parts += [f"{told[kind]:,} {kind}" for kind in ("unsure", "failed") if told[kind]]
+    parts += [f"wrote {output}"] if output else []
+    parts += [f"sorted into {sort_into}"] if sort_into else []
+    screen.settle()
+    screen.on_progress(Note(", ".join(parts), warning=bool(told["failed"])))

@@ -1,0 +1,202 @@
+"""How an image file becomes RGB pixels: the one way, for training, evaluation and prediction alike.
+
+EXIF orientation is honoured, the first frame is taken, transparency lies on white, more than 8 bits
+are scaled. Knows files and pixels; nothing of labels, splits or networks.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import io
+import warnings
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+from tl_cli.data.faults import BOMB_PIXELS, Fault, fault
+from tl_cli.data.manifest import Record, short
+from tl_cli.data.sources import samples
+from tl_cli.errors import TLError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as Picture
+
+    BinaryFile = io.BufferedReader | io.BytesIO
+
+# Only these are tried: others of Pillow's formats start programs (EPS) or are not photographs.
+FORMATS = {
+    "JPEG": "Jpeg",
+    "PNG": "Png",
+    "GIF": "Gif",
+    "BMP": "Bmp",
+    "DIB": "Bmp",
+    "WEBP": "WebP",
+    "TIFF": "Tiff",
+    "AVIF": "Avif",
+    "PPM": "Ppm",
+}
+SUFFIXES = frozenset(
+    f".{ending}"
+    for ending in (
+        *("jpg", "jpeg", "jpe", "jfif", "png", "apng", "gif", "bmp", "dib", "webp", "tif", "tiff"),
+        *("avif", "heic", "heif", "ppm", "pgm", "pbm", "pnm"),
+    )
+)
+
+# Raise it whenever the same file would give other pixels: what was kept before is then not found.
+DECODE_VERSION = 1
+ORIENTATION = 0x0112  # the EXIF tag
+# What undoes each EXIF orientation, by its name in PIL.Image.Transpose.
+UPRIGHT = {
+    2: "FLIP_LEFT_RIGHT",
+    3: "ROTATE_180",
+    4: "FLIP_TOP_BOTTOM",
+    5: "TRANSPOSE",
+    6: "ROTATE_270",
+    7: "TRANSVERSE",
+    8: "ROTATE_90",
+}
+OF_PILLOW = r"PIL\."  # the modules whose warnings are ignored
+WHITE = (255, 255, 255, 255)
+
+
+def open_rgb(record: Record, size: int | None = None) -> Picture:
+    """Return a record's image, upright, in mode RGB (uint8, height x width x 3).
+
+    `size`: the caller will shrink it until its shorter side has about so many pixels, so a JPEG may
+    be decoded at 1/2, 1/4 or 1/8 as long as both sides keep at least `size` pixels. Raises TLError,
+    naming the file and what is wrong with it.
+    """
+    try:
+        with opened(record.path) as file:
+            return decode(file, size)
+    except TLError:
+        raise
+    except Exception as error:
+        raise TLError(f"{short(record.path)} {fault(record.path, error)}") from error
+
+
+def open_rgb_bytes(data: bytes, size: int | None = None) -> Picture:
+    """Return the image in the bytes of an image file, as `open_rgb` does. Raises TLError."""
+    try:
+        return decode(io.BytesIO(data), size)
+    except Exception as error:
+        raise TLError(f"the image {fault('', error, data)}") from error
+
+
+def opened(path: str) -> BinaryFile:
+    """Return a record's file, open for reading."""
+    if path.startswith(samples.SCHEME):
+        return io.BytesIO(samples.read(path))
+    return open(path, "rb")  # noqa: PTH123  # of a tiny image, a Path object is a tenth of the work
+
+
+def decode(file: BinaryFile, size: int | None = None) -> Picture:
+    """Return an open image file as RGB; raises whatever Pillow raises, or Fault."""
+    image = header(file)
+    return pixels(image, size)
+
+
+def header(file: BinaryFile) -> Picture:
+    """Return an image of which only the header has been read; refuses what is too large."""
+    from PIL import Image
+
+    _hush()
+    image = Image.open(file, formats=_formats())
+    if image.width * image.height > BOMB_PIXELS:
+        raise Fault(f"is a decompression bomb ({image.width:,}x{image.height:,} pixels)")
+    return image
+
+
+def pixels(image: Picture, size: int | None = None) -> Picture:
+    """Decode an image whose header has been read: RGB, upright."""
+    if size:
+        image.draft(None, (size, size))  # None: the mode stays
+    image.load()
+    return _upright(_rgb(image), orientation(image))
+
+
+def squash(image: Picture, size: int) -> Picture:
+    """Return the whole image as a square: nothing is cut off, the proportions are not kept."""
+    if image.size == (size, size):
+        return image
+    return image.resize((size, size), 2)  # 2: Image.Resampling.BILINEAR
+
+
+def _upright(image: Picture, turned: int) -> Picture:
+    from PIL.Image import Transpose
+
+    return image.transpose(Transpose[UPRIGHT[turned]]) if turned in UPRIGHT else image
+
+
+def orientation(image: Picture) -> int:
+    """Return the EXIF orientation, 1 to 8; 1 where there is none or none that can be read."""
+    try:
+        value = image.getexif().get(ORIENTATION, 1)
+    except Exception:  # a corrupt EXIF block raises all sorts, and the picture is still good
+        return 1
+    return value if value in UPRIGHT else 1
+
+
+def _rgb(image: Picture) -> Picture:
+    if image.mode == "RGB" and "transparency" not in image.info:
+        return image
+    if image.mode.startswith(("I", "F")):
+        return _eight_bits(image).convert("RGB")
+    if image.has_transparency_data:
+        return _on_white(image.convert("RGBA"))
+    return image.convert("RGB")
+
+
+def _on_white(image: Picture) -> Picture:
+    from PIL import Image
+
+    return Image.alpha_composite(Image.new("RGBA", image.size, WHITE), image).convert("RGB")
+
+
+def _eight_bits(image: Picture) -> Picture:
+    """Scale grey levels of more than 8 bits to 0..255; Pillow's own conversion would cut them off.
+
+    The full scale is that of the format (65535), or for 32 bits and floats the smallest usual one
+    that holds the image: 1 (floats), 255 (floats), 65535, 2^32 - 1.
+    """
+    import numpy as np
+    from PIL import Image
+
+    levels = np.nan_to_num(np.asarray(image, dtype=np.float64))
+    usual = {"I": (65535.0, 2.0**32 - 1), "F": (1.0, 255.0, 65535.0)}.get(image.mode, (65535.0,))
+    top = float(levels.max())
+    full = next((scale for scale in usual if top <= scale), top)
+    grey = np.clip(levels * (255.0 / full), 0.0, 255.0).round().astype(np.uint8)
+    return Image.fromarray(grey)
+
+
+@functools.cache
+def _formats() -> tuple[str, ...]:
+    """Import the formats that are read; HEIC too where pillow-heif is installed."""
+    for plugin in FORMATS.values():
+        importlib.import_module(f"PIL.{plugin}ImagePlugin")
+    heif = _heif()
+    if heif is None:
+        return tuple(FORMATS)
+    heif.register_heif_opener()
+    return (*FORMATS, "HEIF")
+
+
+def _heif() -> ModuleType | None:
+    try:
+        return importlib.import_module("pillow_heif")
+    except ImportError:
+        return None
+
+
+def _hush() -> None:
+    """Have Pillow's warnings ignored: what matters of them is told as our own findings.
+
+    Not `catch_warnings`, which is not safe in threads. Looked for each time, because whoever
+    does use it drops the filter again.
+    """
+    if not any(
+        getattr(module, "pattern", "") == OF_PILLOW for _, _, _, module, _ in warnings.filters
+    ):
+        warnings.filterwarnings("ignore", module=OF_PILLOW)

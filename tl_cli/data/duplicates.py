@@ -1,0 +1,205 @@
+"""What is worth knowing about a set of images: copies, leaks, doubtful labels, small classes.
+
+Works on what the scan recorded; opens only images that may be near duplicates, to be sure.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from tl_cli.data.decode import open_rgb
+from tl_cli.data.manifest import Manifest, Record, count, naming, short
+from tl_cli.errors import TLError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+NEAR = 3  # bits of 64 in which near duplicates may differ
+BANDS = 4  # one more than NEAR, so that near hashes are equal in at least one band
+SMALLEST_NEAR = 32  # pixels of the shorter side; below, unlike icons and digits look the same
+LEAST_EDGES = 12  # bits set and bits clear; with fewer the image is too plain to tell apart
+ALIKE = 0.95  # correlation; a photo and its edited copy have 0.99, unlike pairs at most 0.91
+GLANCE = 32  # pixels at which that is measured
+MOST_PAIRS = 300  # candidates that are opened; the nearest hashes first
+MOST_IN_BUCKET = 1000  # a band shared by more images than that tells nothing, and takes long
+FEW = 5  # images in a class
+IMBALANCE = 10.0  # largest class / smallest class
+
+Group = tuple[Record, ...]
+
+
+def findings(manifest: Manifest) -> tuple[str, ...]:
+    """Return one sentence for each thing that is wrong or doubtful, the gravest first."""
+    copies = exact_duplicates(manifest)
+    near = near_duplicates(manifest)
+    told = (
+        _bad(manifest),
+        _leaks(copies, "exact copies"),
+        _groups(manifest),
+        _labels(copies),
+        _copies(copies),
+        _leaks(near, "nearly the same"),
+        _near(near),
+        _few(manifest),
+        _imbalance(manifest),
+    )
+    return tuple(sentence for sentence in told if sentence)
+
+
+def exact_duplicates(manifest: Manifest) -> tuple[Group, ...]:
+    """Return the groups of records with the same content."""
+    by_digest = defaultdict(list)
+    for record in manifest.records:
+        by_digest[record.digest].append(record)
+    return tuple(tuple(g) for digest, g in by_digest.items() if digest and len(g) > 1)
+
+
+def near_duplicates(manifest: Manifest) -> tuple[Group, ...]:
+    """Return the pairs of records of unlike content that look the same.
+
+    Their perceptual hashes differ in at most NEAR bits, and their thumbnails correlate. Of exact
+    copies, one stands for all. Small and plain images are left out: they agree by chance.
+    """
+    unlike = {r.digest: r for r in reversed(manifest.records) if _tells(r)}
+    by_hash = defaultdict(list)
+    for record in reversed(unlike.values()):
+        by_hash[int(record.phash, 16)].append(record)
+    pairs = [(g[0], other) for g in by_hash.values() for other in g[1:]]
+    near = sorted(_near_pairs(list(by_hash)), key=lambda pair: (pair[0] ^ pair[1]).bit_count())
+    pairs += [(by_hash[a][0], by_hash[b][0]) for a, b in near]
+    return tuple(pair for pair in pairs[:MOST_PAIRS] if _alike(*pair))
+
+
+def _alike(first: Record, second: Record) -> bool:
+    import numpy as np
+
+    try:
+        return bool(np.vdot(_thumbnail(first), _thumbnail(second)) >= ALIKE)
+    except TLError:  # gone since the scan
+        return False
+
+
+def _thumbnail(record: Record) -> np.ndarray:
+    """Return GLANCE x GLANCE grey levels, float64, of mean 0 and norm 1."""
+    import numpy as np
+
+    small = open_rgb(record, GLANCE).convert("L").resize((GLANCE, GLANCE), 4)  # 4: BOX
+    levels = np.asarray(small, dtype=np.float64)
+    levels = levels - levels.mean()
+    return np.asarray(levels / max(float(np.linalg.norm(levels)), 1e-9))
+
+
+def _tells(record: Record) -> bool:
+    if not record.phash or min(record.width, record.height) < SMALLEST_NEAR:
+        return False
+    edges = int(record.phash, 16).bit_count()
+    return LEAST_EDGES <= edges <= 64 - LEAST_EDGES
+
+
+def _near_pairs(hashes: Sequence[int]) -> list[tuple[int, int]]:
+    """Return the pairs at most NEAR bits apart, by looking only where a 16-bit band agrees."""
+    width = 64 // BANDS
+    pairs: set[tuple[int, int]] = set()
+    for band in range(BANDS):
+        buckets = defaultdict(list)
+        for value in hashes:
+            buckets[value >> band * width & (1 << width) - 1].append(value)
+        for bucket in buckets.values():
+            if len(bucket) <= MOST_IN_BUCKET:
+                pairs.update(_within(bucket))
+    return sorted(pairs)
+
+
+def _within(bucket: list[int]) -> Iterator[tuple[int, int]]:
+    for i, a in enumerate(bucket):
+        for b in bucket[i + 1 :]:
+            if (a ^ b).bit_count() <= NEAR:
+                yield (a, b) if a < b else (b, a)
+
+
+def _bad(manifest: Manifest) -> str:
+    if not manifest.bad:
+        return ""
+    named = naming(f"{short(b.path)} {b.reason}" for b in manifest.bad)
+    return f"{count(len(manifest.bad), 'file')} cannot be used and were skipped: {named}"
+
+
+def _leaks(groups: Iterable[Group], how: str) -> str:
+    """Images of one split that recur in another: the figure measured there would be too good."""
+    across = [g for g in groups if len({r.split for r in g}) > 1]
+    if not across:
+        return ""
+    example = " and ".join(f"{short(r.path)} ({r.split})" for r in _apart(across[0], "split"))
+    return (
+        f"{count(len(across), 'image')} in more than one split ({how}), which makes results look"
+        f" too good: {example}"
+    )
+
+
+def _groups(manifest: Manifest) -> str:
+    splits = defaultdict(set)
+    for record in manifest.records:
+        splits[record.group].add(record.split)
+    across = [repr(group) for group, own in splits.items() if group and len(own) > 1]
+    if not across:
+        return ""
+    return f"{count(len(across), 'group')} in more than one split of the source: {naming(across)}"
+
+
+def _labels(groups: Iterable[Group]) -> str:
+    doubtful = [g for g in groups if len({r.label for r in g}) > 1]
+    if not doubtful:
+        return ""
+    example = " and ".join(f"{short(r.path)} ({r.label})" for r in _apart(doubtful[0], "label"))
+    return (
+        f"{count(len(doubtful), 'image')} with more than one label, of which at most one is"
+        f" right: {example}"
+    )
+
+
+def _apart(group: Group, what: str) -> tuple[Record, Record]:
+    """Return the first record of a group, and the first that differs from it in `what`."""
+    of: Callable[[Record], str] = lambda r: getattr(r, what)  # noqa: E731
+    return group[0], next(r for r in group if of(r) != of(group[0]))
+
+
+def _copies(groups: Iterable[Group]) -> str:
+    extra = [r for g in groups for i, r in enumerate(g) if r.split in {o.split for o in g[:i]}]
+    if not extra:
+        return ""
+    return (
+        f"{count(len(extra), 'exact copy')} of other images; copies share one split:"
+        f" {naming(short(r.path) for r in extra)}"
+    )
+
+
+def _near(pairs: Sequence[Group]) -> str:
+    within = [(a, b) for a, b in pairs if a.split == b.split]
+    if not within:
+        return ""
+    first, second = within[0]
+    return (
+        f"{count(len(within), 'pair')} of images that look nearly the same:"
+        f" {short(first.path)} and {short(second.path)}"
+    )
+
+
+def _few(manifest: Manifest) -> str:
+    few = [f"{name!r} ({n})" for name, n in manifest.counts().items() if n < FEW]
+    if not few:
+        return ""
+    whose = count(len(few), "class")
+    return f"{whose} with fewer than {FEW} images, too few to measure: {naming(few)}"
+
+
+def _imbalance(manifest: Manifest) -> str:
+    counts = manifest.counts()
+    least, most = min(counts, key=counts.__getitem__), max(counts, key=counts.__getitem__)
+    if counts[most] < IMBALANCE * counts[least]:
+        return ""
+    return (
+        f"imbalanced: {counts[most]:,} images of {most!r} and {counts[least]:,} of {least!r};"
+        " look at balanced accuracy rather than at accuracy"
+    )

@@ -1,0 +1,70 @@
+"""Which kind of data a source names, and the table of kinds. Opens no image."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from tl_cli.data.manifest import Manifest, Options
+from tl_cli.data.sources import folder, samples, table, tfds
+from tl_cli.errors import TLError, did_you_mean, unknown
+
+# Each lists (source, options) as a Manifest whose records have not been looked at yet.
+SOURCES: dict[str, Callable[[str, Options], Manifest]] = {
+    "folder": folder.listed,
+    "table": table.listed,
+    "tfds": tfds.listed,
+    "sample": samples.listed,
+}
+SCHEMES = ("tfds", "sample")
+
+
+def listed(source: str, options: Options) -> Manifest:
+    """List what a source holds, unopened. Raises TLError where there is no such source."""
+    return SOURCES[kind(source)](source, options)
+
+
+def kind(source: str) -> str:
+    """Return the row of SOURCES that a source belongs to. Raises TLError if none."""
+    if not source.strip():
+        raise TLError("no data were given", "give a folder: DIR/<class>/<images>")
+    path = Path(source).expanduser()
+    try:
+        if path.is_dir():
+            return "folder"
+        if path.is_file():
+            return _of_file(path)
+    except OSError as error:
+        raise TLError(f"cannot open '{source}': {error.strerror}", "give a folder") from error
+    except ValueError as error:  # a zero byte in the name
+        raise TLError(f"cannot open {source!r}: {error}", "give a folder") from error
+    scheme = re.match(r"([A-Za-z][\w+.-]+):", source)
+    if scheme and scheme[1].lower() in SCHEMES:
+        return scheme[1].lower()
+    if scheme and "/" not in scheme[1]:
+        raise unknown("source", scheme[1] + ":", [f"{name}:" for name in SCHEMES])
+    raise _missing(source, path)
+
+
+def _of_file(path: Path) -> str:
+    if path.suffix.lower() in table.READERS:
+        return "table"
+    raise TLError(
+        f"'{path}' is a file that lists no images: its ending is '{path.suffix}'",
+        f"give a folder, or a table that ends with {', '.join(table.READERS)}",
+    )
+
+
+def _missing(source: str, path: Path) -> TLError:
+    thing = "file" if path.suffix.lower() in table.READERS else "folder"
+    above = path.absolute().parent
+    if not above.is_dir():
+        there = next(p for p in above.parents if p.is_dir())
+        return TLError(f"no {thing} '{source}'", f"'{there}' is there, '{above}' is not")
+    try:
+        beside = [p.name for p in above.iterdir() if not p.name.startswith(".")]
+    except OSError:
+        beside = []
+    near = did_you_mean(path.name, beside) or f"look at what is in '{above}'"
+    return TLError(f"no {thing} '{source}'", near)

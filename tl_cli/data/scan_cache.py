@@ -1,0 +1,119 @@
+"""What was seen in image files before, in one SQLite file; two processes may use it at once.
+
+Only good images are remembered: a bad file may become readable with another version of Pillow.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import NamedTuple
+
+FILE = "scan.sqlite"
+TABLE = "looks_1"  # another number whenever a look comes to mean something else
+WAIT = 30.0  # seconds for another process to finish its write
+EVERY = 5.0  # seconds of looks that a killed process may lose; each write is synced to the disk
+
+
+class FileState(NamedTuple):
+    """A file in one state."""
+
+    path: bytes  # as bytes: a name need not be valid text
+    size: int
+    mtime_ns: int
+
+
+class ScanEntry(NamedTuple):
+    """What one look at an image file found."""
+
+    digest: str
+    width: int
+    height: int
+    mode: str
+    orientation: int
+    phash: str
+
+
+class ScanCache:
+    """Looks by the state of the file; without a folder, or where it cannot be used, it is empty."""
+
+    def __init__(self, folder: Path | None) -> None:
+        self._base = _opened(folder) if folder else None
+        self._fresh: list[tuple[object, ...]] = []
+        self._written = time.monotonic()
+
+    def __enter__(self) -> ScanCache:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._base:
+            self._write(self._base)
+            self._base.close()
+
+    def recall(self, states: Sequence[FileState]) -> dict[FileState | None, ScanEntry]:
+        """Return the looks at those files that have not changed since."""
+        if not self._base or not states:
+            return {}
+        marks = ", ".join("?" * len(states))
+        query = f"SELECT * FROM {TABLE} WHERE path IN ({marks})"
+        try:
+            rows = self._base.execute(query, [state.path for state in states]).fetchall()
+        except sqlite3.Error:
+            return {}
+        wanted = set(states)
+        found = ((FileState(*row[:3]), ScanEntry(*row[3:])) for row in rows)
+        return {seen: look for seen, look in found if seen in wanted}
+
+    def remember(self, looks: Iterable[tuple[FileState | None, ScanEntry | str]]) -> None:
+        """Keep the looks at good images; a memory that cannot be written is no error."""
+        if not self._base:
+            return
+        self._fresh += (
+            (*seen, *look) for seen, look in looks if seen and isinstance(look, ScanEntry)
+        )
+        if time.monotonic() - self._written >= EVERY:
+            self._write(self._base)
+
+    def _write(self, base: sqlite3.Connection) -> None:
+        rows, self._fresh = self._fresh, []
+        if rows:
+            marks = ", ".join("?" * len(rows[0]))
+            with contextlib.suppress(sqlite3.Error), base:
+                base.executemany(f"INSERT OR REPLACE INTO {TABLE} VALUES ({marks})", rows)
+        self._written = time.monotonic()
+
+
+def _opened(folder: Path) -> sqlite3.Connection | None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        return _connected(folder / FILE)
+    except sqlite3.OperationalError:  # locked for long, or a folder that cannot be written
+        return None
+    except sqlite3.DatabaseError:  # not a database: it is only a memory, begin a new one
+        (folder / FILE).unlink(missing_ok=True)
+        return _connected(folder / FILE)
+    except OSError:
+        return None
+
+
+def _connected(file: Path) -> sqlite3.Connection:
+    base = sqlite3.connect(file, timeout=WAIT)
+    try:
+        base.execute(
+            f"CREATE TABLE IF NOT EXISTS {TABLE} (path BLOB PRIMARY KEY, size INTEGER,"
+            " mtime_ns INTEGER, digest TEXT, width INTEGER, height INTEGER, mode TEXT,"
+            " orientation INTEGER, phash TEXT) WITHOUT ROWID"
+        )
+    except BaseException:
+        base.close()
+        raise
+    return base

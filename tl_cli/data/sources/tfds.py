@@ -1,0 +1,130 @@
+"""tfds datasets prepared on this machine, ``tfds:NAME[:CONFIG]``: unpacked once into image files.
+
+Reading them needs TensorFlow, so it is imported, quietly, but only to unpack; after that the list
+written beside the files is enough. Downloads nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from tl_cli.data.csv_io import read_csv, write_csv
+from tl_cli.data.faults import JPEG
+from tl_cli.data.manifest import Manifest, Options, Record, natural
+from tl_cli.data.sources.folder import SPLIT_FOLDERS
+from tl_cli.errors import TLError, did_you_mean
+
+SCHEME = "tfds:"
+INFO = "dataset_info.json"  # what tfds writes last, so its presence means prepared
+
+
+def listed(source: str, options: Options) -> Manifest:
+    """List a prepared tfds dataset as image files, with its own splits and class names.
+
+    Raises TLError where it is not prepared, or is not one of labelled images.
+    """
+    data_dir = Path(
+        options.data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
+    ).expanduser()
+    where = _version(data_dir, *_names(source))
+    folder = _cache(options.cache) / "tfds" / _state(where)
+    kept = folder / "manifest.csv"
+    if not (kept.is_file() and all(Path(r.path).is_file() for r in read_csv(kept).records)):
+        records = tuple(_unpacked(source, where, folder))
+        if not records:
+            raise TLError(f"'{source}' has no labelled images", f"look at what is in '{where}'")
+        write_csv(Manifest(source, (), records), kept)
+    return Manifest(source, (), read_csv(kept).records)
+
+
+def _cache(cache: Path | None) -> Path:
+    return cache or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tl"
+
+
+def _names(source: str) -> tuple[str, str]:
+    name, _, config = source.removeprefix(SCHEME).replace("/", ":").partition(":")
+    return name, config
+
+
+def _version(data_dir: Path, name: str, config: str) -> Path:
+    """Return the folder of the newest prepared version. Raises TLError if there is none."""
+    found = [file.parent for file in data_dir.glob(f"*/*/{INFO}")]
+    found += [file.parent for file in data_dir.glob(f"*/*/*/{INFO}")]
+    full = {"/".join(path.relative_to(data_dir).parts[:-1]) for path in found}
+    mine = [n for n in full if n == (f"{name}/{config}" if config else name)]
+    if not mine and not config:
+        mine = [n for n in full if n.startswith(f"{name}/")]
+    if len(mine) > 1:
+        known = ", ".join(f"tfds:{n.replace('/', ':')}" for n in sorted(mine))
+        raise TLError(f"'tfds:{name}' is prepared in {len(mine)} configs", f"choose one: {known}")
+    if not mine:
+        wanted = f"{name}/{config}" if config else name
+        near = did_you_mean(wanted, full) or f"prepare it there: tfds build {wanted}"
+        raise TLError(f"the tfds dataset '{wanted}' is not prepared in '{data_dir}'", near)
+    versions = [path for path in found if path.parent == data_dir / mine[0]]
+    return max(versions, key=lambda path: natural(path.name))
+
+
+def _state(where: Path) -> str:
+    """Return a name that changes whenever the dataset is prepared anew."""
+    files = sorted((f.name, f.stat().st_size, f.stat().st_mtime_ns) for f in where.iterdir())
+    return hashlib.blake2b(repr((str(where), files)).encode(), digest_size=16).hexdigest()
+
+
+def _unpacked(source: str, where: Path, folder: Path) -> Iterator[Record]:
+    """Write the encoded images, undecoded, each under its digest, and yield their records."""
+    tfds = _tfds()
+    builder = tfds.builder_from_directory(where)
+    image, label = _features(source, builder, tfds)
+    names = builder.info.features[label]
+    known = {n: SPLIT_FOLDERS[n] for n in builder.info.splits if n in SPLIT_FOLDERS}
+    for name, split in (known or dict.fromkeys(builder.info.splits, "")).items():
+        examples = builder.as_dataset(
+            split=name, decoders={image: tfds.decode.SkipDecoding()}, shuffle_files=False
+        )
+        for example in examples.as_numpy_iterator():
+            if example[label] >= 0:  # -1 is how tfds marks an image without a label
+                path = _written(folder, example[image])
+                yield Record(str(path), names.int2str(int(example[label])), split)
+
+
+def _tfds() -> Any:
+    from tl_cli import engine
+
+    with engine.quiet():
+        import tensorflow_datasets
+    return tensorflow_datasets
+
+
+def _features(source: str, builder: Any, tfds: Any) -> tuple[str, str]:
+    """Return the names of the image and of the label."""
+    features = builder.info.features
+    pair = builder.info.supervised_keys or ()
+    chosen = []
+    for kind in (tfds.features.Image, tfds.features.ClassLabel):
+        names = [name for name, feature in features.items() if isinstance(feature, kind)]
+        named = [name for name in names if name in pair] or names
+        if len(named) != 1:
+            raise TLError(
+                f"'{source}' has {len(named)} features of the kind {kind.__name__}, not one",
+                f"its features: {', '.join(features)}",
+            )
+        chosen.append(named[0])
+    if features[chosen[0]].np_dtype.kind == "f":
+        raise TLError(f"the images of '{source}' are floats, not pixels", "use another dataset")
+    return chosen[0], chosen[1]
+
+
+def _written(folder: Path, data: bytes) -> Path:
+    name = hashlib.blake2b(data, digest_size=16).hexdigest()
+    path = folder / name[:2] / (name + (".jpg" if data.startswith(JPEG) else ".png"))
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        beside = path.with_name(f".{name}.{os.getpid()}")
+        beside.write_bytes(data)
+        beside.replace(path)
+    return path

@@ -1,0 +1,108 @@
+"""The evidence that a plan goes by: BatchNorm's memory, and probes at every depth.
+
+All of it comes from the one pass that the head is solved on. Knows nothing of plans.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+
+import numpy as np
+
+from tl_cli import catalog
+from tl_cli.data.manifest import Record
+from tl_cli.engine import features
+from tl_cli.engine.context import RunContext
+from tl_cli.engine.features import PIXELS, FeatureSpec, batchnorm_shift
+from tl_cli.engine.head import h_score, knn_accuracy, logme, solve
+from tl_cli.engine.head.choice import SolvedHead
+from tl_cli.plan import evidence
+from tl_cli.plan.evidence import Evidence, Probe
+from tl_cli.results.progress import OnProgress
+
+MOMENTS_OF = 256  # images: D of 100 varies by 0.003 from subset to subset
+PROBED = 2_000  # images at the most
+
+
+def stratified(records: Sequence[Record], most: int) -> list[int]:
+    """Return the numbers of at most `most` records, each class's share kept; by content."""
+    order: list[tuple[float, str, int]] = []
+    for label in {record.label for record in records}:
+        own = [(r.digest, i) for i, r in enumerate(records) if r.label == label]
+        order += [((k + 0.5) / len(own), *each) for k, each in enumerate(sorted(own))]
+    return sorted(i for _, _, i in sorted(order)[:most])
+
+
+def distances(context: RunContext, on_progress: OnProgress) -> np.ndarray | None:
+    """Return each BatchNorm's distance [L] to some training images; None where it has none.
+
+    They pass the network here and are kept, so that the pass over all images leaves them out.
+    """
+    if not batchnorm_shift.width(context.backbone.model):
+        return None
+    records = context.manifest.of("train")
+    chosen = [records[i] for i in stratified(records, MOMENTS_OF)]
+    _, rows = features.extract(
+        context.backbone,
+        chosen,
+        [context.feature_spec, FeatureSpec(moments=True)],
+        keep=context.config.cache,
+        stage="similarity",
+        on_progress=on_progress,
+    )
+    return batchnorm_shift.distances(context.backbone.model, rows.array())
+
+
+def gather_evidence(context: RunContext, head: SolvedHead, layers: np.ndarray | None) -> Evidence:
+    """Return the evidence from the solved heads, the pooled depths and the distances."""
+    chosen = stratified(context.manifest.of("train"), PROBED)
+    labels = context.labels("train")[chosen]
+    classes = len(context.manifest.classes)
+    looked = head.looked["train"][chosen]
+
+    def probe(name: str, columns: slice) -> Probe:
+        solved = solve(looked[:, columns], labels, classes, method="ridge")
+        return Probe(name, solved.cv_accuracy, solved.cv_stderr)
+
+    depths = context.depths
+    names = [context.backbone.blocks[tap - 1].name for tap in depths]
+    columns = _columns([PIXELS * PIXELS * 3, *context.widths(depths)])
+    last = looked[:, columns[-1]]
+    by_depth = [probe(*each) for each in zip(names[:-1], columns[1:-1], strict=True)]
+    by_depth.append(_of_head(names[-1], head, "last") or probe(names[-1], columns[-1]))
+    distance = None if layers is None else float(layers.mean())
+    return Evidence(
+        images=len(chosen),
+        distance=distance,
+        thirds=None if layers is None else _thirds(layers),
+        similarity=_similarity(context, distance),
+        probes=tuple(by_depth),
+        joined=_of_head("joined", head, "multi") or by_depth[-1],
+        pixels=probe("pixels", columns[0]),
+        logme=logme(last, labels, classes),
+        h_score=h_score(last, labels, classes),
+        neighbours=knn_accuracy(last, labels),
+    )
+
+
+def _similarity(context: RunContext, distance: float | None) -> float | None:
+    anchors = catalog.ANCHORS.get(context.backbone.card.name)
+    if distance is None or not anchors:
+        return None
+    return round(evidence.similarity(distance, anchors, context.backbone.image_size), 4)
+
+
+def _of_head(name: str, head: SolvedHead, kind: str) -> Probe | None:
+    solved = head.candidates.get(kind)
+    return Probe(name, solved.cv_accuracy, solved.cv_stderr) if solved else None
+
+
+def _columns(widths: Sequence[int]) -> list[slice]:
+    ends = np.cumsum([0, *widths])
+    return [slice(int(a), int(b)) for a, b in itertools.pairwise(ends)]
+
+
+def _thirds(layers: np.ndarray) -> tuple[float, float, float]:
+    early, middle, late = (float(part.mean()) for part in np.array_split(layers, 3))
+    return early, middle, late

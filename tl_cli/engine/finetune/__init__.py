@@ -1,0 +1,1 @@
+"""Training the part of a network that the plan frees."""

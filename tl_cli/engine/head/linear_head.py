@@ -1,0 +1,124 @@
+"""The Dense layer that a probe ends in: what it predicts, how good it was held out, which to take.
+
+Knows nothing of how its weights were found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.optimize import minimize_scalar
+from scipy.special import log_softmax, softmax
+
+from tl_cli.engine.head.problem import CHUNK, chunks, global_scale, mean_of
+
+Array = NDArray[Any]
+TINY = 1e-12  # of a probability: less is rounding
+
+
+@dataclass(frozen=True, eq=False)
+class LinearHead:
+    """A Dense layer: ``softmax(features @ weights + bias)`` are calibrated probabilities.
+
+    Centring, scaling and temperature are folded in, so the features go in as they are.
+    """
+
+    weights: Array  # float32 [D, C]
+    bias: Array  # float32 [C]
+    strength: float  # ridge penalty chosen, on features centred and divided by one global factor
+    temperature: float  # what the raw scores were divided by
+    cv_accuracy: float  # share of images right when held out
+    cv_log_loss: float  # nats, mean over held-out images
+    cv_stderr: float  # standard error of cv_accuracy, never 0
+    held_out: Array  # float32 [N, C], calibrated probabilities of each image when held out
+    kind: str = "ridge"  # "ridge" | "logistic"
+
+    def probabilities(self, features: Array) -> Array:
+        """Return float32 [N, C] for features [N, D] of any float dtype."""
+        parts = [
+            softmax(chunk.astype(np.float32) @ self.weights + self.bias, axis=1)
+            for _, chunk in chunks(features)
+        ]
+        return np.concatenate(parts)
+
+    def on_raw(self, scales: Array) -> LinearHead:
+        """Return the head for features before they were divided by ``scales`` [D] (see `join`)."""
+        return replace(self, weights=(self.weights / scales[:, None]).astype(np.float32))
+
+
+def scores_of(probabilities: Array) -> Array:
+    """Return scores that softmax turns into the probabilities [n, C]: their logarithms, float64."""
+    return np.log(np.maximum(probabilities.astype("float64"), TINY))
+
+
+def fit_temperature(scores: Array, labels: Array, weight: Array | None = None) -> float:
+    """Return what to divide the scores by for the least log loss, each image counting alike or not.
+
+    One made-up image with no class is spread over the data (Platt 1999), or a handful of images
+    without a mistake would ask for infinite confidence.
+    """
+    n = len(labels)
+    blank = 1 / (n + 1)
+
+    def loss(log_temperature: float) -> float:
+        log_p = log_softmax(scores / np.exp(log_temperature), axis=1)
+        own = log_p[np.arange(n), labels]
+        return -float(np.average((1 - blank) * own + blank * log_p.mean(1), weights=weight))
+
+    found = minimize_scalar(loss, bounds=(np.log(1e-3), np.log(1e2)), method="bounded")
+    return float(np.exp(found.x))
+
+
+def quality(held_out: Array, labels: Array) -> dict[str, float]:
+    n = len(labels)
+    hits = int(np.sum(held_out.argmax(1) == labels))
+    share = (hits + 1) / (n + 2)  # Laplace: no mistake in ten images is no proof of none
+    return {
+        "cv_accuracy": hits / n,
+        "cv_log_loss": float(np.mean(losses(held_out, labels))),
+        "cv_stderr": float(np.sqrt(share * (1 - share) / n)),
+    }
+
+
+def losses(probabilities: Array, labels: Array) -> Array:
+    own = probabilities[np.arange(len(labels)), labels].astype(np.float64)
+    return -np.log(np.maximum(own, np.finfo(np.float32).tiny))
+
+
+def join(taps: Sequence[Array], out: Array | None = None) -> tuple[Array, Array]:
+    """Join taps [N, D_t], each divided by its own root mean square: the input of a `multi` head.
+
+    Returns float32 [N, sum D_t] (or fills ``out``, such as a memory map) and the scales as float32
+    [sum D_t], one value per tap repeated; ``head.on_raw(scales)`` acts on the taps as they are.
+    The root mean square is that of the centred features; 1 for a tap that does not vary.
+    """
+    n, widths = len(taps[0]), [tap.shape[1] for tap in taps]
+    if any(len(tap) != n for tap in taps):
+        raise ValueError(f"taps must have one row per image, got {[len(tap) for tap in taps]} rows")
+    scales = np.repeat([_deviation(tap) for tap in taps], widths).astype(np.float32)
+    joined = np.empty((n, sum(widths)), np.float32) if out is None else out
+    for start in range(0, n, CHUNK):
+        part = slice(start, start + CHUNK)
+        joined[part] = np.concatenate([tap[part] for tap in taps], axis=1) / scales
+    return joined, scales
+
+
+def _deviation(tap: Array) -> float:
+    mean = mean_of(tap, np.ones(len(tap)))
+    squares = sum(float(np.sum((chunk - mean) ** 2)) for _, chunk in chunks(tap))
+    return global_scale(squares, len(tap), mean)
+
+
+def choose_head(last: LinearHead, multi: LinearHead, labels: ArrayLike) -> str:
+    """Return "last" where its held-out log loss is better by more than one standard error.
+
+    Paired over images, labels int [N]; otherwise "multi", which was as good or better on nearly all
+    sets that were tried (docs/policy.md).
+    """
+    labels = np.asarray(labels)
+    gain = losses(last.held_out, labels) - losses(multi.held_out, labels)
+    return "multi" if gain.mean() > -gain.std(ddof=1) / np.sqrt(len(gain)) else "last"

@@ -1,0 +1,78 @@
+"""Which training labels look wrong: confident learning on cross-validated answers of a solved head.
+
+Northcutt et al. 2021 (arXiv:1911.00068), by cleanlab. Knows nothing of drawing.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+
+import numpy as np
+
+from tl_cli import catalog, config, engine
+from tl_cli.data.csv_io import read_csv
+from tl_cli.data.manifest import Record
+from tl_cli.engine import features
+from tl_cli.engine.context import feature_spec_of, head_taps, tap_widths
+from tl_cli.engine.head import join, solve
+from tl_cli.engine.metrics.figures import encode
+from tl_cli.engine.networks import classifier, loading
+from tl_cli.errors import TLError
+from tl_cli.results.label_errors import LabelError
+from tl_cli.results.progress import OnProgress
+from tl_cli.store import run_dir
+from tl_cli.store.run_dir import RunDir
+
+
+def suspected(run: RunDir, on_progress: OnProgress) -> tuple[int, list[LabelError]]:
+    """Return how many training images a run has, and those whose label looks wrong, worst first.
+
+    The head looks at the pretrained network, never at a tuned one: tuning has learned these very
+    labels by heart. Raises TLError without cleanlab, and for a run that lacks what is needed.
+    """
+    issues = _cleanlab()
+    described, settings = classifier.describe(run), config.load(run / run_dir.CONFIG)
+    records = read_csv(run / run_dir.MANIFEST).of("train")
+    labels = encode([record.label for record in records], described["classes"])
+    engine.prepare(described.get("precision", "float32"), settings.seed)
+    card = catalog.get(described["backbone"])
+    backbone = loading.load(
+        card, int(described["image_size"]), settings.weights or loading.PRETRAINED
+    )
+    wanted = feature_spec_of(backbone, settings)
+    [rows] = features.extract(backbone, records, [wanted], on_progress=on_progress)
+    widths = tap_widths(backbone, settings, head_taps(backbone, settings))
+    depths = np.split(rows.array()[:, -sum(widths) :], np.cumsum(widths)[:-1], axis=1)
+    held_out = _held_out(depths, labels, len(described["classes"]), settings.seed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of a class without images, which there may be
+        worst = issues(labels, held_out, return_indices_ranked_by="self_confidence", n_jobs=1)
+    classes = described["classes"]
+    return len(records), [_doubt(records[i], held_out[i], labels[i], classes) for i in worst]
+
+
+def _held_out(
+    depths: Sequence[np.ndarray], labels: np.ndarray, classes: int, seed: int
+) -> np.ndarray:
+    """Return each image's probabilities from a head that was solved without it."""
+    joined, _ = join(depths)
+    return solve(joined, labels, classes, seed=seed).held_out
+
+
+def _doubt(record: Record, p: np.ndarray, label: int, classes: list[str]) -> LabelError:
+    suggested = int(p.argmax())
+    return LabelError(
+        record.path, record.label, classes[suggested], float(p[label]), float(p[suggested])
+    )
+
+
+def _cleanlab():
+    try:
+        from cleanlab.filter import find_label_issues
+    except ImportError as error:
+        raise TLError(
+            "suspected label errors are found by cleanlab, which is not installed",
+            "pip install 'tl-cli[labels]'",
+        ) from error
+    return find_label_issues

@@ -1,0 +1,1 @@
+"""Networks: loading, graph and cut points, folding, pooling, the classifier; architectures/."""

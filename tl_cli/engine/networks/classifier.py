@@ -1,0 +1,238 @@
+"""A backbone and its head: from raw RGB 0..255 to probabilities; what is trained; save and load.
+
+Knows nothing of data sets and plans beyond the cut it is told.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from tl_cli import __version__, catalog, engine
+from tl_cli.engine.finetune.auxiliary_heads import NONE, Auxiliary
+from tl_cli.engine.networks import graph, loading
+from tl_cli.engine.networks.loading import Backbone
+from tl_cli.engine.networks.pooling import POOLINGS
+from tl_cli.errors import TLError
+from tl_cli.store import run_dir
+from tl_cli.store.run_dir import RunDir
+
+FORMAT = 1
+HEAD = "classifier"
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """`model`: RGB float32 [batch, size, size, 3] in 0..255 -> probabilities float32 [batch, C].
+
+    `taps` are the cuts whose pooled outputs, joined, are what the head sees; the last one is the
+    end of the backbone. All its parts share their layers, so training one trains the other.
+    """
+
+    backbone: Backbone
+    classes: tuple[str, ...]
+    taps: tuple[int, ...]
+    head: keras.layers.Dense
+    model: keras.Model
+    pooling: str = "avg"  # a row of POOLINGS
+    auxiliary: Auxiliary = NONE  # in training only; no part of `model`
+
+    def set_head(self, weights: np.ndarray, bias: np.ndarray) -> None:
+        """Put a solved head in place: weights [D, C], bias [C], to be followed by softmax."""
+        self.head.set_weights([weights, bias])
+
+    def suffix_model(
+        self, cut: int, row_taps: Sequence[int] = (), *, norms: bool = False
+    ) -> keras.Model:
+        """Return the part after the first `cut` blocks, up to the scores before softmax.
+
+        For cut 0 its input is the image. Otherwise it is a row of features: the tensor at the cut,
+        flat, then the pooled outputs at `row_taps`, of which the head takes those that it looks at.
+        With auxiliary heads it has their scores as further outputs. `norms`: BatchNorm trains too.
+        """
+        if cut == 0:
+            inputs, parts = self.backbone.model.inputs[0], []
+            tensor, after = inputs, list(self.taps)
+        else:
+            shape = self.backbone.blocks[cut - 1].output_shape
+            size = math.prod(shape)
+            width = POOLINGS[self.pooling].width
+            widths = {tap: width(self.backbone.blocks[tap - 1].output_shape) for tap in row_taps}
+            inputs = keras.Input((size + sum(widths.values()),), name="row")
+            parts, start = [], size
+            for tap, width in widths.items():
+                if tap in self.taps:
+                    parts.append(inputs[:, start : start + width])
+                start += width
+            tensor = keras.layers.Reshape(shape)(inputs[:, :size])
+            after = [tap for tap in self.taps if tap > cut]
+        cuts = [*after, *self.auxiliary.cuts]
+        outputs = graph.feature_extractor(self.backbone.model, cuts, start=cut, fold=not norms)(
+            tensor
+        )
+        outputs = outputs if isinstance(outputs, list) else [outputs]
+        parts += map(POOLINGS[self.pooling].apply, outputs[: len(after)])
+        scores = [self.head(_joined(parts))]
+        for head, inner in zip(self.auxiliary.heads, outputs[len(after) :], strict=True):
+            scores.append(head(inner))
+        outputs = scores if len(scores) > 1 else scores[0]
+        return keras.Model(inputs, outputs, name=f"scores_after_{cut}")
+
+    @cached_property
+    def inference_model(self) -> keras.Model:
+        """`model` with BatchNorm folded away, for many images: equal but for rounding."""
+        tapped = graph.feature_extractor(self.backbone.model, self.taps, fold=True)
+        return keras.Model(
+            tapped.inputs[0], _softmax(_scores(self.head, self.pooling, tapped.outputs))
+        )
+
+    def with_activations(self, cut: int) -> keras.Model:
+        """Return the network from the image to [the tensor at a cut, the scores before softmax]."""
+        cuts = sorted({*self.taps, cut})
+        tapped = graph.feature_extractor(self.backbone.model, cuts)
+        at = dict(zip(cuts, tapped.outputs, strict=True))
+        scores = _scores(self.head, self.pooling, [at[tap] for tap in self.taps])
+        return keras.Model(tapped.inputs[0], [at[cut], scores], name=f"seen_at_{cut}")
+
+    def freeze_up_to(self, cut: int, *, norms: bool = False) -> tuple[keras.layers.Layer, ...]:
+        """Freeze the first `cut` blocks by leaf layer, and every BatchNorm unless `norms` train.
+
+        Returns what trains. Flags go on leaf layers because an outer one does not hold for
+        children set later.
+        """
+        frozen = {path for block in self.backbone.blocks[:cut] for path in block.layers}
+        self.backbone.model.trainable = True
+        trained = []
+        for layer in self.backbone.layers:
+            norm = isinstance(layer, keras.layers.BatchNormalization)
+            layer.trainable = layer.path not in frozen and (norms or not norm)
+            if layer.trainable:
+                trained.append(layer)
+        return (*trained, self.head, *self.auxiliary.layers)
+
+    def compile(
+        self,
+        frozen: int,
+        optimizer: keras.optimizers.Optimizer,
+        cut: int,
+        row_taps: Sequence[int],
+        label_smoothing: float = 0.0,
+        norms: bool = False,
+        sparse: bool = False,
+    ) -> keras.Model:
+        """Freeze the first `frozen` blocks and compile what remains; return it, fed at `cut`.
+
+        The loss is the head's, and `auxiliary.weight` times that of each auxiliary head; labels are
+        one-hot, or class numbers where `sparse`. Setting the flags and compiling belong together: a
+        flag changed later has no effect.
+        """
+        self.freeze_up_to(frozen, norms=norms)
+        model = self.suffix_model(cut, row_taps, norms=norms)
+        loss = (
+            keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+            if sparse
+            else keras.losses.CategoricalCrossentropy(True, label_smoothing=label_smoothing)
+        )
+        others = len(self.auxiliary.heads)
+        model.compile(
+            optimizer=optimizer,
+            loss=[loss] * (1 + others) if others else loss,
+            loss_weights=[1.0] + [self.auxiliary.weight] * others if others else None,
+            jit_compile=engine.jit(),
+        )
+        # else its variables are made within the first step, which TensorFlow then traces twice
+        model.optimizer.build(model.trainable_variables)
+        return model
+
+    def save(self, run: RunDir, **facts: Any) -> None:
+        """Write the checkpoint (JSON and weights) and the exported plain Keras model beside it."""
+        with run.replacing(run_dir.WEIGHTS) as path:
+            self.model.save_weights(path)
+        image = self.model.inputs[0]
+        plain = keras.Model(image, self.model(image, training=False))
+        with run.replacing(run_dir.EXPORTED) as path:
+            plain.save(path)
+        described = {
+            "format": FORMAT,
+            "tl": __version__,
+            "backbone": self.backbone.card.name,
+            "image_size": self.backbone.image_size,
+            "taps": list(self.taps),
+            "pooling": self.pooling,
+            "classes": list(self.classes),
+            **facts,
+        }
+        run.write_json(run_dir.CHECKPOINT, described)
+
+
+def build(
+    backbone: Backbone,
+    classes: Sequence[str],
+    taps: Sequence[int],
+    pooling: str = "avg",
+    auxiliary: Auxiliary = NONE,
+) -> Classifier:
+    """Attach a head to the pooled outputs at the taps. Its weights are zero until they are set."""
+    tapped = graph.feature_extractor(backbone.model, list(taps))
+    # Weights stay float32 and so does the softmax, whatever the precision of the rest
+    head = keras.layers.Dense(len(classes), kernel_initializer="zeros", dtype="float32", name=HEAD)
+    probabilities = _softmax(_scores(head, pooling, tapped.outputs))
+    model = keras.Model(tapped.inputs[0], probabilities, name=f"tl_{backbone.card.name}")
+    return Classifier(backbone, tuple(classes), tuple(taps), head, model, pooling, auxiliary)
+
+
+def _scores(
+    head: keras.layers.Dense, pooling: str, tapped: Sequence[keras.KerasTensor]
+) -> keras.KerasTensor:
+    """Return what the head makes of the tensors at the taps."""
+    return head(_joined([POOLINGS[pooling].apply(tensor) for tensor in tapped]))
+
+
+def _softmax(scores: keras.KerasTensor) -> keras.KerasTensor:
+    return keras.layers.Softmax(dtype="float32", name="probabilities")(scores)
+
+
+def _joined(parts: Sequence[keras.KerasTensor]) -> keras.KerasTensor:
+    return keras.layers.Concatenate()(parts) if len(parts) > 1 else parts[0]
+
+
+def describe(run: RunDir) -> dict[str, Any]:
+    """Return a checkpoint's own description. Raises TLError where it is damaged or too new."""
+    path = run / run_dir.CHECKPOINT
+    try:
+        described = json.loads(path.read_text(encoding="utf-8"))
+        missing = {"format", "backbone", "image_size", "taps", "classes"} - set(described)
+    except (OSError, ValueError, TypeError) as error:
+        raise TLError(
+            f"the checkpoint {path} is damaged", "train again, or copy it again"
+        ) from error
+    if missing:
+        raise TLError(f"the checkpoint {path} lacks {', '.join(sorted(missing))}")
+    if described["format"] > FORMAT:
+        raise TLError(
+            f"the checkpoint {path} was written by a newer tl ({described.get('tl')})",
+            "pip install --upgrade tl-cli",
+        )
+    return dict(described)
+
+
+def load(run: RunDir) -> tuple[Classifier, Mapping[str, Any]]:
+    """Rebuild the classifier from its description and load its weights; executes nothing stored.
+
+    Raises TLError where a part is missing, truncated or of another class set.
+    """
+    described = describe(run)
+    card = catalog.get(described["backbone"])
+    backbone = loading.load(card, int(described["image_size"]), weights=None)
+    pooling = described.get("pooling", "avg")
+    classifier = build(backbone, described["classes"], described["taps"], pooling)
+    loading.load_weights(classifier.model, Path(run / run_dir.WEIGHTS))
+    return classifier, described

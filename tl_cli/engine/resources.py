@@ -1,0 +1,62 @@
+"""What a run spends: seconds by stage, and memory at its peak. Knows nothing of what is done."""
+
+from __future__ import annotations
+
+import contextlib
+import resource
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import tensorflow as tf
+
+PROCESS = Path("/proc/self")
+
+
+@dataclass
+class Clock:
+    """Seconds by stage."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+    started: float = field(default_factory=time.perf_counter)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
+
+    def all(self) -> dict[str, float]:
+        total = time.perf_counter() - self.started
+        return {name: round(s, 3) for name, s in {**self.seconds, "total": total}.items()}
+
+
+def reset_peak_memory() -> None:
+    """Begin anew to look for the peak, where the system allows it."""
+    with contextlib.suppress(OSError):
+        (PROCESS / "clear_refs").write_text("5")
+    for gpu in _gpus():
+        tf.config.experimental.reset_memory_stats(gpu)
+
+
+def peak_memory() -> int:
+    """Return the bytes taken at the peak: of the GPUs where there are any, else of the process."""
+    gpus = _gpus()
+    if gpus:
+        return sum(int(tf.config.experimental.get_memory_info(gpu)["peak"]) for gpu in gpus)
+    with contextlib.suppress(OSError, StopIteration):
+        lines = (PROCESS / "status").read_text().splitlines()
+        return 1024 * int(next(line for line in lines if line.startswith("VmHWM")).split()[1])
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most if sys.platform == "darwin" else 1024 * most
+
+
+def _gpus() -> list[str]:
+    return [
+        gpu.name.removeprefix("/physical_device:") for gpu in tf.config.list_physical_devices("GPU")
+    ]

@@ -1,0 +1,41 @@
+"""How figures and decisions are said to people, on the terminal and in a report alike. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def duration(seconds: float) -> str:
+    """Return seconds as people say them: ``8.2 s``, ``3 min 05 s``, ``2 h 10 min``."""
+    if seconds < 60:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return (
+        f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+    )
+
+
+def decision(plan: Mapping[str, Any]) -> str:
+    """Return what a plan (its JSON) does, in a clause."""
+    ratio = plan["freeze_ratio"]
+    return {
+        "head": "freeze the whole backbone, train the head only",
+        "partial": f"freeze the first {ratio:.0%} of the layers, train the rest and the head",
+        "full": "freeze nothing, train everything",
+        "scratch": "train everything from random weights",
+    }[plan["strategy"]]
+
+
+def size(count: float) -> str:
+    """Return bytes as people say them: ``17 MB``."""
+    if count < 1000:
+        return f"{count:.0f} byte{'' if count == 1 else 's'}"
+    power = next((i for i in (1, 2, 3) if count < 999.5 * 1000**i), 4)
+    value = count / 1000**power
+    return f"{value:.{0 if value >= 99.5 else 1}f} {'kMGT'[power - 1]}B"
+
+
+def printable(text: str) -> str:
+    """Return a name as a terminal takes it: neither broken bytes nor line breaks."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

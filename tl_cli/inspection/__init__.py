@@ -1,6 +1,0 @@
-"""A manifest -> Inspection: what the images are like, what is wrong and what it means."""
-
-from tl_cli.inspection.figures import Inspection, Spread, inspect
-from tl_cli.inspection.findings import NOTE, WRONG, Finding
-
-__all__ = ["NOTE", "WRONG", "Finding", "Inspection", "Spread", "inspect"]

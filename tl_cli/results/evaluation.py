@@ -1,0 +1,155 @@
+"""What an evaluation says: its figures, can they be believed, where does it fail? Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from tl_cli.results.calibration import Answered, Bin
+from tl_cli.results.paired import Paired
+
+
+@dataclass(frozen=True)
+class ClassRow:
+    """One class's figures."""
+
+    name: str
+    precision: float
+    recall: float
+    f1: float
+    support: int
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A classifier's figures on one split. Intervals are 95 % bootstrap percentiles."""
+
+    split: str
+    n: int
+    accuracy: float
+    balanced_accuracy: float
+    macro_f1: float
+    log_loss: float
+    top5: float | None  # None where there are no more than 5 classes
+    majority_baseline: float  # accuracy of always naming the most frequent class of the split
+    intervals: Mapping[str, tuple[float, float]]
+    per_class: tuple[ClassRow, ...]
+    classes: tuple[str, ...]
+    confusion: tuple[tuple[int, ...], ...]  # rows: true class, columns: predicted
+
+    def to_json(self) -> dict[str, Any]:
+        """Return JSON types, keys as documented in docs/json.md."""
+        return asdict(self) | {"intervals": {k: list(v) for k, v in self.intervals.items()}}
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """The expected calibration error, as it is and with a temperature fitted on validation."""
+
+    ece: float
+    bins: tuple[Bin, ...]
+    temperature: float | None = None  # None where the validation images are gone
+    ece_scaled: float | None = None  # None where that is so, or these are the validation images
+
+
+@dataclass(frozen=True)
+class Area:
+    """How well a class's probability tells it from the rest; None where there is no rest."""
+
+    name: str
+    roc: float | None
+    precision_recall: float | None
+
+
+@dataclass(frozen=True)
+class Confused:
+    """Images of one class taken for another."""
+
+    true: str
+    predicted: str
+    n: int
+    share: float  # of the true class
+
+
+def confused(classes: Sequence[str], matrix: Sequence[Sequence[int]], most: int) -> list[Confused]:
+    """Return the pairs of classes that were taken for each other, the most frequent first.
+
+    `matrix`: rows are true classes, columns predicted ones.
+    """
+    pairs = [
+        Confused(classes[i], classes[j], n, n / sum(row))
+        for i, row in enumerate(matrix)
+        for j, n in enumerate(row)
+        if i != j and n
+    ]
+    return sorted(pairs, key=lambda pair: -pair.n)[:most]
+
+
+@dataclass(frozen=True)
+class Loss:
+    """One image and what it cost."""
+
+    path: str
+    label: str
+    predicted: str
+    probability: float  # of the predicted class
+    loss: float  # nats
+
+
+@dataclass(frozen=True)
+class Slice:
+    """The images that have one value in a column."""
+
+    value: str
+    n: int
+    accuracy: float
+    interval: tuple[float, float]  # 95 %, Wilson
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """Above which probability a class is to be called so, for a wanted precision or recall."""
+
+    positive: str
+    goal: str  # precision or recall
+    target: float
+    threshold: float | None  # None where no threshold reaches the target
+    precision: float | None  # measured on the images evaluated
+    recall: float | None
+    chosen_on: str  # the split that it was chosen on
+
+
+@dataclass(frozen=True)
+class Against:
+    """Another checkpoint on the same images; differences are this one minus the other."""
+
+    run: str
+    accuracy: Paired
+    log_loss_difference: float
+    log_loss_interval: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Diagnostics:
+    """All of it; None where it was not asked for."""
+
+    calibration: Calibration
+    roc_area: float | None  # mean over the classes that are present
+    precision_recall_area: float | None
+    areas: tuple[Area, ...]
+    coverage: tuple[Answered, ...]
+    confused: tuple[Confused, ...]
+    losses: tuple[Loss, ...]
+    sliced_by: str | None = None
+    slices: tuple[Slice, ...] | None = None
+    thresholds: tuple[Threshold, ...] | None = None
+    against: Against | None = None
+    mirrored: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        """Return JSON types, keys as documented in docs/json.md."""
+        told = asdict(self)
+        if self.against:
+            told["against"]["accuracy"] = self.against.accuracy.to_json()
+        return told

@@ -1,0 +1,63 @@
+"""What an export wrote, and how it was found to be equal. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Equality:
+    """How equal an exported network's answers are to those of the network it was made from."""
+
+    images: int
+    difference: float  # the greatest one of a probability
+    agreement: float  # share of images with the same most probable class
+    allowed_difference: float | None
+    least_agreement: float | None
+
+    @property
+    def passed(self) -> bool:
+        return not self.reasons
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Why it does not pass; none where it does."""
+        found = []
+        if self.allowed_difference is not None and not self.difference <= self.allowed_difference:
+            found.append(
+                f"a probability differs by {self.difference:.2g}, and {self.allowed_difference:g} "
+                "is allowed"
+            )
+        if self.least_agreement is not None and not self.agreement >= self.least_agreement:
+            found.append(
+                f"the most probable class is the same for {self.agreement:.1%} of the images, and "
+                f"{self.least_agreement:.0%} is asked for"
+            )
+        return tuple(found)
+
+
+@dataclass(frozen=True)
+class Export:
+    """What `tl export` wrote, and how it was found to be equal."""
+
+    format: str
+    quantize: str | None
+    path: str
+    bytes: int
+    runtime: str  # with its version
+    image_size: int
+    classes: tuple[str, ...]
+    trained_in: str  # precision; exported and compared in float32
+    equality: Equality
+    encoded: Equality | None  # of a format that opens image files itself
+    milliseconds: Mapping[int, float] | None  # an image, by batch size
+
+    def to_json(self) -> dict[str, Any]:
+        """Return JSON types, keys as documented in docs/json.md."""
+        return asdict(self) | {
+            "classes": list(self.classes),
+            "passed": self.equality.passed,
+            "reasons": list(self.equality.reasons),
+        }

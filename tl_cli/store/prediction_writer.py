@@ -1,0 +1,257 @@
+"""What a network says of images: rows of CSV, lines of JSON, a file that takes them as they come.
+
+Such a file holds whole rows at any moment and is gone on with. Knows nothing of networks.
+"""
+
+from __future__ import annotations
+
+import csv
+import errno
+import io
+import json
+import os
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO, ClassVar
+
+from tl_cli.data.manifest import count
+from tl_cli.errors import TLError
+
+UNSURE = "unsure"
+HEADER = ("path", "label", "probability", "error")
+BYTES = ("utf-8", "surrogateescape")  # names on disk need not be valid UTF-8
+
+
+@dataclass(frozen=True)
+class ImagePrediction:
+    """One image: what it was taken for, or why it could not be opened."""
+
+    path: str
+    guesses: tuple[tuple[str, float], ...] = ()  # classes with probabilities, the best first
+    label: str = ""  # that of the best guess, or `unsure`; "" with an error
+    error: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return JSON types, keys as documented in docs/json.md."""
+        return {
+            "path": self.path,
+            "label": self.label or None,
+            "probability": round(self.guesses[0][1], 6) if self.guesses else None,
+            "top": [{"label": name, "probability": round(p, 6)} for name, p in self.guesses],
+            "error": self.error or None,
+        }
+
+
+def csv_header(top: int) -> str:
+    """Return the names of the columns; those of further guesses come last."""
+    more = (f"{name}_{i}" for i in range(2, top + 1) for name in ("label", "probability"))
+    return _cells(HEADER, more)
+
+
+def csv_row(answer: ImagePrediction, top: int) -> str:
+    """Return one image's row, with probabilities to six digits."""
+    guesses = [*answer.guesses, *[("", None)] * (top - len(answer.guesses))]
+    told = [("" if p is None else f"{p:.6f}") for _, p in guesses]
+    more = (cell for pair in zip([n for n, _ in guesses], told, strict=True) for cell in pair)
+    return _cells((answer.path, answer.label, told[0], answer.error), list(more)[2:])
+
+
+def json_row(answer: ImagePrediction, top: int) -> str:
+    """Return one image's line of JSON."""
+    return json.dumps(answer.to_json()) + "\n"
+
+
+def _cells(*groups: Iterable[str]) -> str:
+    text = io.StringIO(newline="")
+    csv.writer(text, lineterminator="\n").writerow([cell for group in groups for cell in group])
+    return text.getvalue()
+
+
+@dataclass(frozen=True)
+class Format:
+    """How answers are written, and read back by whoever goes on with a file."""
+
+    header: Callable[[int], str]
+    row: Callable[[ImagePrediction, int], str]
+    read: Callable[[str], list[dict[str, Any]]]
+
+
+FORMATS = {
+    "csv": Format(
+        csv_header, csv_row, lambda text: list(csv.DictReader(io.StringIO(text, newline="")))
+    ),
+    "jsonl": Format(
+        lambda top: "", json_row, lambda text: [json.loads(line) for line in text.splitlines()]
+    ),
+}
+
+
+@dataclass
+class PredictionSink:
+    """Takes answers as they come, and counts them."""
+
+    rows: int = 0
+    failed: int = 0
+    labels: Counter[str] = field(default_factory=Counter)
+    on_screen: ClassVar[bool] = False
+
+    def write(self, answers: Sequence[ImagePrediction]) -> None:
+        """Take the answers to some more images."""
+        self.take(answers)
+        self.rows += len(answers)
+        self.failed += sum(bool(answer.error) for answer in answers)
+        self.labels.update(answer.label for answer in answers if answer.label)
+
+    def take(self, answers: Sequence[ImagePrediction]) -> None:
+        """Show or keep the answers."""
+        raise NotImplementedError
+
+    def to_json(self) -> dict[str, Any]:
+        """Return JSON types, keys as documented in docs/json.md."""
+        return {
+            "images": self.rows,
+            "failed": self.failed,
+            "unsure": self.labels[UNSURE],
+            "labels": dict(self.labels.most_common()),
+        }
+
+
+@dataclass
+class Collected(PredictionSink):
+    """Keeps all answers."""
+
+    answers: list[ImagePrediction] = field(default_factory=list)
+
+    def take(self, answers: Sequence[ImagePrediction]) -> None:
+        self.answers += answers
+
+    def to_json(self) -> dict[str, Any]:
+        return super().to_json() | {"predictions": [each.to_json() for each in self.answers]}
+
+
+@dataclass
+class Printed(PredictionSink):
+    """Writes rows to standard output."""
+
+    form: str = "csv"
+    top: int = 1
+    on_screen = True
+
+    def take(self, answers: Sequence[ImagePrediction]) -> None:
+        rows = "".join(FORMATS[self.form].row(answer, self.top) for answer in answers)
+        header = "" if self.rows else FORMATS[self.form].header(self.top)
+        sys.stdout.buffer.write((header + rows).encode(*BYTES))
+        sys.stdout.flush()
+
+
+@dataclass
+class PredictionFile(PredictionSink):
+    """A file of answers, open at its end."""
+
+    file: BinaryIO = field(kw_only=True)
+    path: Path = field(kw_only=True)
+    form: Format = field(kw_only=True)
+    top: int = field(kw_only=True)
+
+    def take(self, answers: Sequence[ImagePrediction]) -> None:
+        """Append the rows: all of them or, where the disk is full or the user stops, none."""
+        self._append("".join(self.form.row(answer, self.top) for answer in answers))
+
+    def begin(self) -> None:
+        """Write the header."""
+        self._append(self.form.header(self.top))
+
+    def _append(self, text: str) -> None:
+        whole, left = self.file.tell(), memoryview(text.encode(*BYTES))
+        try:
+            while left:
+                left = left[self.file.write(left) :]
+        except BaseException as error:
+            self.file.truncate(whole)
+            self.file.seek(whole)
+            if isinstance(error, OSError):
+                error.filename = str(self.path)
+            raise
+
+
+@contextmanager
+def writing(
+    path: Path, form: str, top: int, *, resume: bool, inputs: Sequence[str]
+) -> Iterator[PredictionFile]:
+    """Open a file for the answers to `inputs`; with `resume`, behind the rows that it has.
+
+    Raises TLError where the file is there and not to be resumed, where its rows are not those of
+    the first inputs, or where it cannot be written.
+    """
+    if path.exists() and not resume:
+        raise TLError(
+            f"'{path}' is there already", "choose another --output, or go on with it by --resume"
+        )
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.open("ab+", buffering=0)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise TLError(
+            f"cannot write to '{path}': {error.strerror}", "choose another --output"
+        ) from error
+    with file:
+        sheet = PredictionFile(file=file, path=path, form=FORMATS[form], top=top)
+        _go_on(sheet, inputs)
+        yield sheet
+        os.fsync(file.fileno())
+
+
+def _go_on(sheet: PredictionFile, inputs: Sequence[str]) -> None:
+    """Cut off a row that is not whole, count those that are, and check that they belong here."""
+    sheet.file.seek(0)
+    text = sheet.file.read().decode(*BYTES)
+    text = text[: _whole(text)]
+    header = sheet.form.header(sheet.top)
+    sheet.file.truncate(len(text.encode(*BYTES)))
+    sheet.file.seek(0, os.SEEK_END)
+    if not text:
+        sheet.begin()
+        return
+    rows = _read(sheet, text) if text.startswith(header) else None
+    if rows is None:
+        raise TLError(
+            f"'{sheet.path}' does not hold the columns that would be written",
+            "use the --format and --top-k it was begun with, or another --output",
+        )
+    _check(sheet.path, [row["path"] for row in rows], inputs)
+    sheet.rows, sheet.failed = len(rows), sum(bool(row["error"]) for row in rows)
+    sheet.labels.update(row["label"] for row in rows if row["label"])
+
+
+def _whole(text: str) -> int:
+    """Return where the last whole row ends: at a newline that no quotes enclose."""
+    end = text.rfind("\n") + 1
+    while text.count('"', 0, end) % 2:
+        end = text.rfind("\n", 0, end - 1) + 1
+    return end
+
+
+def _read(sheet: PredictionFile, text: str) -> list[dict[str, Any]] | None:
+    try:
+        rows = sheet.form.read(text)
+        return rows if all({"path", "label", "error"} <= set(row) for row in rows) else None
+    except (ValueError, TypeError, csv.Error):
+        return None
+
+
+def _check(path: Path, had: Sequence[str], inputs: Sequence[str]) -> None:
+    same = "give the same PATHs in the same order, or another --output"
+    if len(had) > len(inputs):
+        raise TLError(
+            f"'{path}' has {count(len(had), 'row')}, and there are {count(len(inputs), 'image')}",
+            same,
+        )
+    for number, (one, other) in enumerate(zip(had, inputs, strict=False), start=1):
+        if one != other:
+            raise TLError(f"row {number:,} of '{path}' is that of '{one}', not of '{other}'", same)
