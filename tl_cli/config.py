@@ -77,6 +77,7 @@ class RunConfig(BaseModel):
     freeze: Annotated[str, BeforeValidator(_text), AfterValidator(_freeze)] = "auto"
     policy: Literal["evidence", "rule"] = "evidence"
     trial: bool = False
+    refit: bool = True
     head: Literal["auto", "last", "multi"] = "auto"
     pooling: Literal["avg", "max", "avgmax", "flatten", "gem"] = "avg"
     image_size: Annotated[Annotated[int, Field(ge=32, le=1024)] | None, Auto] = None

@@ -205,24 +205,23 @@ def _train(
     settings: RunConfig, manifest: Manifest, screen: Screen, json: bool, run: RunDir
 ) -> dict[str, Any]:
     """Train one run, show it unless `json`, and return all that --json tells of it."""
-    built: list[Classifier] = []
     with _watched(run):
         from tl_cli.console.plan import show_plan
-        from tl_cli.engine import train as engine
+        from tl_cli.engine.train import train as train_run
 
-        result = engine.run(
+        trained = train_run(
             settings,
             manifest,
             run,
             screen.on_progress,
             on_plan=lambda plan: show_plan(screen, plan.to_json()),
-            on_saved=built.append,
         )
+        result = trained.result
     if settings.gradient_flow:
         _draw_gradients(run, screen)
     if not json:
         screen.result(result)
-    report = _report(run, screen, built[0]) if settings.report else None
+    report = _report(run, screen, trained.classifier) if settings.report else None
     if report and not json:
         screen.out.print(f"Report: {report}", highlight=False, markup=False, soft_wrap=True)
     return {**result.to_json(), "report": report}

@@ -1,29 +1,27 @@
-"""What a run is about, settled: images, backbone, plan, precision. Knows nothing of training."""
+"""What a run is about: images, network, precision, room; decided once. Knows no training."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from statistics import median
 
 import numpy as np
 
+from tl_cli import catalog, engine
 from tl_cli.config import RunConfig
 from tl_cli.data.manifest import Manifest
 from tl_cli.engine.features import PLAIN, FeatureSpec, View
-from tl_cli.engine.finetune import auxiliary_heads
-from tl_cli.engine.finetune.auxiliary_heads import Auxiliary
 from tl_cli.engine.images import dataset
 from tl_cli.engine.metrics.figures import encode
+from tl_cli.engine.networks import loading
 from tl_cli.engine.networks.loading import Backbone
 from tl_cli.engine.networks.pooling import POOLINGS
-from tl_cli.plan import FreezePlan
+from tl_cli.plan.blocks import nearest_cut
 from tl_cli.store import cache
 
-SPLITS = ("train", "val", "test")
-VIEWS = 10  # looks kept an image at the most; see docs/benchmarks.md, "Views"
-CACHE_SHARE = 0.5  # of what the cache may hold: all looks of one run together
-VIEW_COST = 0.5  # of the tuning's multiply-adds: what the passes for the augmented looks may cost
-STEP_COST = 3  # forward passes that a training step costs, forward and back
+CACHE_SHARE = 0.5  # of what the cache may hold: all features of one run together
+LIKELY_RATIO = 0.5  # where a plan that is still open would cut, if it frees a part
 
 
 def head_taps(backbone: Backbone, config: RunConfig) -> tuple[int, ...]:
@@ -35,7 +33,7 @@ def head_taps(backbone: Backbone, config: RunConfig) -> tuple[int, ...]:
 def feature_spec_of(backbone: Backbone, config: RunConfig) -> FeatureSpec:
     """Return the table of the one pass: a thumbnail, then every depth that is probed.
 
-    The late stages' ends, which a head may look at, stand last.
+    The late stages' ends, which a head may see, stand last.
     """
     early = () if config.pooling == "flatten" else backbone.early_ends
     depths = (*early, *head_taps(backbone, config))
@@ -50,72 +48,56 @@ def tap_widths(backbone: Backbone, config: RunConfig, cuts: Sequence[int]) -> li
 
 @dataclass(frozen=True)
 class RunContext:
-    """What every phase needs to know."""
+    """What every step needs to know; the same from the first to the last."""
 
     config: RunConfig
     manifest: Manifest
     backbone: Backbone
-    plan: FreezePlan
     precision: str
-    mirror: bool = False  # whether augmentation may mirror
-    auxiliary: Auxiliary = auxiliary_heads.NONE
-
-    def labels(self, split: str) -> np.ndarray:
-        return encode([r.label for r in self.manifest.of(split)], self.manifest.classes)
+    room: int  # bytes of features that the run may keep on disk; 0: none
 
     @property
-    def awaits_evidence(self) -> bool:
-        """Whether the plan follows from a look at the images, which is still to come."""
-        config = self.config
-        return config.freeze == "auto" and not config.from_scratch and self.plan.evidence is None
+    def classes(self) -> tuple[str, ...]:
+        return self.manifest.classes
 
-    @property
-    def caches_cut(self) -> bool:
-        """Whether the tensor at the cut is kept, so that the frozen part runs once an image."""
-        cut = self.plan.frozen_blocks
-        if self.awaits_evidence or self.plan.strategy != "partial" or not self.config.cache:
-            return False
-        return self.cut_bytes(cut) <= CACHE_SHARE * cache.bound()
+    def labels(self, *splits: str) -> np.ndarray:
+        """Return the class numbers of the images of the splits, int64 [n], in order."""
+        return encode([r.label for s in splits for r in self.manifest.of(s)], self.classes)
 
-    @property
-    def memory(self) -> int | None:
-        """Bytes of decoded images to hold; None: what the store thinks right."""
-        given = self.config.cache_memory
-        return None if given is None else int(given * 1e9)
-
-    @property
-    def weights(self) -> np.ndarray | None:
-        """The weight of each training image, where classes are to be balanced by weights."""
+    def sample_weights(self, *splits: str) -> np.ndarray | None:
+        """Return float32 [n] where classes are to be balanced by weights, else None."""
         if self.config.balance == "none":
             return None
-        labels = self.labels("train")
-        return dataset.class_weights(labels, len(self.manifest.classes))[labels]
+        labels = self.labels(*splits)
+        return dataset.class_weights(labels, len(self.classes))[labels]
+
+    def groups(self, *splits: str) -> np.ndarray | None:
+        """Return which images of the splits never part, int64 [n]; None where all stand alone."""
+        keys = [r.group or r.digest for s in splits for r in self.manifest.of(s)]
+        _, numbers = np.unique(keys, return_inverse=True)
+        return None if len(set(keys)) == len(keys) else numbers
+
+    @property
+    def decoded_memory(self) -> int | None:
+        """Bytes of decoded images to hold; None: what the store thinks right."""
+        limit = self.config.cache_memory
+        return None if limit is None else int(limit * 1e9)
 
     @property
     def taps(self) -> tuple[int, ...]:
-        """The cuts whose pooled outputs a head may see; flat early maps are too much to join."""
+        """The cuts whose pooled outputs a head may see."""
         return head_taps(self.backbone, self.config)
 
     @property
-    def views(self) -> int:
-        """Return how many augmented looks at each training image are kept at the cut.
-
-        One epoch takes one of them. Each costs a pass of the frozen part and its place on disk, so
-        there are fewer where the frozen part is most of the computation.
-        """
-        plan = self.plan
-        if not self.caches_cut or plan.augment == "none":
-            return 1
-        tuning = plan.epochs * STEP_COST * (1 - plan.frozen_compute_share)
-        affordable = 1 + int(VIEW_COST * tuning / plan.frozen_compute_share)
-        wanted = min(self.config.views or min(VIEWS, affordable), plan.epochs)
-        room = CACHE_SHARE * cache.bound() / self.cut_bytes(plan.frozen_blocks)
-        return max(1, min(wanted, int(room)))
+    def feature_spec(self) -> FeatureSpec:
+        """The table of the one pass."""
+        return feature_spec_of(self.backbone, self.config)
 
     @property
-    def feature_spec(self) -> FeatureSpec:
-        """Return the table of the one pass."""
-        return feature_spec_of(self.backbone, self.config)
+    def pass_specs(self) -> list[FeatureSpec]:
+        """The tables of the one pass; with the likely cut's tensor, where it may be needed."""
+        cut = self.likely_cut
+        return [self.feature_spec, *([self.cut_spec(cut)] if self.fits(cut) else [])]
 
     @property
     def depths(self) -> tuple[int, ...]:
@@ -126,58 +108,39 @@ class RunContext:
         """Return how many columns what is pooled at each cut has."""
         return tap_widths(self.backbone, self.config, cuts)
 
-    def row(self, view: View = PLAIN) -> FeatureSpec:
-        """Return the table that the tuned part is fed from: the cut, and the taps before it."""
-        cut = self.plan.frozen_blocks
+    def cut_spec(self, cut: int, view: View = PLAIN) -> FeatureSpec:
+        """Return the table that what follows a cut is fed from: the cut, and the taps up to it."""
         taps = tuple(tap for tap in self.taps if tap <= cut)
         return FeatureSpec(taps, cut, view, self.config.feature_dtype, self.config.pooling)
-
-    @property
-    def feeding(self) -> str:
-        """Say in one sentence what the tuned part is fed with, and why."""
-        plan = self.plan
-        if plan.frozen_blocks == 0:
-            return "Nothing is frozen, so every epoch passes the whole network."
-        if not self.config.cache:
-            return "Without a cache the frozen part runs again in every epoch."
-        need = self.cut_bytes(plan.frozen_blocks)
-        if not self.caches_cut:
-            return (
-                f"The output of the frozen part would take {need / 1e9:.1f} GB and one run may "
-                f"keep {CACHE_SHARE * cache.bound() / 1e9:.1f} GB: it is computed in every epoch."
-            )
-        views = f" in {self.views} views, one an epoch in turn" if self.views > 1 else ""
-        return (
-            f"The frozen part runs once: its output is kept for each image{views} "
-            f"({need * self.views / 1e6:,.1f} MB)."
-        )
 
     def cut_bytes(self, cut: int) -> int:
         """Return the bytes that one view of all images takes at a cut."""
         size = 2 if self.config.feature_dtype == "float32" else 1
         return len(self.manifest.records) * self.backbone.blocks[cut - 1].cache_bytes * size
 
-    def decided(self, **values: str) -> RunContext:
-        """Return the job with what the images have decided in place of `auto`."""
-        return replace(self, config=self.config.effective(**values))
+    def fits(self, cut: int) -> bool:
+        """Return whether the tensor at a cut may be kept, so that what is frozen runs once."""
+        return 0 < cut < len(self.backbone.blocks) and self.cut_bytes(cut) <= self.room
 
-    def effective(self) -> RunConfig:
-        """Return the configuration with all that was decided."""
-        plan = self.plan
-        decided = {
-            "image_size": self.backbone.image_size,
-            "precision": self.precision,
-            "freeze": f"{plan.freeze_ratio:g}",
-            "batch_size": plan.batch_size,
-        }
-        if plan.trains_backbone:
-            decided |= {
-                "epochs": plan.epochs,
-                "learning_rate": plan.learning_rate,
-                "weight_decay": plan.weight_decay,
-                "augment": plan.augment,
-                "layer_decay": plan.layer_decay,
-                "label_smoothing": plan.label_smoothing,
-                "views": self.views,
-            }
-        return self.config.effective(**decided)
+    @property
+    def likely_cut(self) -> int:
+        """The cut that a plan would have, before there is one; 0 where none is likely."""
+        freeze, blocks = self.config.freeze, self.backbone.blocks
+        ratio = {"auto": LIKELY_RATIO, "half": 0.5, "head": 1.0, "full": 0.0}.get(freeze)
+        return nearest_cut(blocks, float(freeze) if ratio is None else ratio) % len(blocks)
+
+
+def prepare(config: RunConfig, manifest: Manifest) -> RunContext:
+    """Set the precision and the seed, load the network at the image size, measure the room."""
+    precision = engine.prepare(config.precision, config.seed)
+    card = catalog.get(config.backbone)
+    size = config.image_size or catalog.fitting_size(card, median_side(manifest))
+    weights = None if config.from_scratch else config.weights or loading.PRETRAINED
+    backbone = loading.load(card, size, weights)
+    room = int(CACHE_SHARE * cache.bound()) if config.cache else 0
+    return RunContext(config, manifest, backbone, precision, room)
+
+
+def median_side(manifest: Manifest) -> float:
+    """Return the median of the images' shorter sides, in pixels."""
+    return median(min(record.width, record.height) for record in manifest.records)

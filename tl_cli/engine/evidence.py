@@ -14,7 +14,7 @@ from tl_cli import catalog
 from tl_cli.data.manifest import Record
 from tl_cli.engine import features
 from tl_cli.engine.context import RunContext
-from tl_cli.engine.features import PIXELS, FeatureSpec, batchnorm_shift
+from tl_cli.engine.features import PIXELS, FeatureSpec, Rows, batchnorm_shift
 from tl_cli.engine.head import h_score, knn_accuracy, logme, solve
 from tl_cli.engine.head.choice import SolvedHead
 from tl_cli.plan import evidence
@@ -34,7 +34,7 @@ def stratified(records: Sequence[Record], most: int) -> list[int]:
     return sorted(i for _, _, i in sorted(order)[:most])
 
 
-def distances(context: RunContext, on_progress: OnProgress) -> np.ndarray | None:
+def batchnorm_distances(context: RunContext, on_progress: OnProgress) -> np.ndarray | None:
     """Return each BatchNorm's distance [L] to some training images; None where it has none.
 
     They pass the network here and are kept, so that the pass over all images leaves them out.
@@ -43,10 +43,10 @@ def distances(context: RunContext, on_progress: OnProgress) -> np.ndarray | None
         return None
     records = context.manifest.of("train")
     chosen = [records[i] for i in stratified(records, MOMENTS_OF)]
-    _, rows = features.extract(
+    *_, rows = features.extract(
         context.backbone,
         chosen,
-        [context.feature_spec, FeatureSpec(moments=True)],
+        [*context.pass_specs, FeatureSpec(moments=True)],
         keep=context.config.cache,
         stage="similarity",
         on_progress=on_progress,
@@ -54,21 +54,23 @@ def distances(context: RunContext, on_progress: OnProgress) -> np.ndarray | None
     return batchnorm_shift.distances(context.backbone.model, rows.array())
 
 
-def gather_evidence(context: RunContext, head: SolvedHead, layers: np.ndarray | None) -> Evidence:
-    """Return the evidence from the solved heads, the pooled depths and the distances."""
+def gather_evidence(
+    context: RunContext, rows: Rows, head: SolvedHead, layers: np.ndarray | None
+) -> Evidence:
+    """Return the evidence from what `choice.extract` gave, the heads and the distances."""
     chosen = stratified(context.manifest.of("train"), PROBED)
     labels = context.labels("train")[chosen]
     classes = len(context.manifest.classes)
-    looked = head.looked["train"][chosen]
+    pooled = rows[np.array(chosen)].astype("float32")  # training images come first
 
     def probe(name: str, columns: slice) -> Probe:
-        solved = solve(looked[:, columns], labels, classes, method="ridge")
+        solved = solve(pooled[:, columns], labels, classes, method="ridge")
         return Probe(name, solved.cv_accuracy, solved.cv_stderr)
 
     depths = context.depths
     names = [context.backbone.blocks[tap - 1].name for tap in depths]
     columns = _columns([PIXELS * PIXELS * 3, *context.widths(depths)])
-    last = looked[:, columns[-1]]
+    last = pooled[:, columns[-1]]
     by_depth = [probe(*each) for each in zip(names[:-1], columns[1:-1], strict=True)]
     by_depth.append(_of_head(names[-1], head, "last") or probe(names[-1], columns[-1]))
     distance = None if layers is None else float(layers.mean())

@@ -1,82 +1,36 @@
-"""From a configuration to a settled job: the backbone, what the images tell, the plan.
-
-Knows nothing of tuning and of run directories.
-"""
+"""From what is known of a run's images to its plan. Knows nothing of training and of run files."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from statistics import median
 
-from tl_cli import catalog, engine
+from tl_cli import catalog
 from tl_cli.config import RunConfig
-from tl_cli.data.manifest import Manifest
 from tl_cli.engine import evidence
-from tl_cli.engine.context import RunContext
-from tl_cli.engine.finetune import auxiliary_heads
+from tl_cli.engine.context import RunContext, median_side
 from tl_cli.engine.head import choice
-from tl_cli.engine.networks import loading
-from tl_cli.plan import FreezePlan, from_scratch, override, recommend
+from tl_cli.plan import FreezePlan, from_scratch, override
+from tl_cli.plan import recommend as plan_for
 from tl_cli.plan.evidence import Evidence
 from tl_cli.results.progress import OnProgress
 
 
-def prepare(config: RunConfig, manifest: Manifest) -> RunContext:
-    """Settle precision and image size, load the backbone, and plan by what is known so far."""
-    precision = engine.prepare(config.precision, config.seed)
-    card = catalog.get(config.backbone)
-    size = config.image_size or catalog.fitting_size(card, _median_side(manifest))
-    weights = None if config.from_scratch else config.weights or loading.PRETRAINED
-    backbone = loading.load(card, size, weights)
-    plan = _plan(config, manifest, backbone, None)
-    # a training from scratch has no features to decide mirroring by
-    context = RunContext(config, manifest, backbone, plan, precision, mirror=config.mirror == "yes")
-    return context if context.awaits_evidence else with_plan(context, plan)
+def needs_evidence(config: RunConfig) -> bool:
+    """Return whether the plan follows from what the images show, and not from options alone."""
+    return config.freeze == "auto" and not config.from_scratch
 
 
-def with_plan(context: RunContext, plan: FreezePlan) -> RunContext:
-    """Return the job with another plan, its auxiliary heads where that one trains."""
-    heads_inside = auxiliary_heads.attach(
-        context.backbone,
-        plan.classes,
-        context.config.aux_heads,
-        context.config.aux_weight,
-        plan.frozen_blocks,
-    )
-    return replace(context, plan=plan, auxiliary=heads_inside)
-
-
-def replanned(context: RunContext, **changed: str) -> FreezePlan:
-    """Return the plan that the job would have with another `freeze` or `policy`."""
-    config = context.config.effective(**changed)
-    return _plan(config, context.manifest, context.backbone, context.plan.evidence)
-
-
-def replan(context: RunContext, evidence: Evidence) -> RunContext:
-    """Return the job with the plan that the evidence leads to."""
-    return with_plan(context, _plan(context.config, context.manifest, context.backbone, evidence))
-
-
-def advise(context: RunContext, on_progress: OnProgress) -> RunContext:
-    """Return the job with its plan, after a look at no more images than the evidence needs.
-
-    The plan is for all training images; the job that is returned holds all of them, too.
-    """
-    if not context.awaits_evidence:
-        return context
-    records = context.manifest.of("train")
-    few = [records[i] for i in evidence.stratified(records, evidence.PROBED)]
-    part = replace(context, manifest=context.manifest.with_records(few))
-    layers = evidence.distances(part, on_progress)
-    head = choice.solve(part, choice.look(part, on_progress))
-    return replan(context, evidence.gather_evidence(part, head, layers))
-
-
-def _plan(
-    config: RunConfig, manifest: Manifest, backbone: loading.Backbone, evidence: Evidence | None
+def recommend(
+    context: RunContext, seen: Evidence | None, *, freeze: str | None = None, policy: str = ""
 ) -> FreezePlan:
+    """Return the plan, the user's own numbers in place of its own.
+
+    `freeze`, `policy`: in place of the configuration's.
+    """
+    config = context.config
     plan = override(
-        _recommended(config, manifest, backbone, evidence),
+        _recommended(context, seen, freeze or config.freeze, policy or config.policy),
         learning_rate=config.learning_rate,
         weight_decay=config.weight_decay,
         layer_decay=config.layer_decay,
@@ -85,42 +39,52 @@ def _plan(
         epochs=config.epochs,
         augment=None if config.augment == "auto" else config.augment,
     )
-    why = _why_this_size(config, manifest, backbone)
-    return replace(plan, image_size=backbone.image_size, why={**plan.why, "image_size": why})
+    why = plan.why | {"image_size": _why_this_size(context)}
+    return replace(plan, image_size=context.backbone.image_size, why=why)
 
 
-def _why_this_size(config: RunConfig, manifest: Manifest, backbone: loading.Backbone) -> str:
-    if config.image_size:
+def advise(context: RunContext, on_progress: OnProgress) -> FreezePlan:
+    """Return the plan for all training images, after a pass of no more than the evidence needs."""
+    if not needs_evidence(context.config):
+        return recommend(context, None)
+    records = context.manifest.of("train")
+    few = [records[i] for i in evidence.stratified(records, evidence.PROBED)]
+    part = replace(context, manifest=context.manifest.with_records(few), room=0)
+    layers = evidence.batchnorm_distances(part, on_progress)
+    rows = choice.extract(part, on_progress)
+    head = choice.solve(part, rows)
+    return recommend(context, evidence.gather_evidence(part, rows, head, layers))
+
+
+def _why_this_size(context: RunContext) -> str:
+    backbone = context.backbone
+    if context.config.image_size:
         return "you said so"
     if backbone.image_size == backbone.card.image_size:
         return "what the network was pretrained at"
-    side = _median_side(manifest)
+    side = median_side(context.manifest)
     return f"{catalog.ENLARGE:g} times the images' own {side:g} px: more gains little"
 
 
 def _recommended(
-    config: RunConfig, manifest: Manifest, backbone: loading.Backbone, evidence: Evidence | None
+    context: RunContext, seen: Evidence | None, freeze: str, policy: str
 ) -> FreezePlan:
-    counts = manifest.counts("train")
+    counts, backbone = context.manifest.counts("train"), context.backbone
     size, classes, per_class = sum(counts.values()), len(counts), median(counts.values())
     name = backbone.card.name
-    if config.from_scratch:
+    if context.config.from_scratch:
         return from_scratch.recommend(
             size, classes, backbone.blocks, backbone=name, images_per_class=per_class
         )
-    return recommend(
+    return plan_for(
         size,
         classes,
         backbone.blocks,
         backbone=name,
         images_per_class=per_class,
-        similarity=config.similarity,
-        evidence=evidence,
-        validation=len(manifest.of("val")),
-        freeze=config.freeze,
-        policy=config.policy,
+        similarity=context.config.similarity,
+        evidence=seen,
+        validation=len(context.manifest.of("val")),
+        freeze=freeze,
+        policy=policy,
     )
-
-
-def _median_side(manifest: Manifest) -> float:
-    return median(min(record.width, record.height) for record in manifest.records)

@@ -1,275 +1,264 @@
-"""Runs a plan, phase by phase: look once, solve the head, tune what the plan frees, evaluate, save.
+"""`tl train`, told in order: look once, solve, tune, solve again; what is on disk is measured.
 
-Without pretrained weights there is nothing to look at once: then everything is trained instead.
-
-The one long story of `tl train`, told in order. Never prints: it reports through `on_progress`.
+Never prints: it reports through `on_progress`.
 """
 
 from __future__ import annotations
 
-import csv
-import io
-import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
-from tl_cli import engine
 from tl_cli.config import RunConfig
-from tl_cli.data.csv_io import bad_csv_text, write_csv
 from tl_cli.data.manifest import Manifest
-from tl_cli.engine import evidence, features, recommend_freeze, resources
-from tl_cli.engine.context import RunContext
-from tl_cli.engine.finetune import (
-    finetune,
-    flip_check,
-    from_scratch,
-    successive_halving,
-    time_budget,
-)
+from tl_cli.engine import evidence, features, recommend_freeze, resources, run_files
+from tl_cli.engine.context import RunContext, prepare
+from tl_cli.engine.features import Rows
+from tl_cli.engine.finetune import flip_check, settings, successive_halving, time_budget
+from tl_cli.engine.finetune.candidates import from_head
+from tl_cli.engine.finetune.finetune import Finetuned, finetune, softened
+from tl_cli.engine.finetune.from_scratch import FromScratch, random_classifier, train_from_scratch
+from tl_cli.engine.finetune.settings import FinetuneSettings
 from tl_cli.engine.head import choice
-from tl_cli.engine.metrics import figures
+from tl_cli.engine.head.choice import SolvedHead
+from tl_cli.engine.metrics.figures import evaluate
 from tl_cli.engine.networks.classifier import Classifier
+from tl_cli.engine.predict import load_checkpoint, probabilities
 from tl_cli.engine.resources import Clock
 from tl_cli.engine.trained_model import TrainedModel
 from tl_cli.plan import FreezePlan
-from tl_cli.results import predictions
+from tl_cli.plan.evidence import Evidence
 from tl_cli.results.evaluation import Evaluation
-from tl_cli.results.predictions import Prediction
-from tl_cli.results.progress import Note, OnProgress
-from tl_cli.results.training import RunResult
-from tl_cli.store import run_dir
+from tl_cli.results.progress import Note, OnProgress, silent
+from tl_cli.results.training import FinetuneResult, FromScratchResult, RunResult
 from tl_cli.store.run_dir import RunDir
 
-SAVED_COPIES = 3  # checkpoint and exported model, with room for what surrounds the weights
-
-
 OnPlan = Callable[[FreezePlan], None]
-OnSaved = Callable[[Classifier], None]
-EVALUATED = ("val", "test")
-ROUNDING, WRONG = 0.02, 0.2  # of a probability: worth a word; not to be explained by float16
+ROUNDING, ROUNDING_MIXED = 0.02, 0.15  # of a probability, between parts and whole: worth a word
+CHECKED_A_CLASS, CHECKED = 2, 64  # validation images that pass the saved network, from pixels
 
 
-def run(
+@dataclass(frozen=True)
+class Trained:
+    """A finished run, and its network as it was loaded from disk."""
+
+    result: RunResult
+    classifier: Classifier
+
+
+def train(
     config: RunConfig,
     manifest: Manifest,
     run: RunDir,
     on_progress: OnProgress,
     on_plan: OnPlan = lambda _: None,
-    on_saved: OnSaved = lambda _: None,
-) -> RunResult:
+) -> Trained:
     """Train on the manifest as the configuration says and write everything into the run directory.
 
-    Raises TLError for what the user can mend. Labels, plan and manifest are on disk before the
-    training begins; the checkpoint is written last, as a whole. `on_saved` is handed the
-    classifier, for what is to be made of it.
+    From the first solved head on there is a result: whatever ends the training later leaves it, and
+    the run's status says `head`. Raises TLError for what the user can mend.
     """
     clock = Clock()
     resources.reset_peak_memory()
 
-    # -- what there is to work with -----------------------------------------------------------
     with clock.stage("build"):
-        context = recommend_freeze.prepare(config, manifest)
-    run.need(SAVED_COPIES * 4 * context.backbone.model.count_params())
-    _write_inputs(context, run)
+        context = prepare(config, manifest)
+        run_files.write_inputs(run, context)
 
-    # -- train --------------------------------------------------------------------------------
-    way = _from_scratch if config.from_scratch else _transfer
-    outcome = way(context, run, clock, on_progress, on_plan)
-    context, built = outcome.context, outcome.built
-    if outcome.history:
-        run.write_text(run_dir.HISTORY, _csv(outcome.history))
-    if outcome.gradients:
-        run.write_text(run_dir.GRADIENTS, _csv(outcome.gradients))
+    head = rows = layers = None
+    if not config.from_scratch:
+        with clock.stage("features"):
+            layers = evidence.batchnorm_distances(context, on_progress)
+            rows = choice.extract(context, on_progress)  # each image passes once
+        with clock.stage("head"):
+            head = choice.solve(context, rows)
+            trained = from_head(context, head)
+            run_files.save(run, context, trained)  # from here on there is a result, come what may
 
-    # -- evaluate, save -----------------------------------------------------------------------
-    with clock.stage("evaluate"):
-        found = {s: outcome.probabilities(s) for s in EVALUATED if manifest.of(s)}
-        metrics = {split: _evaluation(context, split, array) for split, array in found.items()}
-        run.write_text(run_dir.PREDICTIONS, predictions.csv_text(_predictions(context, found)))
-        for text in _caveats(context, metrics):
-            on_progress(Note(text))
-        difference = check_whole(context, built, found.__getitem__)
-        if difference > ROUNDING and context.precision == "float32":
-            on_progress(Note(_rounding(difference), warning=True))
-    with clock.stage("save"):
-        result = RunResult(
-            run=str(run.path),
-            plan=context.plan.to_json(),
-            metrics=metrics,
-            seconds={},
-            head=outcome.head,
-            tune=outcome.tune,
-            scratch=outcome.scratch,
-            trained_parameters=_trained_parameters(context, built),
-            peak_memory=resources.peak_memory(),
-            image_size=context.backbone.image_size,
-            precision=context.precision,
-            notes=manifest.notes,
-        )
-        built.save(run, freeze_ratio=context.plan.freeze_ratio, precision=context.precision)
-    result = replace(result, seconds=clock.all())
-    run.write_json(run_dir.METRICS, result.metrics_json())
-    on_saved(built)
-    return result
-
-
-def _transfer(
-    context: RunContext, run: RunDir, clock: Clock, on_progress: OnProgress, on_plan: OnPlan
-) -> TrainedModel:
-    # -- look once ----------------------------------------------------------------------------
-    with clock.stage("features"):
-        layers = evidence.distances(context, on_progress) if context.awaits_evidence else None
-        pooled = choice.look(context, on_progress)
-
-    # -- the head, solved ---------------------------------------------------------------------
-    with clock.stage("head"):
-        head = choice.solve(context, pooled)
-
-    # -- what will be done, and why -----------------------------------------------------------
     with clock.stage("plan"):
-        if context.awaits_evidence:
-            context = recommend_freeze.replan(
-                context, evidence.gather_evidence(context, head, layers)
-            )
-        if context.config.trial:
-            context = successive_halving.decide(context, head, on_progress)
-        context = context.decided(head=head.kind)
-        built = choice.attach(context, head)
-        _write_plan(context, run)
-    on_plan(context.plan)
-    outcome = TrainedModel(context, built, head.probabilities, head=head.facts)
+        plan = recommend_freeze.recommend(context, _evidence(context, rows, head, layers))
+        mirror = _may_mirror(context, plan, head, on_progress)
+        if config.trial:
+            plan = successive_halving.decide(context, plan, head, on_progress, mirror=mirror)
+    run_files.write_plan(run, context, settings.decide(context, plan, mirror=mirror), head)
+    on_plan(plan)
 
-    # -- tune what the plan frees, from that head ----------------------------------------------
-    if context.plan.trains_backbone:
+    finetuned: Finetuned | FromScratch | None = None
+    if plan.trains_backbone:
         with clock.stage("tune"):
-            if context.plan.augment != "none":
-                may = flip_check.decide(context, head, on_progress)
-                context = replace(context.decided(mirror="yes" if may else "no"), mirror=may)
-            context = _within_the_time(context, built, run, clock, on_progress)
-            on_progress(Note(context.feeding))
-            tuned = finetune.tune(context, built, head, on_progress)
-        outcome = replace(
-            outcome,
-            context=context,
-            probabilities=tuned.probabilities if tuned.kept else head.probabilities,
-            history=tuned.history,
-            gradients=tuned.gradients,
-            tune=tuned.facts,
-        )
-    return outcome
+            decided = _within_time(context, plan, head, clock, on_progress, mirror=mirror)
+            run_files.write_plan(run, context, decided, head)
+            plan = decided.plan
+            if head:
+                metrics = _metrics(context, trained, None)
+                interim = _result(context, run, plan, metrics, head, None, 0, clock)
+                _announce(run, interim, settings.feeding(context, decided), on_progress)
+                finetuned = finetune(context, decided, head, on_progress)
+            else:
+                finetuned = train_from_scratch(context, decided, on_progress)
+            trained = finetuned.trained
+            run_files.write_history(run, finetuned.history, finetuned.gradients)
+
+    with clock.stage("save"):
+        run_files.save(run, context, trained, plan)
+    with clock.stage("evaluate"):
+        saved = load_checkpoint(run)
+        test = _test_probabilities(context, saved, on_progress)
+        metrics = _metrics(context, trained, test)
+        run_files.write_predictions(run, context, {"val": trained.held_out, "test": test})
+        for note in _caveats(context, plan, metrics, _difference(context, saved, trained)):
+            on_progress(note)
+    result = _result(
+        context, run, plan, metrics, head, finetuned, _trained_count(trained, plan), clock
+    )
+    run_files.write_result(run, result)
+    return Trained(result, saved)
 
 
-def _from_scratch(
-    context: RunContext, run: RunDir, clock: Clock, on_progress: OnProgress, on_plan: OnPlan
-) -> TrainedModel:
-    on_plan(context.plan)
-    with clock.stage("train"):
-        built = from_scratch.begin(context)
-        context = _within_the_time(context, built, run, clock, on_progress)
-        return from_scratch.train(context, built, on_progress)
+# == what the story calls ==========================================================================
 
 
-def _within_the_time(
-    context: RunContext, built: Classifier, run: RunDir, clock: Clock, on_progress: OnProgress
-) -> RunContext:
-    """Return the job with no more epochs than fit into the minutes that were given, if any.
+def _evidence(
+    context: RunContext, rows: Rows | None, head: SolvedHead | None, layers: np.ndarray | None
+) -> Evidence | None:
+    if rows is None or head is None or not recommend_freeze.needs_evidence(context.config):
+        return None
+    return evidence.gather_evidence(context, rows, head, layers)
 
-    All is settled then, and written down.
-    """
+
+def _may_mirror(
+    context: RunContext, plan: FreezePlan, head: SolvedHead | None, on_progress: OnProgress
+) -> bool:
+    """Return whether augmentation may mirror; from scratch there are no features to decide by."""
+    if head is None:
+        return context.config.mirror == "yes"
+    if plan.augment == "none" or not (plan.trains_backbone or context.config.trial):
+        return False
+    return flip_check.decide(context, head, on_progress)
+
+
+def _within_time(
+    context: RunContext,
+    plan: FreezePlan,
+    head: SolvedHead | None,
+    clock: Clock,
+    on_progress: OnProgress,
+    *,
+    mirror: bool,
+) -> FinetuneSettings:
+    """Return the settings, with no more epochs than fit into the minutes that were asked for."""
+    decided = settings.decide(context, plan, mirror=mirror)
     if context.config.max_minutes:
+        classifier = softened(context, head) if head else random_classifier(context)
         left = context.config.max_minutes * 60 - clock.all()["total"]
-        context = time_budget.fit_into_time(context, built, left, on_progress)
-    _write_plan(context, run)
-    return context
+        decided = time_budget.fit_into_time(context, decided, classifier, left, on_progress)
+    return decided
 
 
-def _write_inputs(context: RunContext, run: RunDir) -> None:
-    _write_plan(context, run)
-    write_csv(context.manifest, run / run_dir.MANIFEST)
-    run.write_json(run_dir.LABELS, list(context.manifest.classes))
-    run.write_json(run_dir.ENVIRONMENT, engine.environment())
-    if context.manifest.bad:
-        run.write_text(run_dir.BAD_FILES, bad_csv_text(context.manifest))
+def _announce(run: RunDir, interim: RunResult, feeding: str, on_progress: OnProgress) -> None:
+    """Say that there is a result, and what is tried next."""
+    run_files.write_result(run, interim)
+    run.status("head")
+    on_progress(Note(f"Ready: {run.path}. Now trying to improve it; Ctrl-C keeps this."))
+    on_progress(Note(feeding))
 
 
-def _write_plan(context: RunContext, run: RunDir) -> None:
-    run.write_text(run_dir.CONFIG, context.effective().to_yaml())
-    run.write_json(run_dir.PLAN, context.plan.to_json())
+def _test_probabilities(
+    context: RunContext, saved: Classifier, on_progress: OnProgress
+) -> np.ndarray | None:
+    """Return what the network on disk says of the test images; None where there are none.
+
+    Where its frozen part is what the images passed already, its features are taken from the cache.
+    """
+    records = context.manifest.of("test")
+    if not records:
+        return None
+    if not context.config.cache or saved.backbone.digest != context.backbone.digest:
+        return probabilities(saved, records, on_progress)
+    [rows] = features.extract(saved.backbone, records, [context.feature_spec])
+    return choice.probabilities_of(context, saved, rows.array())
 
 
-# == evaluate and save ============================================================================
+def _metrics(
+    context: RunContext, trained: TrainedModel, test: np.ndarray | None
+) -> dict[str, Evaluation]:
+    measured = {"val": trained.held_out} | ({} if test is None else {"test": test})
+    return {
+        split: evaluate(
+            array, context.labels(split), context.classes, split=split, seed=context.config.seed
+        )
+        for split, array in measured.items()
+    }
 
 
-def _evaluation(context: RunContext, split: str, probabilities: np.ndarray) -> Evaluation:
-    labels, classes = context.labels(split), context.manifest.classes
-    return figures.evaluate(probabilities, labels, classes, split=split, seed=context.config.seed)
+def _difference(context: RunContext, saved: Classifier, trained: TrainedModel) -> float:
+    """Return how far the network on disk, from pixels, is from what was computed in parts.
+
+    As the greatest difference of a probability on some validation images of every class.
+    """
+    records, labels = context.manifest.of("val"), context.labels("val")
+    chosen = np.concatenate(
+        [np.flatnonzero(labels == number)[:CHECKED_A_CLASS] for number in np.unique(labels)]
+    )
+    if len(chosen) > CHECKED:
+        chosen = chosen[::CHECKED_A_CLASS]  # one a class, then
+    whole = probabilities(saved, [records[i] for i in chosen], silent)
+    return float(np.abs(whole - trained.fitted[chosen]).max())
 
 
-def _predictions(context: RunContext, found: Mapping[str, np.ndarray]) -> Iterator[Prediction]:
-    for split, probabilities in found.items():
-        for record, row in zip(context.manifest.of(split), probabilities, strict=True):
-            said = int(row.argmax())
-            name = context.manifest.classes[said]
-            yield Prediction(record.path, split, record.label, name, float(row[said]))
-
-
-def _caveats(context: RunContext, metrics: dict[str, Evaluation]) -> Iterator[str]:
-    """Say what a careful person would add to the figures."""
-    if "test" not in metrics and context.plan.trains_backbone:
-        yield (
-            "There are no test images: the validation images also chose the best epoch, so their "
+def _caveats(
+    context: RunContext, plan: FreezePlan, metrics: Mapping[str, Evaluation], difference: float
+) -> Iterator[Note]:
+    """Yield what a careful person would add to the figures."""
+    if not difference <= (ROUNDING if context.precision == "float32" else ROUNDING_MIXED):
+        yield Note(
+            f"The saved network's probabilities differ by up to {difference:.3f} from what was "
+            "computed while training; --feature-dtype float32 and --precision float32 are exact.",
+            warning=True,
+        )
+    if "test" not in metrics and plan.trains_backbone:
+        yield Note(
+            "There are no test images: the validation images also chose what is kept, so their "
             "figures are a little too good. Keep some aside with --test 0.1."
         )
-    for each in metrics.values():
-        if each.accuracy <= each.majority_baseline:
-            yield (
-                f"On {each.split} the classifier is no better than always naming the most "
+    for evaluation in metrics.values():
+        if evaluation.accuracy <= evaluation.majority_baseline:
+            yield Note(
+                f"On {evaluation.split} the classifier is no better than always naming the most "
                 "frequent class."
             )
 
 
-def _rounding(difference: float) -> str:
-    return (
-        f"Features kept in float16 changed a probability by {difference:.3f}; "
-        "--feature-dtype float32 is exact."
-    )
-
-
-def check_whole(
-    context: RunContext,
-    built: Classifier,
-    probabilities: Callable[[str], np.ndarray],
-    count: int = 8,
-) -> float:
-    """Return how far the whole network, from pixels, is from what was computed in parts.
-
-    As the greatest difference of a probability on some validation images. They share their layers,
-    so more than rounding would be an error of ours: AssertionError, rather than a wrong model.
-    """
-    records = context.manifest.of("val")[:count]
-    images = features.images(records, context.backbone.image_size)
-    # called, not predicted with: eight images are not worth the tracing of a graph
-    whole = np.asarray(built.model(images, training=False))
-    difference = float(np.abs(whole - probabilities("val")[:count]).max())
-    if not difference <= WRONG:
-        raise AssertionError(f"whole and parts differ by {difference:.3f} in probability")
-    return difference
-
-
-def _trained_parameters(context: RunContext, built: Classifier) -> int:
+def _trained_count(trained: TrainedModel, plan: FreezePlan) -> int:
     """Return how many numbers of the saved network the plan trains."""
-    built.freeze_up_to(context.plan.frozen_blocks, norms=context.config.from_scratch)
-    return sum(math.prod(weight.shape) for weight in built.model.trainable_weights)
+    layers = trained.classifier.freeze_up_to(plan.frozen_blocks)
+    return sum(layer.count_params() for layer in layers)
 
 
-def _csv(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Return a table of all columns that any row has."""
-    columns = dict.fromkeys(name for row in rows for name in row)
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(columns), restval="nan", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
+def _result(
+    context: RunContext,
+    run: RunDir,
+    plan: FreezePlan,
+    metrics: Mapping[str, Evaluation],
+    head: SolvedHead | None,
+    finetuned: Finetuned | FromScratch | None,
+    trained_parameters: int,
+    clock: Clock,
+) -> RunResult:
+    outcome = finetuned.result if finetuned else None
+    return RunResult(
+        run=str(run.path),
+        plan=plan.to_json(),
+        metrics=metrics,
+        seconds=clock.all(),
+        head=head.result if head else None,
+        tune=outcome if isinstance(outcome, FinetuneResult) else None,
+        scratch=outcome if isinstance(outcome, FromScratchResult) else None,
+        trained_parameters=trained_parameters,
+        peak_memory=resources.peak_memory(),
+        image_size=context.backbone.image_size,
+        precision=context.precision,
+        refit=bool(head) and context.config.refit,
+        notes=context.manifest.notes,
+    )

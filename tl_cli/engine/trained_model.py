@@ -1,27 +1,24 @@
-"""What a way of training comes to, transfer or from scratch: what is evaluated and saved."""
+"""A classifier as it is to be saved, and what it says of the images that tuned nothing of it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from tl_cli.engine.context import RunContext
 from tl_cli.engine.networks.classifier import Classifier
-from tl_cli.results.training import FinetuneResult, FromScratchResult, HeadResult
 
 
 @dataclass(frozen=True)
 class TrainedModel:
-    """A trained classifier and how it came about. `probabilities(split)`: float32 [n, C]."""
+    """A classifier whose weights are those to be saved.
 
-    context: RunContext  # as it was carried out
-    built: Classifier
-    probabilities: Callable[[str], np.ndarray]
-    history: Sequence[dict[str, Any]] = ()  # by epoch; empty where nothing was tuned
-    gradients: Sequence[dict[str, Any]] = ()
-    head: HeadResult | None = None
-    tune: FinetuneResult | None = None
-    scratch: FromScratchResult | None = None
+    `held_out`: probabilities float32 [n, C] of the validation images by the same recipe without
+    them in the fit. `fitted`: what the classifier itself says of them; other numbers only where the
+    head was solved anew on training and validation images together (`refit`).
+    """
+
+    classifier: Classifier
+    held_out: np.ndarray
+    fitted: np.ndarray
+    refit: bool = False

@@ -22,20 +22,35 @@ class HeadResult:
 
 
 @dataclass(frozen=True)
+class CandidateResult:
+    """What might be saved after a tuning, as it did on the images that judge it."""
+
+    name: str  # head, tuned, halfway, or solved again
+    log_loss: float  # on validation, calibrated by halves
+    accuracy: float  # on validation
+    test_accuracy: float | None = None  # on the test images, which decide nothing
+
+
+@dataclass(frozen=True)
 class FinetuneResult:
     """What fine-tuning gained over the solved head on the validation images."""
 
     epochs: int
     best_epoch: int
-    head_log_loss: float
-    tuned_log_loss: float
-    gain_stderr: float | None  # of the paired difference of the log losses; None for one image
-    head_accuracy: float
-    tuned_accuracy: float
-    kept: str  # "tuned" or "head"
+    kept: str  # the name of a candidate
+    gain: float  # of the best candidate beside the head, in calibrated log loss
+    gain_stderr: float | None  # of the paired difference; None where too few images can judge
+    candidates: tuple[CandidateResult, ...]  # the head first
     reason: str
-    tuned_test_accuracy: float | None = None  # of the tuned network, kept or not
-    temperature: float = 1.0  # what the tuned network's scores were divided by, after its epochs
+
+    @property
+    def head(self) -> CandidateResult:
+        return self.candidates[0]
+
+    @property
+    def best(self) -> CandidateResult:
+        """The candidate of the least log loss, kept or not."""
+        return min(self.candidates, key=lambda candidate: candidate.log_loss)
 
 
 @dataclass(frozen=True)
@@ -46,7 +61,6 @@ class FromScratchResult:
     best_epoch: int
     log_loss: float  # of the best epoch, which is kept
     accuracy: float
-    temperature: float = 1.0  # what its scores were divided by
 
 
 @dataclass(frozen=True)
@@ -64,6 +78,7 @@ class RunResult:
     trained_parameters: int
     peak_memory: int  # bytes
     scratch: FromScratchResult | None = None
+    refit: bool = False  # whether the saved head was fitted to the validation images too
     notes: tuple[str, ...] = ()
 
     def metrics_json(self) -> dict[str, Any]:
@@ -73,6 +88,7 @@ class RunResult:
             "head": asdict(self.head) if self.head else None,
             "tune": asdict(self.tune) if self.tune else None,
             "scratch": asdict(self.scratch) if self.scratch else None,
+            "refit": self.refit,
             "seconds": dict(self.seconds),
             "trained_parameters": self.trained_parameters,
             "peak_memory": self.peak_memory,

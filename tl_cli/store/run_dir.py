@@ -22,9 +22,10 @@ HISTORY, METRICS, LABELS = "history.csv", "metrics.json", "labels.json"
 PREDICTIONS, REPORT, GRADIENTS = "predictions.csv", "report.html", "gradients.csv"
 ENVIRONMENT, STATUS = "environment.json", "status.json"
 CHECKPOINT, WEIGHTS, EXPORTED = "checkpoint.json", "checkpoint.weights.h5", "model.keras"
+HELD_OUT = "held_out.npy"  # probabilities of the validation images, by what was fitted without them
 FILES = (
     CONFIG, MANIFEST, BAD_FILES, PLAN, HISTORY, METRICS, LABELS, ENVIRONMENT, STATUS,
-    CHECKPOINT, WEIGHTS, EXPORTED, PREDICTIONS, REPORT, GRADIENTS,
+    CHECKPOINT, WEIGHTS, EXPORTED, PREDICTIONS, REPORT, GRADIENTS, HELD_OUT,
 )  # fmt: skip
 
 

@@ -17,7 +17,7 @@ from tl_cli.plan.blocks import frozen_shares
 
 
 @dataclass(frozen=True)
-class Auxiliary:
+class AuxiliaryHeads:
     """Heads, each a network from the tensor at its cut to class scores; the weight of a loss."""
 
     cuts: tuple[int, ...] = ()
@@ -30,12 +30,12 @@ class Auxiliary:
         return [layer for head in self.heads for layer in head.layers if layer.weights]
 
 
-NONE = Auxiliary()
+NONE = AuxiliaryHeads()
 
 
 def attach(
     backbone: Backbone, classes: int, number: int, weight: float, frozen: int = 0
-) -> Auxiliary:
+) -> AuxiliaryHeads:
     """Return `number` auxiliary heads, spread evenly over the blocks after the first `frozen`.
 
     Evenly by weighted layers: on GoogLeNet, two of them stand after modules 4a and 4d as in the
@@ -48,7 +48,7 @@ def attach(
     for i, cut in enumerate(cuts, 1):
         x = keras.Input(backbone.blocks[cut - 1].output_shape)
         heads.append(keras.Model(x, auxiliary_head(x, classes, f"aux{i}"), name=f"aux{i}"))
-    return Auxiliary(tuple(cuts), tuple(heads), weight)
+    return AuxiliaryHeads(tuple(cuts), tuple(heads), weight)
 
 
 def places(backbone: Backbone, number: int, frozen: int = 0) -> Sequence[int]:

@@ -1,4 +1,4 @@
-"""Epoch after epoch: the training is fed and followed, and the best epoch is remembered.
+"""Epoch after epoch: the training is fed and followed, the best and the last epoch are remembered.
 
 Knows nothing of what is trained, and from what weights.
 """
@@ -6,77 +6,93 @@ Knows nothing of what is trained, and from what weights.
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import keras
 import numpy as np
 
 from tl_cli.engine.context import RunContext
+from tl_cli.engine.finetune.compile import compile_suffix
 from tl_cli.engine.finetune.gradient_flow import GradientFlow
 from tl_cli.engine.finetune.optimizer import Average, optimizer
+from tl_cli.engine.finetune.settings import FinetuneSettings
 from tl_cli.engine.finetune.training_data import TrainingData
-from tl_cli.engine.head.linear_head import fit_temperature, scores_of
+from tl_cli.engine.head.calibration import calibrated_by_halves
 from tl_cli.engine.images import dataset
 from tl_cli.engine.metrics.figures import log_losses
 from tl_cli.engine.networks.classifier import Classifier
 from tl_cli.results.progress import Note, OnProgress, Progress
 
-LEAST_PATIENCE = 5  # epochs without a better validation before the training ends
+LEAST_PATIENCE = 3  # epochs without a better validation before the training ends
+PATIENCE = 0.34  # of all epochs
+HALVINGS = 2  # of the rate, where the loss is no longer a number, before the training is given up
 WAITING = 0.2  # share of the time in which the network may wait for data
 WORTH_SAYING = 10.0  # seconds of waiting
+STAGES = 3  # of gradual unfreezing
 
 Row = dict[str, float]
+Stage = tuple[int, range]  # blocks frozen, epochs
 
 
 class BestCheckpoint:
-    """The history of the epochs, and the one with the lowest validation log loss so far."""
+    """The epochs so far, the one with the lowest calibrated log loss on validation, the last one.
 
-    def __init__(self, history: Sequence[Row] = ()) -> None:
-        self.history = list(history)
-        self.loss, self.epoch = float("inf"), 0
-        self.weights: list[np.ndarray] = []
-        self.probabilities = np.empty(0)
-
-    def see(self, row: Row, weights: list[keras.Variable], probabilities: np.ndarray) -> None:
-        """Add an epoch; keep its weights where it is the best one."""
-        self.history.append(row)
-        if row["val_log_loss"] < self.loss or not self.weights:
-            self.loss, self.epoch = row["val_log_loss"], int(row["epoch"])
-            self.probabilities, self.weights = probabilities, copies(weights)
-
-
-def train(
-    context: RunContext,
-    built: Classifier,
-    feed: TrainingData,
-    best: BestCheckpoint,
-    stages: Sequence[tuple[int, range]],
-    on_progress: OnProgress,
-    *,
-    norms: bool = False,
-) -> tuple[keras.Model, list[Row]]:
-    """Train through the stages (blocks frozen, epochs), or until validation gets no better.
-
-    `norms`: whether BatchNorm trains too. The last weights stay in `built`; `best` has the best.
-    Returns the model that was trained, for `feed.predict`, and the gradients that were seen: none
-    unless they were asked for.
+    An epoch whose loss is not a number is in the history and is neither.
     """
-    steps, waiting = feed.steps(), dataset.Waiting()
-    flow = GradientFlow(built, steps) if context.config.gradient_flow else None
+
+    def __init__(self) -> None:
+        self.history: list[Row] = []
+        self.loss, self.epoch = math.inf, 0
+        self.weights: list[np.ndarray] = []
+        self.last: list[np.ndarray] = []
+        self.last_epoch = 0
+
+    def see(self, row: Row, weights: Sequence[keras.Variable]) -> None:
+        """Add an epoch; keep its weights."""
+        self.history.append(row)
+        if not math.isfinite(row["val_log_loss"]):
+            return
+        self.last, self.last_epoch = copies(weights), int(row["epoch"])
+        if row["val_log_loss"] < self.loss:
+            self.loss, self.epoch, self.weights = row["val_log_loss"], self.last_epoch, self.last
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What the epochs left: the last weights stay in the classifier."""
+
+    best: BestCheckpoint
+    gradients: list[dict[str, Any]]  # none unless they were asked for
+    diverged: bool  # whether it was given up
+
+
+def fit(
+    context: RunContext,
+    settings: FinetuneSettings,
+    classifier: Classifier,
+    data: TrainingData,
+    on_progress: OnProgress,
+) -> Fitted:
+    """Train stage by stage, or until validation gets no better.
+
+    Where the loss is no longer a number, the last good weights are put back and the rate is halved,
+    twice at most.
+    """
+    best, steps, waiting = BestCheckpoint(), data.steps(), dataset.Waiting()
+    flow = GradientFlow(classifier, steps) if context.config.gradient_flow else None
+    good, halvings = copies(classifier.model.weights), 0
     waited = trained = 0.0
-    for frozen, epochs in stages:
-        model = built.compile(
-            frozen,
-            optimizer(context, steps * len(epochs)),
-            feed.cut,
-            feed.row_taps,
-            label_smoothing=context.plan.label_smoothing,
-            norms=norms,
-        )
+    pending = stages(settings, context.config.unfreeze)
+    while pending:
+        frozen, epochs = pending.pop(0)
+        model = _compiled(context, settings, classifier, data, frozen, steps * len(epochs))
         average = Average(context.config.ema) if context.config.ema else None
-        follow = ValidationCallback(context, built, feed, best, average, steps, on_progress)
-        batches = feed.batches(epochs[0], len(model.outputs))
+        follow = ValidationCallback(context, settings, classifier, data, best, average, on_progress)
+        batches = data.batches(epochs[0], len(model.outputs))
         if flow:
             flow.batch = next(iter(batches))
         model.fit(
@@ -90,67 +106,151 @@ def train(
             callbacks=[each for each in (flow, waiting, average, follow) if each],
         )
         waited, trained = waited + waiting.waited, trained + waiting.trained
-        if model.stop_training:
+        if follow.diverged:
+            assign(classifier.model.weights, best.last or good)
+            if halvings == HALVINGS:
+                break
+            halvings += 1
+            settings = _at_half_the_rate(settings, on_progress)
+            pending.insert(0, (frozen, range(follow.diverged, epochs[-1] + 1)))
+        elif model.stop_training:
             break
     if waited > max(WORTH_SAYING, WAITING * trained):
-        _complain(waited / trained, feed, on_progress)
-    return model, flow.rows if flow else []
+        _complain(waited / trained, data, on_progress)
+    return Fitted(best, flow.rows if flow else [], not best.weights)
+
+
+def stages(settings: FinetuneSettings, unfreeze: str) -> list[Stage]:
+    """Return (blocks frozen, epochs) stage by stage: one, or several that free ever more.
+
+    Gradual unfreezing as in ULMFiT (Howard & Ruder 2018, arXiv:1801.06146), in thirds.
+    """
+    plan = settings.plan
+    if unfreeze == "at_once" or plan.epochs < STAGES:
+        return [(plan.frozen_blocks, range(1, plan.epochs + 1))]
+    freed = plan.blocks - plan.frozen_blocks
+    ends = [round(plan.epochs * i / STAGES) for i in range(STAGES + 1)]
+    return [
+        (plan.blocks - round(freed * i / STAGES), range(ends[i - 1] + 1, ends[i] + 1))
+        for i in range(1, STAGES + 1)
+    ]
+
+
+def _compiled(
+    context: RunContext,
+    settings: FinetuneSettings,
+    classifier: Classifier,
+    data: TrainingData,
+    frozen: int,
+    steps: int,
+) -> keras.Model:
+    return compile_suffix(
+        classifier,
+        frozen,
+        optimizer(context.backbone, settings.plan, steps),
+        data.cut,
+        data.row_taps,
+        label_smoothing=settings.plan.label_smoothing,
+        auxiliary=settings.auxiliary,
+    )
+
+
+def _at_half_the_rate(settings: FinetuneSettings, on_progress: OnProgress) -> FinetuneSettings:
+    rate = settings.plan.learning_rate / 2
+    on_progress(Note(f"The loss is no longer a number: on from there at half the rate, {rate:g}."))
+    return replace(settings, plan=replace(settings.plan, learning_rate=rate))
 
 
 class ValidationCallback(keras.callbacks.Callback):
-    """Reports each step, and looks at the validation images at the end of each epoch."""
+    """Reports each step, and measures the validation images at the end of each epoch."""
 
     def __init__(
         self,
         context: RunContext,
-        built: Classifier,
-        feed: TrainingData,
+        settings: FinetuneSettings,
+        classifier: Classifier,
+        data: TrainingData,
         best: BestCheckpoint,
         average: Average | None,
-        steps: int,
         report: OnProgress,
     ) -> None:
         super().__init__()
-        self.context, self.built, self.feed, self.best = context, built, feed, best
-        self.average, self.steps, self.report = average, steps, report
-        self.labels, self.size = context.labels("val"), context.plan.size
-        self.patience = max(LEAST_PATIENCE, context.plan.epochs // 2)
+        self.context, self.plan, self.classifier = context, settings.plan, classifier
+        self.data, self.best, self.average, self.report = data, best, average, report
+        self.steps = data.steps()
+        self.patience = max(LEAST_PATIENCE, round(PATIENCE * self.plan.epochs))
         self.stage, self.started = "", 0.0
+        self.diverged = 0  # the epoch in which the loss was no longer a number
 
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
-        self.stage = f"epoch {epoch + 1}/{self.context.plan.epochs}"
+        self.stage = f"epoch {epoch + 1}/{self.plan.epochs}"
         self.started = time.perf_counter()
 
     def on_train_batch_end(self, batch: int, logs: Mapping[str, float] | None = None) -> None:
         # the last report of an epoch is the one that knows its validation
         if batch + 1 < self.steps:
-            done = round(self.size * (batch + 1) / self.steps)
+            done = round(self.plan.size * (batch + 1) / self.steps)
             facts = {"loss": float((logs or {}).get("loss", float("nan")))}
-            self.report(Progress(self.stage, done, self.size, facts=facts))
+            self.report(Progress(self.stage, done, self.plan.size, facts=facts))
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
         seconds, loss = time.perf_counter() - self.started, float((logs or {})["loss"])
         with averaged(self.model, self.average):
-            main, *others = self.feed.predict_all(self.model, "val")
-            measured = row(epoch + 1, seconds, loss, main, self.labels, others)
-            self.best.see(measured, self.built.model.weights, main)
-        facts = {"loss": loss, "val accuracy": measured["val_accuracy"]}
-        self.report(Progress(self.stage, self.size, self.size, facts=facts))
+            scores = self.data.outputs(self.model, "val")
+            row = validation_row(self.context, epoch + 1, seconds, loss, scores)
+            self.best.see(row, self.classifier.model.weights)
+        if not (math.isfinite(loss) and math.isfinite(row["val_log_loss"])):
+            self.diverged = epoch + 1
+            self.model.stop_training = True
+            return
+        facts = {"loss": loss, "val accuracy": row["val_accuracy"]}
+        self.report(Progress(self.stage, self.plan.size, self.plan.size, facts=facts))
         if epoch + 1 - self.best.epoch >= self.patience:
             self.model.stop_training = True
 
 
-def restore_and_calibrate(built: Classifier, best: BestCheckpoint, labels: np.ndarray) -> float:
-    """Put the best epoch's weights in place, temperature folded in, and return the temperature.
+def validation_row(
+    context: RunContext, epoch: int, seconds: float, loss: float, scores: Sequence[np.ndarray]
+) -> Row:
+    """Return one line of history.csv. `scores`: of the head, and of each auxiliary classifier."""
+    labels = context.labels("val")
+    main, *others = scores
+    auxiliary = {f"val_accuracy_aux{i}": accuracy(s, labels) for i, s in enumerate(others, 1)}
+    return {
+        "epoch": epoch,
+        "seconds": round(seconds, 3),
+        "loss": loss,
+        "val_log_loss": validation_loss(context, main),
+        "val_accuracy": accuracy(main, labels),
+        **auxiliary,
+    }
 
-    It divides the scores so that their log loss on validation is least (Guo et al. 2017,
-    arXiv:1706.04599): one number, which changes no answer.
+
+def validation_loss(context: RunContext, scores: np.ndarray) -> float:
+    """Return the calibrated log loss of scores [n, C] for the validation images, in nats.
+
+    Infinite where a score is not a number. Weighted as the fit is.
     """
-    assign(built.model.weights, best.weights)
-    temperature = fit_temperature(scores_of(best.probabilities), labels)
-    weights, bias = built.head.get_weights()
-    built.set_head(weights / temperature, bias / temperature)
-    return temperature
+    if not np.isfinite(scores).all():
+        return math.inf
+    losses = log_losses(calibrated(context, scores), context.labels("val"))
+    return float(np.average(losses, weights=context.sample_weights("val")))
+
+
+def calibrated(context: RunContext, scores: np.ndarray) -> np.ndarray:
+    """Return probabilities [n, C] of the validation images, calibrated by halves."""
+    return calibrated_by_halves(
+        scores,
+        context.labels("val"),
+        weights=context.sample_weights("val"),
+        groups=context.groups("val"),
+        seed=context.config.seed,
+    )
+
+
+def accuracy(scores: np.ndarray, labels: np.ndarray) -> float:
+    """Return the share of images whose greatest score is that of their class."""
+    return float((scores.argmax(1) == labels).mean())
 
 
 @contextlib.contextmanager
@@ -165,39 +265,15 @@ def averaged(model: keras.Model, average: Average | None) -> Iterator[None]:
     assign(model.trainable_variables, now)
 
 
-def _complain(share: float, feed: TrainingData, on_progress: OnProgress) -> None:
+def _complain(share: float, data: TrainingData, on_progress: OnProgress) -> None:
     """Say it once where the network waited for data."""
-    streamed = getattr(feed.source("train"), "place", "") == "streamed"
+    streamed = getattr(data.source("train"), "place", "") == "streamed"
     advice = (
         "give more --cache-memory" if streamed
-        else "the disk of the cache is slow (TL_CACHE)" if feed.cut
+        else "the disk of the cache is slow (TL_CACHE)" if data.cut
         else "use a lighter --augment"
     )  # fmt: skip
     on_progress(Note(f"{share:.0%} of the training time went by waiting for data: {advice}.", True))
-
-
-def row(
-    epoch: int,
-    seconds: float,
-    loss: float,
-    probabilities: np.ndarray,
-    labels: np.ndarray,
-    others: Sequence[np.ndarray] = (),
-) -> Row:
-    """Return one line of history.csv. `others`: the auxiliary classifiers' probabilities."""
-    auxiliary = {f"val_accuracy_aux{i}": _accuracy(p, labels) for i, p in enumerate(others, 1)}
-    return {
-        "epoch": epoch,
-        "seconds": round(seconds, 3),
-        "loss": loss,
-        "val_log_loss": float(log_losses(probabilities, labels).mean()),
-        "val_accuracy": _accuracy(probabilities, labels),
-        **auxiliary,
-    }
-
-
-def _accuracy(probabilities: np.ndarray, labels: np.ndarray) -> float:
-    return float((probabilities.argmax(1) == labels).mean())
 
 
 def copies(variables: Sequence[keras.Variable]) -> list[np.ndarray]:

@@ -42,10 +42,10 @@ def decide(context: RunContext, head: SolvedHead, on_progress: OnProgress) -> bo
         stage="mirrored",
         on_progress=on_progress,
     )
-    solved = solve(head.pooled["train"][kept], labels[kept], len(context.manifest.classes))
+    solved = solve(head.features["train"][kept], labels[kept], len(context.manifest.classes))
     right = [
         solved.probabilities(rows).argmax(1) == labels[held]
-        for rows in (head.pooled["train"][held], mirrored.array())
+        for rows in (head.features["train"][held], mirrored.array())
     ]
     may, why = verdict(*right, labels[held])
     on_progress(Note(f"Mirroring: {'yes' if may else 'no'}, {why}."))

@@ -6,36 +6,81 @@ What transfer learning is measured against. Knows nothing of run directories.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import keras
 import numpy as np
 
 from tl_cli.engine.context import RunContext
-from tl_cli.engine.finetune import fit
-from tl_cli.engine.finetune.fit import BestCheckpoint
+from tl_cli.engine.finetune.candidates import Candidate, put_in_place
+from tl_cli.engine.finetune.fit import Row, assign, fit
+from tl_cli.engine.finetune.settings import FinetuneSettings
 from tl_cli.engine.finetune.training_data import TrainingData
 from tl_cli.engine.networks.classifier import Classifier, build
 from tl_cli.engine.networks.loading import Backbone
 from tl_cli.engine.trained_model import TrainedModel
+from tl_cli.errors import TLError
+from tl_cli.plan import SCRATCH
 from tl_cli.results.progress import OnProgress
 from tl_cli.results.training import FromScratchResult
 
-MOMENTUM = (
-    0.9  # of BatchNorm's moments at most; 0.99 would take hundreds of steps to forget 0 and 1
-)
+# Of BatchNorm's moments at most: 0.99 would take hundreds of steps to forget 0 and 1.
+MOMENTUM = 0.9
 
 
-def begin(context: RunContext) -> Classifier:
-    """Return the classifier of a job with random weights in all of it."""
+@dataclass(frozen=True)
+class FromScratch:
+    """What a training from scratch came to: the classifier to save, and how it came about."""
+
+    trained: TrainedModel
+    result: FromScratchResult
+    history: Sequence[Row]
+    gradients: Sequence[dict[str, Any]]
+
+
+def train_from_scratch(
+    context: RunContext, settings: FinetuneSettings, on_progress: OnProgress
+) -> FromScratch:
+    """Train everything from random weights; the epoch that is best on validation is taken.
+
+    Raises TLError where the loss is no longer a number at any rate tried: there is nothing to keep.
+    """
+    classifier = random_classifier(context)
+    data = TrainingData(context, settings, on_progress)
+    fitted = fit(context, settings, classifier, data, on_progress)
+    best = fitted.best
+    if fitted.diverged:
+        raise TLError(
+            "the loss was no longer a number from the first epoch on, at any rate tried",
+            f"give a smaller --learning-rate than {settings.plan.learning_rate:g}",
+        )
+    assign(classifier.model.weights, best.weights)
+    model = classifier.suffix_model(data.cut, data.row_taps)
+    scores = {"val": data.outputs(model, "val")[0]}
+    trained = put_in_place(context, classifier, Candidate(SCRATCH, best.weights, scores))
+    row = next(row for row in best.history if row["epoch"] == best.epoch)
+    result = FromScratchResult(
+        epochs=len(best.history),
+        best_epoch=best.epoch,
+        log_loss=row["val_log_loss"],
+        accuracy=row["val_accuracy"],
+    )
+    return FromScratch(trained, result, best.history, fitted.gradients)
+
+
+def random_classifier(context: RunContext) -> Classifier:
+    """Return the classifier of a run with random weights in all of it, BatchNorm to be trained."""
     taps = context.taps if context.config.head == "multi" else context.taps[-1:]
     initialise(context.backbone, context.config.seed)
-    built = build(
-        context.backbone, context.manifest.classes, taps, context.config.pooling, context.auxiliary
+    classifier = build(
+        context.backbone, context.classes, taps, context.config.pooling, batchnorm_trains=True
     )
-    shape = built.head.kernel.shape
+    shape = classifier.head.kernel.shape
     glorot = keras.initializers.GlorotUniform(seed=context.config.seed)(shape)
-    built.set_head(np.array(glorot), np.zeros(shape[-1], "float32"))
-    return built
+    classifier.set_head(np.array(glorot), np.zeros(shape[-1], "float32"))
+    return classifier
 
 
 def initialise(backbone: Backbone, seed: int) -> None:
@@ -54,26 +99,3 @@ def initialise(backbone: Backbone, seed: int) -> None:
             depthwise = isinstance(layer, keras.layers.DepthwiseConv2D)
             fan_in = math.prod(kernel.shape[: -2 if depthwise else -1])
             kernel.assign(draw.normal(0, math.sqrt(2 / fan_in), kernel.shape))
-
-
-def train(context: RunContext, built: Classifier, on_progress: OnProgress) -> TrainedModel:
-    """Train everything; the weights of the epoch that is best on validation stay in `built`."""
-    feed, best = TrainingData(context, on_progress), BestCheckpoint()
-    stages = [(0, range(1, context.plan.epochs + 1))]
-    model, gradients = fit.train(context, built, feed, best, stages, on_progress, norms=True)
-    temperature = fit.restore_and_calibrate(built, best, context.labels("val"))
-    row = best.history[best.epoch - 1]
-    return TrainedModel(
-        context=context,
-        built=built,
-        probabilities=lambda split: feed.predict(model, split),
-        history=best.history,
-        gradients=gradients,
-        scratch=FromScratchResult(
-            epochs=len(best.history),
-            best_epoch=best.epoch,
-            log_loss=row["val_log_loss"],
-            accuracy=row["val_accuracy"],
-            temperature=temperature,
-        ),
-    )

@@ -26,9 +26,9 @@ class GradientFlow(keras.callbacks.Callback):
     leaves no trace: BatchNorm moments and random states are put back.
     """
 
-    def __init__(self, built: Classifier, steps: int) -> None:
+    def __init__(self, classifier: Classifier, steps: int) -> None:
         super().__init__()
-        self.layers = [*built.backbone.layers, built.head]
+        self.layers = [*classifier.backbone.layers, classifier.head]
         self.steps = {round(i * (steps - 1) / (A_EPOCH - 1)) for i in range(A_EPOCH)}
         self.batch: tuple[Any, ...] = ()
         self.rows: list[dict[str, Any]] = []

@@ -12,8 +12,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from tl_cli.engine.context import RunContext
 from tl_cli.engine.networks.loading import Backbone
+from tl_cli.plan import FreezePlan
 
 WARM_UP = 0.1  # of all steps
 CLIP_NORM = 1.0  # of the gradient, over all weights together
@@ -23,23 +23,35 @@ class BlockwiseAdamW(keras.optimizers.AdamW):
     """AdamW (Loshchilov & Hutter 2019, arXiv:1711.05101) with a factor on the rate of each weight.
 
     `factors`: by variable path; a weight that is not named has 1. Adam is indifferent to the size
-    of a gradient, so a smaller rate cannot be had by scaling gradients.
+    of a gradient, so a smaller rate cannot be had by scaling gradients. The decay that is decoupled
+    from the gradient has the same factor: a weight with factor 0 stays what it is.
     """
 
     def __init__(self, *arguments: Any, factors: Mapping[str, float], **more: Any) -> None:
         super().__init__(*arguments, **more)
         self.factors = dict(factors)
         self._by_index: list[float] = []
+        self._decays: list[float] = []
 
     def build(self, variables: list[keras.Variable]) -> None:
         """Note each weight's factor by its place: a backend may hand over its own variables."""
         super().build(variables)
         self._by_index = [self.factors.get(variable.path, 1.0) for variable in variables]
+        self._decays = [
+            (self.weight_decay or 0.0) * self._use_weight_decay(variable) for variable in variables
+        ]
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
-        """Update one weight at its own rate."""
-        factor = self._by_index[self._get_variable_index(variable)]
-        super().update_step(gradient, variable, learning_rate * factor)
+        """Decay and update one weight at its own rate."""
+        index = self._get_variable_index(variable)
+        rate = learning_rate * self._by_index[index]
+        if self._decays[index]:
+            shrink = ops.cast(rate * self._decays[index], variable.dtype)
+            self.assign_sub(variable, ops.multiply(variable, shrink))
+        super().update_step(gradient, variable, rate)
+
+    def _apply_weight_decay(self, variables: list[keras.Variable]) -> None:
+        """Leave to `update_step` what Keras does here at one rate for all."""
 
 
 class Cosine(keras.optimizers.schedules.LearningRateSchedule):
@@ -63,13 +75,13 @@ class Cosine(keras.optimizers.schedules.LearningRateSchedule):
         return {"peak": self.peak, "steps": self.steps}
 
 
-def optimizer(context: RunContext, steps: int) -> keras.optimizers.Optimizer:
+def optimizer(backbone: Backbone, plan: FreezePlan, steps: int) -> keras.optimizers.Optimizer:
     """Return the optimizer for `steps` steps: linear warm-up, then a cosine to zero."""
     made = BlockwiseAdamW(
-        Cosine(context.plan.learning_rate, steps),
-        weight_decay=context.plan.weight_decay,
+        Cosine(plan.learning_rate, steps),
+        weight_decay=plan.weight_decay,
         global_clipnorm=CLIP_NORM,
-        factors=rate_factors(context.backbone, context.plan.layer_decay),
+        factors=rate_factors(backbone, plan.layer_decay),
     )
     made.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     return made

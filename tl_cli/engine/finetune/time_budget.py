@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import replace
 
 import keras
 import numpy as np
@@ -15,41 +14,50 @@ import numpy as np
 from tl_cli.engine import features
 from tl_cli.engine.context import RunContext
 from tl_cli.engine.features import BATCH
+from tl_cli.engine.finetune.compile import compile_suffix
+from tl_cli.engine.finetune.fit import assign, copies
+from tl_cli.engine.finetune.settings import FinetuneSettings, with_epochs
 from tl_cli.engine.images import dataset
 from tl_cli.engine.networks.classifier import Classifier
-from tl_cli.plan.freeze_plan import training_reasons
 from tl_cli.results.progress import Note, OnProgress
 
 VALIDATION = 0.35  # of a training step: a forward pass without the way back
 
 
-def step_seconds(context: RunContext, built: Classifier) -> float:
-    """Return the seconds of one training step of the plan; no weight is changed by it."""
-    cut = context.plan.frozen_blocks if context.caches_cut else 0
-    still = keras.optimizers.SGD(0.0)
-    taps = context.row().taps if cut else ()
-    norms = context.config.from_scratch
-    model = built.compile(context.plan.frozen_blocks, still, cut, taps, norms=norms)
-    rng = np.random.default_rng(0)
-    shape = (context.plan.batch_size, *model.inputs[0].shape[1:])
-    x = rng.uniform(0, 255 if cut == 0 else 1, shape).astype("float32")
-    y = np.eye(context.plan.classes, dtype="float32")[np.arange(len(x)) % context.plan.classes]
+def step_seconds(context: RunContext, settings: FinetuneSettings, classifier: Classifier) -> float:
+    """Return the seconds of one training step; no weight is changed by it, no BatchNorm moment."""
+    before = copies(classifier.model.weights)
+    taps = context.cut_spec(settings.cut).taps if settings.cut else ()
+    model = compile_suffix(
+        classifier,
+        settings.plan.frozen_blocks,
+        keras.optimizers.SGD(0.0),
+        settings.cut,
+        taps,
+        auxiliary=settings.auxiliary,
+    )
+    rng, plan = np.random.default_rng(0), settings.plan
+    shape = (plan.batch_size, *model.inputs[0].shape[1:])
+    x = rng.uniform(0, 1 if settings.cut else 255, shape).astype("float32")
+    y = np.eye(plan.classes, dtype="float32")[np.arange(len(x)) % plan.classes]
     labels = (y,) * len(model.outputs) if len(model.outputs) > 1 else y
-    return least_seconds(lambda: model.train_on_batch(x, labels))
+    seconds = least_seconds(lambda: model.train_on_batch(x, labels))
+    assign(classifier.model.weights, before)
+    return seconds
 
 
-def view_seconds(context: RunContext) -> float:
+def view_seconds(context: RunContext, settings: FinetuneSettings) -> float:
     """Return the seconds in which all training images pass the frozen part once; 0 if none is."""
-    if not context.caches_cut:
+    if not settings.cut:
         return 0.0
     backbone, records = context.backbone, context.manifest.of("train")[:BATCH]
     start = time.perf_counter()
     images = features.images(records, backbone.image_size)
     decode = (time.perf_counter() - start) / len(records)
     images = np.resize(images, (BATCH, *images.shape[1:]))
-    prefix = features.network(backbone, [context.row()])
+    prefix = features.network(backbone, [context.cut_spec(settings.cut)])
     batch = least_seconds(lambda: prefix.predict_on_batch(images))
-    return context.plan.size * (decode + batch / BATCH)
+    return settings.plan.size * (decode + batch / BATCH)
 
 
 def least_seconds(call: Callable[[], object], times: int = 3) -> float:
@@ -64,40 +72,41 @@ def least_seconds(call: Callable[[], object], times: int = 3) -> float:
 
 
 def fit_into_time(
-    context: RunContext, built: Classifier, seconds: float, on_progress: OnProgress
-) -> RunContext:
-    """Return the job with as many epochs as fit into `seconds`, at least one, and say so."""
-    steps = dataset.steps(context.plan.size, context.plan.batch_size)
-    step, view = step_seconds(context, built), view_seconds(context)
-    validation = len(context.manifest.of("val")) / context.plan.batch_size * VALIDATION
+    context: RunContext,
+    settings: FinetuneSettings,
+    classifier: Classifier,
+    seconds: float,
+    on_progress: OnProgress,
+) -> FinetuneSettings:
+    """Return the settings with as many epochs as fit into `seconds`, at least one, and say so."""
+    plan = settings.plan
+    steps = dataset.steps(plan.size, plan.batch_size)
+    step, view = step_seconds(context, settings, classifier), view_seconds(context, settings)
+    validation = len(context.manifest.of("val")) / plan.batch_size * VALIDATION
     epoch = step * (steps + validation)
-    chosen = most_epochs(context, epoch, view, seconds)
+    chosen = most_epochs(context, settings, epoch, view, seconds)
     said = f", and a view of the images {view:.0f} s" if chosen.views > 1 else ""
     on_progress(
         Note(
             f"A step takes {step:.2f} s, so an epoch takes about {epoch:.0f} s{said}: "
-            f"{chosen.plan.epochs} of {context.plan.epochs} epochs fit into the "
+            f"{chosen.plan.epochs} of {plan.epochs} epochs fit into the "
             f"{max(seconds, 0) / 60:.1f} minutes that are left."
         )
     )
     return chosen
 
 
-def most_epochs(context: RunContext, epoch: float, view: float, seconds: float) -> RunContext:
-    """Return the job with as many epochs as fit, where each epoch and each view takes so long."""
-    shorter = [with_epochs(context, epochs) for epochs in range(context.plan.epochs, 0, -1)]
-    fits = (e for e in shorter if e.plan.epochs * epoch + (e.views - 1) * view <= seconds)
+def most_epochs(
+    context: RunContext, settings: FinetuneSettings, epoch: float, view: float, seconds: float
+) -> FinetuneSettings:
+    """Return the settings with as many epochs as fit; each epoch, each view takes so long."""
+    most = settings.plan.epochs
+    why = "as many as --max-minutes leaves time for"
+    shorter = [
+        with_epochs(
+            context, settings, n, why, f"--max-minutes leaves time for {n} of {most} epochs."
+        )
+        for n in range(most, 0, -1)
+    ]
+    fits = (s for s in shorter if s.plan.epochs * epoch + (s.views - 1) * view <= seconds)
     return next(fits, shorter[-1])
-
-
-def with_epochs(context: RunContext, epochs: int) -> RunContext:
-    """Return the job with so many epochs, and with the reason in its plan."""
-    plan = context.plan
-    if epochs == plan.epochs:
-        return context
-    why = {**plan.why, "epochs": "as many as --max-minutes leaves time for"}
-    shorter = replace(plan, epochs=epochs, why=why)
-    renewed = dict(zip(training_reasons(plan), training_reasons(shorter), strict=True))
-    reasons = [renewed.get(reason, reason) for reason in plan.reasons]
-    reasons.append(f"--max-minutes leaves time for {epochs} of {plan.epochs} epochs.")
-    return replace(context, plan=replace(shorter, reasons=tuple(reasons)))

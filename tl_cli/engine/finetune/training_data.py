@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 import keras
 import numpy as np
 import tensorflow as tf
-from scipy.special import softmax
 
 from tl_cli.engine import features
 from tl_cli.engine.context import RunContext
 from tl_cli.engine.features import PLAIN, View
+from tl_cli.engine.finetune.settings import FinetuneSettings
 from tl_cli.engine.images import dataset, image_store
 from tl_cli.results.progress import Note, OnProgress, Progress
 
@@ -39,21 +39,22 @@ class Views:
 
 @dataclass
 class TrainingData:
-    """The images of a job as the part after the cut sees them; each source is opened once."""
+    """The images of a run as the part after the cut sees them; each source is opened once."""
 
     context: RunContext
+    settings: FinetuneSettings
     on_progress: OnProgress
     _open: dict[tuple[str, int], Source] = field(default_factory=dict)
 
     @property
     def cut(self) -> int:
         """The cut at which training begins; 0 where pixels are fed."""
-        return self.context.plan.frozen_blocks if self.context.caches_cut else 0
+        return self.settings.cut
 
     @property
     def row_taps(self) -> tuple[int, ...]:
         """The taps whose pooled outputs follow the tensor in a row."""
-        return self.context.row().taps if self.cut else ()
+        return self.context.cut_spec(self.cut).taps if self.cut else ()
 
     def source(self, split: str, view: int = 0) -> Source:
         """Return a split's rows; view 0 is the plain one."""
@@ -62,17 +63,16 @@ class TrainingData:
         return self._open[split, view]
 
     def _source(self, split: str, view: int) -> Source:
-        context, records = self.context, self.context.manifest.of(split)
+        context, settings = self.context, self.settings
         if not self.cut:
             return self._pixels(split)
-        looked = (
-            View(view, context.plan.augment, context.mirror, context.config.seed) if view else PLAIN
-        )
+        recipe = View(view, settings.plan.augment, settings.mirror, context.config.seed)
+        stage = f"view {view + 1}/{settings.views}" if split == "train" else f"{split} images"
         [rows] = features.extract(
             context.backbone,
-            records,
-            [context.row(looked)],
-            stage=f"view {view + 1}/{context.views}" if split == "train" else f"{split} images",
+            context.manifest.of(split),
+            [context.cut_spec(self.cut, recipe if view else PLAIN)],
+            stage=stage,
             on_progress=self.on_progress,
         )
         return rows
@@ -82,7 +82,7 @@ class TrainingData:
         store = image_store.store(
             self.context.manifest.of(split),
             self.context.backbone.image_size,
-            memory=self.context.memory,
+            memory=self.context.decoded_memory,
             disk=None if self.context.config.cache else 0,
             on_progress=lambda done, total: self.on_progress(Progress("decode", done, total)),
         )
@@ -100,28 +100,28 @@ class TrainingData:
 
     def steps(self) -> int:
         """Return the steps of one epoch."""
-        return dataset.steps(len(self.indices), self.context.plan.batch_size)
+        return dataset.steps(len(self.indices), self.settings.plan.batch_size)
 
     def batches(self, first_epoch: int, outputs: int = 1) -> tf.data.Dataset:
         """Return the batches of epoch after epoch: augmented pixels, or the views in turn.
 
         Labels and weights stand in each of them as often as the network has `outputs`.
         """
-        context, plan = self.context, self.context.plan
-        source = Views([self.source("train", view) for view in range(context.views)])
-        size, indices = len(context.labels("train")), self.indices
-        weights = context.weights if context.config.balance == "weights" else None
+        context, settings, plan = self.context, self.settings, self.settings.plan
+        views, labels = settings.views, context.labels("train")
+        weights = context.sample_weights("train") if context.config.balance == "weights" else None
+        indices = self.indices
         batches = dataset.batches(
-            source,
-            np.tile(context.labels("train"), context.views),
+            Views([self.source("train", view) for view in range(views)]),
+            np.tile(labels, views),
             batch_size=plan.batch_size,
             training=True,
-            indices=lambda epoch: indices + size * ((epoch - 1) % context.views),
+            indices=lambda epoch: indices + len(labels) * ((epoch - 1) % views),
             classes=plan.classes,
             one_hot=True,
-            sample_weight=None if weights is None else np.tile(weights, context.views),
+            sample_weight=None if weights is None else np.tile(weights, views),
             augment="none" if self.cut else plan.augment,
-            mirror=not self.cut and context.mirror,
+            mirror=not self.cut and settings.mirror,
             seed=context.config.seed,
             epoch=first_epoch,
         )
@@ -129,18 +129,14 @@ class TrainingData:
             return batches
         return batches.map(lambda x, *rest: (x, *((each,) * outputs for each in rest)))
 
-    def predict(self, model: keras.Model, split: str) -> np.ndarray:
-        """Return the probabilities, float32 [n, C], of the plain images of a split, in order."""
-        return self.predict_all(model, split)[0]
-
-    def predict_all(self, model: keras.Model, split: str) -> list[np.ndarray]:
-        """Return the same for each of the network's outputs."""
+    def outputs(self, model: keras.Model, split: str) -> list[np.ndarray]:
+        """Return what each output of a model fed at the cut is, float32 [n, ...], plain images."""
         source, parts = self.source(split), []
         for start in range(0, len(source), PREDICT_BATCH):
             real = min(PREDICT_BATCH, len(source) - start)
             rows = np.arange(start, start + PREDICT_BATCH)
             rows[real:] = start  # padded, so that the network is traced for one shape
-            scores = model.predict_on_batch(source[rows].astype("float32"))
-            outputs = scores if isinstance(scores, list) else [scores]
-            parts.append([softmax(np.asarray(s[:real], "float32"), axis=1) for s in outputs])
+            made = model.predict_on_batch(source[rows].astype("float32"))
+            made = made if isinstance(made, list) else [made]
+            parts.append([np.asarray(each[:real], "float32") for each in made])
         return [np.concatenate(each) for each in zip(*parts, strict=True)]

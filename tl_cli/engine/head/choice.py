@@ -1,17 +1,19 @@
-"""The head, solved: what the one pass gives, and the classifier that follows in closed form.
+"""The head, solved: features by one pass, the classifier that follows in closed form, its refit.
 
 Knows nothing of tuning.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy.special import softmax
 
+from tl_cli.data.manifest import SPLITS
 from tl_cli.engine import features
-from tl_cli.engine.context import SPLITS, RunContext
+from tl_cli.engine.context import RunContext
 from tl_cli.engine.features import Rows
 from tl_cli.engine.head import LinearHead, choose_head, join, solver
 from tl_cli.engine.networks import classifier
@@ -19,20 +21,22 @@ from tl_cli.engine.networks.classifier import Classifier
 from tl_cli.results.progress import OnProgress
 from tl_cli.results.training import HeadResult
 
+Features = Mapping[str, np.ndarray]  # by split, float32 [n, D], of each image in order
+
 
 @dataclass(frozen=True)
 class SolvedHead:
-    """The head that was chosen, and what it looks at."""
+    """The head that was chosen, and what it sees."""
 
     kind: str  # last or multi
     taps: tuple[int, ...]
+    widths: tuple[int, ...]  # columns of each tap
     head: LinearHead
-    pooled: dict[str, np.ndarray]  # by split, float32 [n, D]
-    looked: dict[str, np.ndarray]  # by split, float32 [n, all that was looked at]
-    candidates: dict[str, LinearHead]  # by kind: what it was chosen from
+    features: Features  # of these taps
+    candidates: Mapping[str, LinearHead]  # by kind: what it was chosen from
 
     @property
-    def facts(self) -> HeadResult:
+    def result(self) -> HeadResult:
         head = self.head
         return HeadResult(
             kind=self.kind,
@@ -45,82 +49,111 @@ class SolvedHead:
 
     def probabilities(self, split: str) -> np.ndarray:
         """Return float32 [n, C] for the images of a split, in order."""
-        return self.head.probabilities(self.pooled[split])
+        return self.head.probabilities(self.features[split])
 
 
-def look(context: RunContext, on_progress: OnProgress) -> Rows:
-    """Pass every image through the backbone once; return `job.looked`, all splits in order.
+def extract(context: RunContext, on_progress: OnProgress) -> Rows:
+    """Pass every image through the backbone once; return `context.feature_spec`, split by split.
 
-    Where a part stays frozen and another is trained, the tensor at the cut comes from the same
-    pass and is kept for the tuning.
+    Where a part may stay frozen and another be trained, the tensor at the likely cut comes from the
+    same pass and is kept for the tuning.
     """
-    wanted = [context.feature_spec]
-    if context.caches_cut:
-        wanted.append(context.row())
     records = [record for split in SPLITS for record in context.manifest.of(split)]
     return features.extract(
-        context.backbone, records, wanted, keep=context.config.cache, on_progress=on_progress
+        context.backbone,
+        records,
+        context.pass_specs,
+        keep=context.config.cache,
+        on_progress=on_progress,
     )[0]
 
 
-def solve(context: RunContext, pooled: Rows) -> SolvedHead:
+def by_split(context: RunContext, rows: np.ndarray) -> dict[str, np.ndarray]:
+    """Return what `extract` gave, split by split."""
+    sizes = [len(context.manifest.of(split)) for split in SPLITS]
+    return dict(zip(SPLITS, np.split(rows, np.cumsum(sizes)[:-1]), strict=True))
+
+
+def solve(context: RunContext, rows: Rows) -> SolvedHead:
+    """Solve the head on what `extract` returned: see `solve_on`."""
+    width = sum(context.widths(context.taps))
+    return solve_on(context, by_split(context, rows.array()[:, -width:]))
+
+
+def solve_on(context: RunContext, pooled: Features) -> SolvedHead:
     """Solve the head on the last tap, on the joined taps, or on both to keep the better one.
 
-    By cross-validation on the training images: see `probes.choose_head`. `pooled`:
-    what `look` returned.
+    By cross-validation on the training images: see `choose_head`. `pooled`: by split, what all of
+    `context.taps` make of the images, float32 [n, D].
     """
-    ends, widths = context.taps, context.widths(context.taps)
-    looked = _by_split(context, pooled.array())
-    arrays = {split: array[:, -sum(widths) :] for split, array in looked.items()}
-    heads = _candidates(context, arrays["train"], widths)
+    taps, widths = context.taps, tuple(context.widths(context.taps))
+    last = slice(-widths[-1], None)
+    heads = {}
+    if context.config.head != "multi" or len(widths) == 1:
+        heads["last"] = _solved(context, pooled["train"][:, last], widths[-1:], "train")
+    if context.config.head != "last" and len(widths) > 1:
+        heads["multi"] = _solved(context, pooled["train"], widths, "train")
     kind = next(iter(heads))
     if len(heads) == 2:
         kind = choose_head(heads["last"], heads["multi"], context.labels("train"))
-    columns = slice(-widths[-1], None) if kind == "last" else slice(None)
+    columns, count = (last, 1) if kind == "last" else (slice(None), len(taps))
     return SolvedHead(
         kind=kind,
-        taps=ends[-1:] if kind == "last" else ends,
+        taps=taps[-count:],
+        widths=widths[-count:],
         head=heads[kind],
-        pooled={split: array[:, columns] for split, array in arrays.items()},
-        looked=looked,
+        features={split: array[:, columns] for split, array in pooled.items()},
         candidates=heads,
     )
 
 
-def attach(context: RunContext, head: SolvedHead) -> Classifier:
-    """Return the classifier of the job's backbone and a solved head."""
-    built = classifier.build(
-        context.backbone,
-        context.manifest.classes,
-        head.taps,
-        context.config.pooling,
-        context.auxiliary,
-    )
-    built.set_head(head.head.weights, head.head.bias)
+def refit(context: RunContext, solved: SolvedHead, temperature: float = 1.0) -> LinearHead:
+    """Return the head solved on training and validation images together, once all is decided.
+
+    `temperature`: what the scores of `solved.head` are to be divided by beside its own, where its
+    folds were too sure; the refit head is made less sure by as much.
+    """
+    if not context.config.refit:
+        return _softened(solved.head, 1 / temperature)
+    both = np.concatenate([solved.features["train"], solved.features["val"]])
+    head = _solved(context, both, solved.widths, "train", "val")
+    if temperature != 1.0:  # raw scores, divided by what the plain head's were divided by
+        temperature *= solved.head.temperature / head.temperature
+    return _softened(head, 1 / temperature)
+
+
+def attach(context: RunContext, solved: SolvedHead, head: LinearHead | None = None) -> Classifier:
+    """Return the classifier of the backbone and a solved head; `head`: in place of its own."""
+    built = classifier.build(context.backbone, context.classes, solved.taps, context.config.pooling)
+    head = head or solved.head
+    built.set_head(head.weights, head.bias)
     return built
 
 
-def _candidates(
-    context: RunContext, train: np.ndarray, widths: Sequence[int]
-) -> dict[str, LinearHead]:
-    labels, classes, seed = (
-        context.labels("train"),
-        len(context.manifest.classes),
-        context.config.seed,
+def probabilities_of(context: RunContext, classifier: Classifier, rows: np.ndarray) -> np.ndarray:
+    """Return what a classifier's head says of rows that `extract` made, float32 [n, C]."""
+    weights, bias = (np.asarray(w) for w in classifier.head.get_weights())
+    width = sum(context.widths(classifier.taps))
+    return softmax(rows[:, -width:] @ weights + bias, axis=1).astype("float32")
+
+
+def _softened(head: LinearHead, factor: float) -> LinearHead:
+    return replace(head, weights=head.weights * factor, bias=head.bias * factor)
+
+
+def _solved(
+    context: RunContext, array: np.ndarray, widths: Sequence[int], *splits: str
+) -> LinearHead:
+    """Return a head on the columns of one tap or of several, joined."""
+    scales = None
+    if len(widths) > 1:
+        array, scales = join(np.split(array, np.cumsum(widths)[:-1], axis=1))
+    head = solver.solve(
+        array,
+        context.labels(*splits),
+        len(context.classes),
+        seed=context.config.seed,
+        sample_weight=context.sample_weights(*splits),
+        groups=context.groups(*splits),
     )
-    heads = {}
-    if context.config.head != "multi" or len(widths) == 1:
-        heads["last"] = solver.solve(
-            train[:, -widths[-1] :], labels, classes, seed=seed, sample_weight=context.weights
-        )
-    if context.config.head != "last" and len(widths) > 1:
-        joined, scales = join(np.split(train, np.cumsum(widths)[:-1], axis=1))
-        heads["multi"] = solver.solve(
-            joined, labels, classes, seed=seed, sample_weight=context.weights
-        ).on_raw(scales)
-    return heads
-
-
-def _by_split(context: RunContext, array: np.ndarray) -> dict[str, np.ndarray]:
-    sizes = [len(context.manifest.of(split)) for split in SPLITS]
-    return dict(zip(SPLITS, np.split(array, np.cumsum(sizes)[:-1]), strict=True))
+    return head if scales is None else head.on_raw(scales)

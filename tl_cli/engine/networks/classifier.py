@@ -5,6 +5,7 @@ Knows nothing of data sets and plans beyond the cut it is told.
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -16,8 +17,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from tl_cli import __version__, catalog, engine
-from tl_cli.engine.finetune.auxiliary_heads import NONE, Auxiliary
+from tl_cli import __version__, catalog
 from tl_cli.engine.networks import graph, loading
 from tl_cli.engine.networks.loading import Backbone
 from tl_cli.engine.networks.pooling import POOLINGS
@@ -43,48 +43,65 @@ class Classifier:
     head: keras.layers.Dense
     model: keras.Model
     pooling: str = "avg"  # a row of POOLINGS
-    auxiliary: Auxiliary = NONE  # in training only; no part of `model`
+    batchnorm_trains: bool = False  # from scratch alone: else BatchNorm is in inference mode
 
     def set_head(self, weights: np.ndarray, bias: np.ndarray) -> None:
         """Put a solved head in place: weights [D, C], bias [C], to be followed by softmax."""
         self.head.set_weights([weights, bias])
 
     def suffix_model(
-        self, cut: int, row_taps: Sequence[int] = (), *, norms: bool = False
+        self, cut: int, row_taps: Sequence[int] = (), inner: Sequence[int] = ()
     ) -> keras.Model:
         """Return the part after the first `cut` blocks, up to the scores before softmax.
 
         For cut 0 its input is the image. Otherwise it is a row of features: the tensor at the cut,
         flat, then the pooled outputs at `row_taps`, of which the head takes those that it looks at.
-        With auxiliary heads it has their scores as further outputs. `norms`: BatchNorm trains too.
+        With `inner` cuts, their tensors are further outputs.
         """
+        fold = not self.batchnorm_trains
+        inputs, pooled, tensors = self._after(cut, row_taps, self.taps, inner, fold=fold)
+        outputs = [self.head(_joined(pooled)), *tensors]
+        return keras.Model(inputs, outputs if inner else outputs[0], name=f"scores_after_{cut}")
+
+    def pooled_model(self, cut: int, row_taps: Sequence[int], taps: Sequence[int]) -> keras.Model:
+        """Return the same part, from its input to the joined pooled outputs at any `taps`."""
+        inputs, pooled, _ = self._after(cut, row_taps, taps, (), fold=True)
+        return keras.Model(inputs, _joined(pooled), name=f"pooled_after_{cut}")
+
+    def _after(
+        self,
+        cut: int,
+        row_taps: Sequence[int],
+        taps: Sequence[int],
+        inner: Sequence[int],
+        *,
+        fold: bool,
+    ) -> tuple[keras.KerasTensor, list[keras.KerasTensor], list[keras.KerasTensor]]:
+        """Return the input, what is pooled at the taps in order, and the tensors at `inner`."""
+        backbone, pooling = self.backbone, POOLINGS[self.pooling]
         if cut == 0:
-            inputs, parts = self.backbone.model.inputs[0], []
-            tensor, after = inputs, list(self.taps)
+            inputs, pooled = backbone.model.inputs[0], []
+            tensor, after = inputs, list(taps)
         else:
-            shape = self.backbone.blocks[cut - 1].output_shape
+            shape = backbone.blocks[cut - 1].output_shape
             size = math.prod(shape)
-            width = POOLINGS[self.pooling].width
-            widths = {tap: width(self.backbone.blocks[tap - 1].output_shape) for tap in row_taps}
+            widths = {tap: pooling.width(backbone.blocks[tap - 1].output_shape) for tap in row_taps}
             inputs = keras.Input((size + sum(widths.values()),), name="row")
-            parts, start = [], size
-            for tap, width in widths.items():
-                if tap in self.taps:
-                    parts.append(inputs[:, start : start + width])
-                start += width
+            starts = dict(
+                zip(widths, itertools.accumulate(widths.values(), initial=size), strict=False)
+            )
+            pooled = [
+                inputs[:, starts[tap] : starts[tap] + widths[tap]] for tap in widths if tap in taps
+            ]
             tensor = keras.layers.Reshape(shape)(inputs[:, :size])
-            after = [tap for tap in self.taps if tap > cut]
-        cuts = [*after, *self.auxiliary.cuts]
-        outputs = graph.feature_extractor(self.backbone.model, cuts, start=cut, fold=not norms)(
-            tensor
-        )
+            after = [tap for tap in taps if tap > cut]
+        cuts = [*after, *inner]
+        if not cuts:
+            return inputs, pooled, []
+        outputs = graph.feature_extractor(backbone.model, cuts, start=cut, fold=fold)(tensor)
         outputs = outputs if isinstance(outputs, list) else [outputs]
-        parts += map(POOLINGS[self.pooling].apply, outputs[: len(after)])
-        scores = [self.head(_joined(parts))]
-        for head, inner in zip(self.auxiliary.heads, outputs[len(after) :], strict=True):
-            scores.append(head(inner))
-        outputs = scores if len(scores) > 1 else scores[0]
-        return keras.Model(inputs, outputs, name=f"scores_after_{cut}")
+        pooled += map(pooling.apply, outputs[: len(after)])
+        return inputs, pooled, outputs[len(after) :]
 
     @cached_property
     def inference_model(self) -> keras.Model:
@@ -100,57 +117,23 @@ class Classifier:
         tapped = graph.feature_extractor(self.backbone.model, cuts)
         at = dict(zip(cuts, tapped.outputs, strict=True))
         scores = _scores(self.head, self.pooling, [at[tap] for tap in self.taps])
-        return keras.Model(tapped.inputs[0], [at[cut], scores], name=f"seen_at_{cut}")
+        return keras.Model(tapped.inputs[0], [at[cut], scores], name=f"with_activations_{cut}")
 
-    def freeze_up_to(self, cut: int, *, norms: bool = False) -> tuple[keras.layers.Layer, ...]:
-        """Freeze the first `cut` blocks by leaf layer, and every BatchNorm unless `norms` train.
+    def freeze_up_to(self, cut: int) -> tuple[keras.layers.Layer, ...]:
+        """Freeze the first `cut` blocks by leaf layer, and every BatchNorm that does not train.
 
         Returns what trains. Flags go on leaf layers because an outer one does not hold for
-        children set later.
+        children set later; a flag changed after `compile` has no effect.
         """
         frozen = {path for block in self.backbone.blocks[:cut] for path in block.layers}
         self.backbone.model.trainable = True
         trained = []
         for layer in self.backbone.layers:
             norm = isinstance(layer, keras.layers.BatchNormalization)
-            layer.trainable = layer.path not in frozen and (norms or not norm)
+            layer.trainable = layer.path not in frozen and (self.batchnorm_trains or not norm)
             if layer.trainable:
                 trained.append(layer)
-        return (*trained, self.head, *self.auxiliary.layers)
-
-    def compile(
-        self,
-        frozen: int,
-        optimizer: keras.optimizers.Optimizer,
-        cut: int,
-        row_taps: Sequence[int],
-        label_smoothing: float = 0.0,
-        norms: bool = False,
-        sparse: bool = False,
-    ) -> keras.Model:
-        """Freeze the first `frozen` blocks and compile what remains; return it, fed at `cut`.
-
-        The loss is the head's, and `auxiliary.weight` times that of each auxiliary head; labels are
-        one-hot, or class numbers where `sparse`. Setting the flags and compiling belong together: a
-        flag changed later has no effect.
-        """
-        self.freeze_up_to(frozen, norms=norms)
-        model = self.suffix_model(cut, row_taps, norms=norms)
-        loss = (
-            keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-            if sparse
-            else keras.losses.CategoricalCrossentropy(True, label_smoothing=label_smoothing)
-        )
-        others = len(self.auxiliary.heads)
-        model.compile(
-            optimizer=optimizer,
-            loss=[loss] * (1 + others) if others else loss,
-            loss_weights=[1.0] + [self.auxiliary.weight] * others if others else None,
-            jit_compile=engine.jit(),
-        )
-        # else its variables are made within the first step, which TensorFlow then traces twice
-        model.optimizer.build(model.trainable_variables)
-        return model
+        return (*trained, self.head)
 
     def save(self, run: RunDir, **facts: Any) -> None:
         """Write the checkpoint (JSON and weights) and the exported plain Keras model beside it."""
@@ -178,7 +161,8 @@ def build(
     classes: Sequence[str],
     taps: Sequence[int],
     pooling: str = "avg",
-    auxiliary: Auxiliary = NONE,
+    *,
+    batchnorm_trains: bool = False,
 ) -> Classifier:
     """Attach a head to the pooled outputs at the taps. Its weights are zero until they are set."""
     tapped = graph.feature_extractor(backbone.model, list(taps))
@@ -186,7 +170,7 @@ def build(
     head = keras.layers.Dense(len(classes), kernel_initializer="zeros", dtype="float32", name=HEAD)
     probabilities = _softmax(_scores(head, pooling, tapped.outputs))
     model = keras.Model(tapped.inputs[0], probabilities, name=f"tl_{backbone.card.name}")
-    return Classifier(backbone, tuple(classes), tuple(taps), head, model, pooling, auxiliary)
+    return Classifier(backbone, tuple(classes), tuple(taps), head, model, pooling, batchnorm_trains)
 
 
 def _scores(

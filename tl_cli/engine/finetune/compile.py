@@ -1,0 +1,54 @@
+"""The trained part of a classifier as a compiled model: what is frozen, the losses, the optimizer.
+
+Knows nothing of data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import keras
+
+from tl_cli import engine
+from tl_cli.engine.finetune.auxiliary_heads import NONE, AuxiliaryHeads
+from tl_cli.engine.networks.classifier import Classifier
+
+
+def compile_suffix(
+    classifier: Classifier,
+    frozen: int,
+    optimizer: keras.optimizers.Optimizer,
+    cut: int = 0,
+    row_taps: Sequence[int] = (),
+    *,
+    label_smoothing: float = 0.0,
+    auxiliary: AuxiliaryHeads = NONE,
+    sparse: bool = False,
+) -> keras.Model:
+    """Freeze the first `frozen` blocks and compile what remains; return it, fed at `cut`.
+
+    Its outputs are the head's scores [batch, C], then those of each auxiliary head. The loss is the
+    head's, and `auxiliary.weight` times that of each other; labels are one-hot float32 [batch, C],
+    or class numbers where `sparse`.
+    """
+    classifier.freeze_up_to(frozen)
+    model = classifier.suffix_model(cut, row_taps, auxiliary.cuts)
+    if auxiliary.heads:
+        scores, *tensors = model.outputs
+        others = [head(x) for head, x in zip(auxiliary.heads, tensors, strict=True)]
+        model = keras.Model(model.inputs[0], [scores, *others], name=model.name)
+    loss = (
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        if sparse
+        else keras.losses.CategoricalCrossentropy(True, label_smoothing=label_smoothing)
+    )
+    others = len(auxiliary.heads)
+    model.compile(
+        optimizer=optimizer,
+        loss=[loss] * (1 + others) if others else loss,
+        loss_weights=[1.0] + [auxiliary.weight] * others if others else None,
+        jit_compile=engine.jit(),
+    )
+    # else its variables are made within the first step, which TensorFlow then traces twice
+    model.optimizer.build(model.trainable_variables)
+    return model

@@ -1,0 +1,124 @@
+"""What a training writes into its run directory. Knows the files' formats; decides nothing."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from tl_cli import engine
+from tl_cli.data.csv_io import bad_csv_text, write_csv
+from tl_cli.engine.context import RunContext
+from tl_cli.engine.finetune.settings import FinetuneSettings
+from tl_cli.engine.head.choice import SolvedHead
+from tl_cli.engine.trained_model import TrainedModel
+from tl_cli.plan import FreezePlan
+from tl_cli.results import predictions
+from tl_cli.results.predictions import Prediction
+from tl_cli.results.training import RunResult
+from tl_cli.store import run_dir
+from tl_cli.store.run_dir import RunDir
+
+SAVED_COPIES = 4  # checkpoint and exported model, each beside the one that it replaces
+
+
+def write_inputs(run: RunDir, context: RunContext) -> None:
+    """Write what is known before anything is computed. Raises TLError on too full a disk."""
+    run.need(SAVED_COPIES * 4 * context.backbone.model.count_params())
+    write_csv(context.manifest, run / run_dir.MANIFEST)
+    run.write_text(run_dir.CONFIG, context.config.to_yaml())
+    run.write_json(run_dir.LABELS, list(context.classes))
+    run.write_json(run_dir.ENVIRONMENT, engine.environment())
+    if context.manifest.bad:
+        run.write_text(run_dir.BAD_FILES, bad_csv_text(context.manifest))
+
+
+def write_plan(
+    run: RunDir, context: RunContext, settings: FinetuneSettings, head: SolvedHead | None
+) -> None:
+    """Write plan.json, and config.yaml with all that was decided in place of `auto`."""
+    plan = settings.plan
+    decided: dict[str, Any] = {
+        "image_size": context.backbone.image_size,
+        "precision": context.precision,
+        "freeze": f"{plan.freeze_ratio:g}",
+        "batch_size": plan.batch_size,
+    }
+    if head:
+        decided["head"] = head.kind
+    if plan.trains_backbone:
+        decided |= {
+            "epochs": plan.epochs,
+            "learning_rate": plan.learning_rate,
+            "weight_decay": plan.weight_decay,
+            "augment": plan.augment,
+            "layer_decay": plan.layer_decay,
+            "label_smoothing": plan.label_smoothing,
+            "views": settings.views,
+        }
+        if plan.augment != "none":
+            decided["mirror"] = "yes" if settings.mirror else "no"
+    run.write_text(run_dir.CONFIG, context.config.effective(**decided).to_yaml())
+    run.write_json(run_dir.PLAN, plan.to_json())
+
+
+def save(
+    run: RunDir, context: RunContext, trained: TrainedModel, plan: FreezePlan | None = None
+) -> None:
+    """Write a classifier as a whole: weights, exported model, checkpoint, held-out answers."""
+    with run.replacing(run_dir.HELD_OUT) as path, path.open("wb") as file:
+        np.save(file, trained.held_out.astype("float32"), allow_pickle=False)
+    trained.classifier.save(
+        run,
+        freeze_ratio=plan.freeze_ratio if plan else 1.0,
+        precision=context.precision,
+        refit=trained.refit,
+    )
+
+
+def write_history(
+    run: RunDir, history: Sequence[Mapping[str, Any]], gradients: Sequence[Mapping[str, Any]]
+) -> None:
+    """Write a row an epoch, and those of the gradients where they were asked for."""
+    if history:
+        run.write_text(run_dir.HISTORY, _csv(history))
+    if gradients:
+        run.write_text(run_dir.GRADIENTS, _csv(gradients))
+
+
+def write_predictions(
+    run: RunDir, context: RunContext, answers: Mapping[str, np.ndarray | None]
+) -> None:
+    """Write predictions.csv: a row for each image of the splits, with its most probable class."""
+    run.write_text(run_dir.PREDICTIONS, predictions.csv_text(_predictions(context, answers)))
+
+
+def write_result(run: RunDir, result: RunResult) -> None:
+    """Write metrics.json."""
+    run.write_json(run_dir.METRICS, result.metrics_json())
+
+
+def _predictions(
+    context: RunContext, answers: Mapping[str, np.ndarray | None]
+) -> Iterator[Prediction]:
+    for split, probabilities in answers.items():
+        if probabilities is None:
+            continue
+        for record, row in zip(context.manifest.of(split), probabilities, strict=True):
+            best = int(row.argmax())
+            yield Prediction(
+                record.path, split, record.label, context.classes[best], float(row[best])
+            )
+
+
+def _csv(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return a table of all columns that any row has."""
+    columns = dict.fromkeys(name for row in rows for name in row)
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(columns), restval="nan", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
