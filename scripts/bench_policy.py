@@ -1,22 +1,20 @@
 """Which plan is best, on which data? The grid that the freeze policy is fitted to and judged by.
 
-    python scripts/bench_policy.py SETS [--sets a,b] [--per-class 10,40,all] [--seeds 3]
-        [--rates 1e-4,3e-4,1e-3] [--size 128] [--shard i/n] [--out docs/data/policy.jsonl]
+    python scripts/bench_policy.py SETS [--sets a,b] [--per-class 10,40,all] [--seeds 2]
+        [--plans head,half,full,quarter] [--rates auto,1e-3] [--size 128] [--out FILE]
 
 SETS is a folder of <set>/{train,test}/<class>/*; TL_SETS is used where it is not given. For each
 set, so many images a class are drawn from train/ by the seed, a fifth of them to validate on, and
-all of test/ is tested on. Each plan is then trained as `tl train` would:
+all of test/ is tested on. Each plan is then carried out as `tl train` does it:
 
-- last, multi: the solved head on the last layer, or on several depths joined.
-- quarter, half, full: that share of the layers is tuned from the head that `tl train` solves.
-- evidence: nothing is trained; what the plan would go by is measured.
-- gradual: everything is tuned, at rates that fall a hundredfold from the head to the first block,
-  as fastai's fine_tune does it (Howard & Gugger 2020); its frozen epoch is the solved head.
+- head: solved in closed form, before and after its refit; with it, what a policy can go by.
+- quarter, half, full: that share of the layers is tuned from the softened head, and each candidate
+  (tuned, halfway, solved again at the best and at the last epoch) is measured on the test images,
+  though only validation decides which is kept.
 
-BatchNorm is frozen, augmentation light (four views where a part is frozen), the epochs those of
-the plan's size, the same for all plans. One JSON line a run is appended to --out; what stands there
-is not run again, so it can be stopped and gone on with. A cell (set, images a class, seed) is one
-process. Works with KERAS_BACKEND=jax. scripts/fit_policy.py reads the lines.
+One JSON line a run is appended to --out; what stands there is not run again, so it can be stopped
+and gone on with. A cell (set, images a class, seed) is one process. Works with KERAS_BACKEND=jax.
+scripts/fit_policy.py reads the lines.
 """
 
 import argparse
@@ -25,13 +23,10 @@ import os
 import subprocess
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 
-TUNED = {"quarter": "0.75", "half": "half", "full": "full", "gradual": "full"}
-PLANS = ("evidence", "last", "multi", *TUNED)
-GRADUAL = 0.01  # the first block's rate relative to the head's
-VIEWS = 4
+TUNED = {"quarter": "0.75", "half": "half", "full": "full"}
+PLANS = ("head", "half", "full", "quarter")
 SETS = "ants_bees,flowers,trashnet,hand_shapes,sign_digits,fashion_mnist,omniglot_greek"
 
 
@@ -43,136 +38,162 @@ def manifest_of(folder: Path, per_class: int | None, seed: int):
     from tl_cli.data.split import assign_splits, limit
     from tl_cli.store import cache
 
-    found = scan(str(folder), cache=cache.folder())
-    return assign_splits(limit(found, None, per_class, seed), seed=seed)
+    scanned = scan(str(folder), cache=cache.folder())
+    return assign_splits(limit(scanned, None, per_class, seed), seed=seed)
 
 
-def context_of(manifest, backbone, plan: str, rate: float | None = None):
-    from statistics import median
-
-    from tl_cli.config import RunConfig
-    from tl_cli.engine.context import RunContext
-    from tl_cli.plan import override, recommend
-
-    counts = manifest.counts("train")
-    config = RunConfig(
-        data=manifest.source,
-        head=plan if plan in ("last", "multi") else "auto",
-        layer_decay=GRADUAL ** (1 / len(backbone.blocks)) if plan == "gradual" else 1.0,
-        views=VIEWS,
-    )
-    chosen = recommend(
-        sum(counts.values()),
-        len(counts),
-        backbone.blocks,
-        backbone=backbone.card.name,
-        images_per_class=median(counts.values()),
-        similarity=0.5,
-        freeze=TUNED.get(plan, "head"),
-    )
-    return RunContext(config, manifest, backbone, override(chosen, learning_rate=rate), "float32")
-
-
-def seen(context) -> dict:
+def solved(context) -> dict:
+    """Return what the head alone comes to, by kind, and what the plan would go by."""
     from tl_cli.engine import evidence
     from tl_cli.engine.head import choice
     from tl_cli.results.progress import silent
 
-    layers = evidence.distances(context, silent)
-    head = choice.solve(context, choice.look(context, silent))
-    return {"evidence": evidence.gather_evidence(context, head, layers).to_json()}
-
-
-def solved(context) -> dict:
-    from tl_cli.engine.head import choice
-    from tl_cli.results.progress import silent
-
-    head = choice.solve(context, choice.look(context, silent))
-    return {"head": head.kind, "test_accuracy": accuracy(context, head.probabilities, "test")} | {
-        "val_accuracy": accuracy(context, head.probabilities, "val"),
-        "val_log_loss": log_loss(context, head.probabilities),
-        "cv_accuracy": head.head.cv_accuracy,
-        "forwards": len(context.manifest.records),
-    }
-
-
-def tuned(context) -> dict:
-    from tl_cli.engine.finetune import finetune, flip_check
-    from tl_cli.engine.head import choice
-    from tl_cli.engine.networks import classifier
-    from tl_cli.results.progress import silent
-
-    head = choice.solve(context, choice.look(context, silent))
-    context = replace(context, mirror=flip_check.decide(context, head, silent))
-    built = classifier.build(context.backbone, context.manifest.classes, head.taps)
-    built.set_head(head.head.weights, head.head.bias)
-    before = built.model.get_weights()
-    done = finetune.tune(context, built, head, silent)
-    facts = done.facts
-    built.model.set_weights(before)
-    head_test = accuracy(context, head.probabilities, "test")
+    start = time.process_time()
+    layers = evidence.batchnorm_distances(context, silent)
+    rows = choice.extract(context, silent)
+    head = choice.solve(context, rows)
+    seconds = time.process_time() - start
+    refit = choice.refit(context, head)
+    seen = evidence.gather_evidence(context, rows, head, layers)
+    width = context.widths(context.taps)[-1]
+    last = head.candidates["last"].probabilities(
+        choice.by_split(context, rows.array())["test"][:, -width:]
+    )
     return {
         "head": head.kind,
-        "mirror": context.mirror,
-        "epochs": context.plan.epochs,
-        "best_epoch": facts.best_epoch,
-        "test_accuracy": facts.tuned_test_accuracy,
-        "val_accuracy": facts.tuned_accuracy,
-        "val_log_loss": facts.tuned_log_loss,
-        "val_gain": facts.head_log_loss - facts.tuned_log_loss,
-        "val_gain_stderr": facts.gain_stderr,
-        "val_log_losses": [round(row["val_log_loss"], 4) for row in done.history],
-        "kept": facts.kept,
-        "head_test_accuracy": head_test,
-        "saved_test_accuracy": facts.tuned_test_accuracy if facts.kept == "tuned" else head_test,
-        "forwards": round(forwards(context)),
+        "evidence": seen.to_json(),
+        "last": figures(context, last),
+        "solved": figures(context, head.probabilities("test")),
+        "refit": figures(context, refit.probabilities(head.features["test"])),
+        "val_accuracy": float(
+            (head.probabilities("val").argmax(1) == context.labels("val")).mean()
+        ),
+        "cv_accuracy": head.head.cv_accuracy,
+        "cpu_seconds": round(seconds, 1),
     }
 
 
-def forwards(context) -> float:
-    """Return the cost in passes of one image through the whole network (a step counts as three)."""
-    from tl_cli.engine.context import STEP_COST
+def tuned(context, freeze: str, rate: float | None) -> dict:
+    """Return what each candidate comes to after tuning from a freeze ratio."""
+    from tl_cli.engine import recommend_freeze
+    from tl_cli.engine.finetune import candidates, flip_check, settings
+    from tl_cli.engine.finetune.finetune import softened
+    from tl_cli.engine.finetune.fit import copies, fit
+    from tl_cli.engine.finetune.training_data import TrainingData
+    from tl_cli.engine.head import choice
+    from tl_cli.plan import override
+    from tl_cli.results.progress import silent
 
-    plan, trained = context.plan, 1 - context.plan.frozen_compute_share
-    val = len(context.manifest.of("val"))
-    looks = (context.views - 1) * plan.size * plan.frozen_compute_share
-    epochs = plan.epochs * trained * (plan.size * STEP_COST + val)
-    return len(context.manifest.records) + looks + epochs
+    head = choice.solve(context, choice.extract(context, silent))
+    start = time.process_time()
+    plan = override(recommend_freeze.recommend(context, None, freeze=freeze), learning_rate=rate)
+    chosen = settings.decide(context, plan, mirror=flip_check.decide(context, head, silent))
+    data, classifier = TrainingData(context, chosen, silent), softened(context, head)
+    before = copies(classifier.model.weights)
+    fitted = fit(context, chosen, classifier, data, silent)
+    tried = list(candidates.candidates(context, classifier, data, head, before, fitted.best))
+    best, gain, error = candidates.choose(context, tried)
+    seconds = time.process_time() - start
+    rows = [candidate_row(context, tried[0], each) for each in tried]
+    classifier.model.set_weights(before)
+    saved = next(row for row in rows if row["name"] == best.name)
+    return {
+        "head": head.kind,
+        "mirror": chosen.mirror,
+        "freeze_ratio": plan.freeze_ratio,
+        "rate": plan.learning_rate,
+        "epochs": plan.epochs,
+        "best_epoch": fitted.best.epoch,
+        "val_gain": gain,
+        "val_gain_stderr": error,
+        "kept": best.name,
+        "saved": saved["refit"],
+        "candidates": rows,
+        "val_log_losses": [round(row["val_log_loss"], 4) for row in fitted.best.history],
+        "val_accuracies": [round(row["val_accuracy"], 4) for row in fitted.best.history],
+        "forwards": round(forwards(context, chosen, len(fitted.best.history))),
+        "cpu_seconds": round(seconds, 1),
+    }
 
 
-def accuracy(context, probabilities, split: str) -> float:
-    return float((probabilities(split).argmax(1) == context.labels(split)).mean())
+def candidate_row(context, head, candidate) -> dict:
+    """Return a candidate's figures: on validation, and on the test images before and after refit."""
+    import numpy as np
+    from scipy.special import softmax
 
-
-def log_loss(context, probabilities) -> float:
+    from tl_cli.engine.finetune import candidates
+    from tl_cli.engine.finetune.fit import accuracy, calibrated
+    from tl_cli.engine.head import choice
+    from tl_cli.engine.head.linear_head import fit_temperature
     from tl_cli.engine.metrics.figures import log_losses
 
-    return float(log_losses(probabilities("val"), context.labels("val")).mean())
+    labels = context.labels("val")
+    losses, of_head = (
+        log_losses(calibrated(context, each.scores["val"]), labels) for each in (candidate, head)
+    )
+    plain = candidate.name == candidates.HEAD
+    temperature = 1.0 if plain else fit_temperature(candidate.scores["val"], labels)
+    before = softmax(candidate.scores["test"] / temperature, axis=1)
+    after = before
+    if candidate.solved:
+        refit = choice.refit(context, candidate.solved, temperature)
+        after = refit.probabilities(candidate.solved.features["test"])
+    return {
+        "name": candidate.name,
+        "val_log_loss": float(losses.mean()),
+        "val_accuracy": accuracy(candidate.scores["val"], labels),
+        "gain_stderr": float(np.std(of_head - losses, ddof=1) / np.sqrt(len(labels))),
+        "plain": figures(context, before),
+        "refit": figures(context, after),
+    }
+
+
+def figures(context, probabilities) -> dict:
+    """Return accuracy, log loss and calibration error on the test images."""
+    from tl_cli.engine.metrics.figures import log_losses
+    from tl_cli.results.calibration import reliability
+
+    labels = context.labels("test")
+    right = probabilities.argmax(1) == labels
+    return {
+        "accuracy": round(float(right.mean()), 5),
+        "log_loss": round(float(log_losses(probabilities, labels).mean()), 5),
+        "ece": round(reliability(probabilities.max(1).tolist(), right.tolist()).ece, 5),
+    }
+
+
+def forwards(context, settings, epochs: int) -> float:
+    """Return the cost in passes of one image through the whole network (a step counts as three)."""
+    from tl_cli.engine.finetune.settings import STEP_COST
+
+    plan, trained = settings.plan, 1 - settings.plan.frozen_compute_share
+    val = len(context.manifest.of("val"))
+    views = (settings.views - 1) * plan.size * plan.frozen_compute_share
+    return len(context.manifest.records) + views + epochs * trained * (plan.size * STEP_COST + val)
 
 
 def cell(folder: Path, per_class: int | None, seed: int, size: int, todo: list) -> None:
     """Run what is to be done in one cell and print a JSON line each."""
-    from tl_cli import catalog, engine
-    from tl_cli.engine.networks import loading
+    from tl_cli.config import RunConfig
+    from tl_cli.engine.context import prepare
 
-    engine.prepare("float32", seed)
     manifest = manifest_of(folder, per_class, seed)
-    backbone = loading.load(catalog.get("efficientnet_lite0"), size)
+    counts = {split: len(manifest.of(split)) for split in ("train", "val", "test")}
     for plan, rate in todo:
         start = time.perf_counter()
-        context = context_of(manifest, backbone, plan, rate)
-        found = (tuned if plan in TUNED else seen if plan == "evidence" else solved)(context)
-        counts = {split: len(manifest.of(split)) for split in ("train", "val", "test")}
+        config = RunConfig(data=manifest.source, seed=seed, image_size=size)
+        context = prepare(config, manifest)
+        row = solved(context) if plan == "head" else tuned(context, TUNED[plan], rate)
         seconds = round(time.perf_counter() - start, 1)
-        row = counts | {"classes": len(manifest.classes), **found, "seconds": seconds}
-        print(json.dumps({"plan": plan, "rate": rate, **row}), flush=True)
+        row = {"classes": len(manifest.classes), **counts, **row, "seconds": seconds}
+        print(json.dumps({"plan": plan, "asked_rate": rate, **row}), flush=True)
 
 
 # -- all of them ---------------------------------------------------------------------------------
 
 
 def key(row: dict) -> tuple:
-    return tuple(row[name] for name in ("set", "per_class", "seed", "size", "plan", "rate"))
+    return tuple(row[name] for name in ("set", "per_class", "seed", "size", "plan", "asked_rate"))
 
 
 def cells(given: argparse.Namespace) -> list[tuple]:
@@ -215,7 +236,7 @@ def main() -> None:
     parser.add_argument("--per-class", default="10,40,all")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--plans", default=",".join(PLANS))
-    parser.add_argument("--rates", default="1e-4,3e-4,1e-3")
+    parser.add_argument("--rates", default="auto")
     parser.add_argument("--size", type=int, default=128)
     parser.add_argument("--shard", default="0/1", metavar="i/n")
     parser.add_argument("--out", type=Path, default=Path("docs/data/policy.jsonl"))
@@ -230,7 +251,9 @@ def main() -> None:
     given.out.parent.mkdir(parents=True, exist_ok=True)
     lines = given.out.read_text().splitlines() if given.out.exists() else []
     done = {key(json.loads(line)) for line in lines}
-    wanted = tasks(given.plans.split(","), [float(rate) for rate in given.rates.split(",")])
+    wanted = tasks(
+        given.plans.split(","), [None if r == "auto" else float(r) for r in given.rates.split(",")]
+    )
     for of in cells(given):
         todo = [task for task in wanted if (*of, given.size, *task) not in done]
         if todo:

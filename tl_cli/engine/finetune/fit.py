@@ -28,7 +28,7 @@ from tl_cli.engine.networks.classifier import Classifier
 from tl_cli.results.progress import Note, OnProgress, Progress
 
 LEAST_PATIENCE = 3  # epochs without a better validation before the training ends
-PATIENCE = 0.34  # of all epochs
+PATIENCE = 0.5  # of all epochs
 HALVINGS = 2  # of the rate, where the loss is no longer a number, before the training is given up
 WAITING = 0.2  # share of the time in which the network may wait for data
 WORTH_SAYING = 10.0  # seconds of waiting
