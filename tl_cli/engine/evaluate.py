@@ -1,18 +1,21 @@
 """A checkpoint and images of known classes -> all that an evaluation has to say.
 
-Loads, measures, and puts together what `evaluate` and `appraise` make of it.
+Loads, asks the network, and puts together what `metrics` make of its answers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+
+import numpy as np
 
 from tl_cli import config
 from tl_cli.data.csv_io import read_csv
-from tl_cli.data.manifest import Manifest
-from tl_cli.engine import predict
+from tl_cli.data.manifest import Manifest, Record
+from tl_cli.engine import fitted_images, predict
 from tl_cli.engine.finetune import flip_check
+from tl_cli.engine.fitted_images import FittedImages
 from tl_cli.engine.metrics import diagnostics, figures
 from tl_cli.engine.networks.classifier import Classifier
 from tl_cli.engine.predict import LabelledPredictions
@@ -47,36 +50,98 @@ class EvaluatedModel:
     answers: LabelledPredictions
 
 
-def evaluate(run: RunDir, wanted: EvaluationRequest, on_progress: OnProgress) -> EvaluatedModel:
-    """Evaluate a checkpoint. Raises TLError for what the user can mend."""
-    records, labels = predict.known(run, wanted.manifest, wanted.split)
-    if wanted.against:
-        predict.known(wanted.against, wanted.manifest, wanted.split)
-    built = predict.load_checkpoint(run)
-    mirrored = wanted.tta and _may_mirror(run, built, on_progress)
-    found = predict.measure(built, records, labels, on_progress, mirrored=mirrored)
-    same = wanted.own and wanted.split == "val"
-    validation = found if same else _validation(run, built, on_progress, mirrored=mirrored)
-    told = replace(
-        diagnostics.diagnose(found, validation),
-        sliced_by=wanted.sliced_by,
-        slices=None if wanted.column is None else diagnostics.slices(found, wanted.column),
-        thresholds=_thresholds(found, validation, wanted),
-        against=_against(found, wanted, on_progress),
+def evaluate(run: RunDir, request: EvaluationRequest, on_progress: OnProgress) -> EvaluatedModel:
+    """Evaluate a checkpoint. Raises TLError for what the user can mend.
+
+    The run's validation images are answered for as they were before a refit, held out.
+    """
+    records, labels = predict.known(run, request.manifest, request.split)
+    if request.against:
+        predict.known(request.against, request.manifest, request.split)
+    fitted, classifier = fitted_images.load(run), predict.load_checkpoint(run)
+    mirrored = request.tta and _may_mirror(run, classifier, fitted, on_progress)
+    answers = _answers(classifier, records, labels, fitted, on_progress, mirrored=mirrored)
+    for note in _told(answers, fitted):
+        on_progress(note)
+    same = request.own and request.split == "val"
+    validation = (
+        answers if same else _validation(run, classifier, fitted, on_progress, mirrored=mirrored)
+    )
+    result = replace(
+        diagnostics.diagnose(answers, validation),
+        sliced_by=request.sliced_by,
+        slices=None if request.column is None else diagnostics.slices(answers, request.column),
+        thresholds=_thresholds(answers, validation, request),
+        against=_against(answers, request, on_progress),
         mirrored=mirrored,
     )
-    evaluation = figures.evaluate(found.probabilities, labels, built.classes, split=wanted.split)
-    return EvaluatedModel(evaluation, told, found)
+    evaluation = figures.evaluate(
+        answers.probabilities, labels, classifier.classes, split=request.split
+    )
+    return EvaluatedModel(evaluation, result, answers)
+
+
+def _answers(
+    classifier: Classifier,
+    records: Sequence[Record],
+    labels: np.ndarray,
+    fitted: FittedImages,
+    on_progress: OnProgress,
+    *,
+    mirrored: bool = False,
+    stage: str = "evaluate",
+) -> LabelledPredictions:
+    """Return what is said of the records: the network's answers, or what was kept held out."""
+    kept = fitted.known(records)
+    probabilities = np.empty((len(records), len(classifier.classes)), "float32")
+    for i in np.flatnonzero(kept):
+        probabilities[i] = fitted.held_out[records[i].digest]
+    others = np.flatnonzero(~kept)
+    if len(others):
+        measured = predict.measure(
+            classifier,
+            [records[i] for i in others],
+            labels[others],
+            on_progress,
+            mirrored=mirrored,
+            stage=stage,
+        )
+        probabilities[others] = measured.probabilities
+    return LabelledPredictions(classifier.classes, tuple(records), labels, probabilities)
+
+
+def _told(answers: LabelledPredictions, fitted: FittedImages) -> Iterator[Note]:
+    """Yield what must be known of images that the network was fitted to."""
+    trained, kept = fitted.trained_on(answers.records), fitted.known(answers.records)
+    n = len(answers.records)
+    if trained.any():
+        others = ~trained
+        rest = (
+            f"without them accuracy is {answers.right[others].mean():.3f} on {others.sum():,}"
+            if others.any()
+            else "no others are here"
+        )
+        yield Note(f"{trained.sum():,} of {n:,} images were trained on; {rest}.", warning=True)
+    if kept.any() and fitted.refit:
+        yield Note(
+            f"The saved head was fitted to {kept.sum():,} of {n:,} images once all was decided; "
+            "their figures are from before that, held out."
+        )
 
 
 def _validation(
-    run: RunDir, built: Classifier, on_progress: OnProgress, *, mirrored: bool = False
+    run: RunDir,
+    classifier: Classifier,
+    fitted: FittedImages,
+    on_progress: OnProgress,
+    *,
+    mirrored: bool = False,
 ) -> LabelledPredictions | None:
     """Return the answers to the run's own validation images, None where they are gone."""
     try:
         records, labels = predict.known(run, read_csv(run / run_dir.MANIFEST), "val")
-        return predict.measure(
-            built, records, labels, on_progress, mirrored=mirrored, stage="validation"
+        return _answers(
+            classifier, records, labels, fitted, on_progress, mirrored=mirrored, stage="validation"
         )
     except TLError:
         on_progress(
@@ -85,7 +150,9 @@ def _validation(
         return None
 
 
-def _may_mirror(run: RunDir, built: Classifier, on_progress: OnProgress) -> bool:
+def _may_mirror(
+    run: RunDir, classifier: Classifier, fitted: FittedImages, on_progress: OnProgress
+) -> bool:
     """Return whether the run allows mirroring; where that is open, its validation images decide."""
     try:
         said = config.load(run / run_dir.CONFIG).mirror
@@ -95,7 +162,11 @@ def _may_mirror(run: RunDir, built: Classifier, on_progress: OnProgress) -> bool
         on_progress(Note("The run must not be mirrored (mirror: no): --tta is left out.", True))
     if said != "auto":
         return said == "yes"
-    plain, both = (_validation(run, built, on_progress, mirrored=m) for m in (False, True))
+    # by what the network itself says: held-out answers are of images as they are alone
+    plain, both = (
+        _validation(run, classifier, replace(fitted, held_out={}), on_progress, mirrored=m)
+        for m in (False, True)
+    )
     if plain is None or both is None:
         return False
     flipped = 2 * both.probabilities - plain.probabilities
@@ -105,26 +176,29 @@ def _may_mirror(run: RunDir, built: Classifier, on_progress: OnProgress) -> bool
 
 
 def _thresholds(
-    found: LabelledPredictions, validation: LabelledPredictions | None, wanted: EvaluationRequest
+    answers: LabelledPredictions, validation: LabelledPredictions | None, request: EvaluationRequest
 ) -> tuple[Threshold, ...] | None:
-    targets = {"precision": wanted.target_precision, "recall": wanted.target_recall}
+    targets = {"precision": request.target_precision, "recall": request.target_recall}
     asked = {goal: target for goal, target in targets.items() if target is not None}
     if not asked:
         return None
-    chosen_on, split = (found, wanted.split) if validation is None else (validation, "val")
+    chosen_on, split = (answers, request.split) if validation is None else (validation, "val")
     return tuple(
         each
         for goal, target in asked.items()
-        for each in diagnostics.thresholds(found, chosen_on, split, goal, target)
+        for each in diagnostics.thresholds(answers, chosen_on, split, goal, target)
     )
 
 
 def _against(
-    found: LabelledPredictions, wanted: EvaluationRequest, on_progress: OnProgress
+    answers: LabelledPredictions, request: EvaluationRequest, on_progress: OnProgress
 ) -> Against | None:
-    if wanted.against is None:
+    if request.against is None:
         return None
-    records, labels = predict.known(wanted.against, wanted.manifest, wanted.split)
-    built = predict.load_checkpoint(wanted.against)
-    other = predict.measure(built, records, labels, on_progress, stage="against")
-    return diagnostics.against(found, other, str(wanted.against.path))
+    records, labels = predict.known(request.against, request.manifest, request.split)
+    classifier, fitted = (
+        predict.load_checkpoint(request.against),
+        fitted_images.load(request.against),
+    )
+    other = _answers(classifier, records, labels, fitted, on_progress, stage="against")
+    return diagnostics.against(answers, other, str(request.against.path))

@@ -1,0 +1,68 @@
+"""Which images a checkpoint was fitted to, and what was said of the held-out ones before that.
+
+A head that was refit has seen the validation images too: their honest figures are those that were
+kept from before. Knows nothing of networks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from tl_cli.data.csv_io import read_csv
+from tl_cli.data.manifest import Record
+from tl_cli.engine.networks.classifier import describe
+from tl_cli.errors import TLError
+from tl_cli.store import run_dir
+from tl_cli.store.run_dir import RunDir
+
+
+@dataclass(frozen=True)
+class FittedImages:
+    """By digest: the training images, and probabilities [C] of the validation images."""
+
+    trained: frozenset[str] = frozenset()
+    held_out: Mapping[str, np.ndarray] = field(default_factory=dict)
+    refit: bool = False  # whether the head was fitted to the validation images in the end
+
+    def trained_on(self, records: Sequence[Record]) -> np.ndarray:
+        """Return which records were trained on, bool [n]."""
+        return np.array([record.digest in self.trained for record in records], bool)
+
+    def known(self, records: Sequence[Record]) -> np.ndarray:
+        """Return of which records there are held-out probabilities, bool [n]."""
+        return np.array([record.digest in self.held_out for record in records], bool)
+
+
+def load(run: RunDir) -> FittedImages:
+    """Return what a run was fitted to; nothing where its manifest is gone.
+
+    Raises TLError where the head was refit and the held-out probabilities are gone or damaged.
+    """
+    try:
+        manifest = read_csv(run / run_dir.MANIFEST)
+    except (TLError, OSError):
+        return FittedImages()
+    trained = frozenset(record.digest for record in manifest.of("train") if record.digest)
+    refit = bool(describe(run).get("refit"))
+    if not refit and not (run / run_dir.HELD_OUT).is_file():
+        return FittedImages(trained)
+    digests = [record.digest for record in manifest.of("val")]
+    return FittedImages(trained, dict(zip(digests, _rows(run, len(digests)), strict=True)), refit)
+
+
+def _rows(run: RunDir, count: int) -> np.ndarray:
+    path = run / run_dir.HELD_OUT
+    try:
+        rows = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise TLError(
+            f"{path} is damaged or gone: it holds what was said of the validation images before "
+            "the head was fitted to them too",
+            "train again, or evaluate on other images with --data",
+        ) from error
+    if rows.ndim != 2 or len(rows) != count or rows.dtype.kind != "f":
+        raise TLError(f"{path} does not belong to this run's manifest.csv", "train again")
+    return rows.astype("float32")
