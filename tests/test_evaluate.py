@@ -3,11 +3,13 @@
 import json
 import shutil
 
+import numpy as np
 import pytest
 from PIL import Image
 from test_cli import COLOURS, paint, said, tl
 from trained import photos, trained
 
+from tl_cli.data.csv_io import read_csv
 from tl_cli.store import run_dir
 
 
@@ -118,3 +120,57 @@ def test_mistakes_are_one_sentence(run, data, tmp_path):
     assert found["roc_area"] is None
     (tmp_path / "none" / "blue").mkdir(parents=True)
     said(tl("evaluate", run, "--data", tmp_path / "none"), "no images")
+
+
+def test_validation_images_are_judged_by_what_was_held_out(run):
+    """The saved head was refit on them: its own answers would be too good."""
+    figures = json.loads((run / run_dir.METRICS).read_text())
+    assert figures["refit"] is True
+    again, err = told(run, "--split", "val")
+    assert again["log_loss"] == pytest.approx(figures["metrics"]["val"]["log_loss"], abs=1e-6)
+    assert f"fitted to {again['n']} of {again['n']} images" in " ".join(err.split())
+    manifest = read_csv(run / run_dir.MANIFEST)
+    images = [record.path for record in manifest.of("val")]
+    answers = json.loads(tl("predict", run, *images, "--json", "-q").stdout)["predictions"]
+    labels = {record.path: record.label for record in manifest.of("val")}
+    fitted = [
+        -np.log(each["probability"]) for each in answers if each["label"] == labels[each["path"]]
+    ]
+    assert np.mean(fitted) < again["log_loss"]
+
+
+def test_without_a_refit_the_network_itself_is_asked(data, tmp_path):
+    path = trained(data, tmp_path / "run", "--freeze", "head", "--no-refit")
+    figures = json.loads((path / run_dir.METRICS).read_text())
+    (path / run_dir.HELD_OUT).unlink()
+    again, err = told(path, "--split", "val")
+    assert again["log_loss"] == pytest.approx(figures["metrics"]["val"]["log_loss"], abs=1e-4)
+    assert "fitted to" not in err
+
+
+def test_images_that_were_trained_on_are_counted_and_left_out_of_a_second_figure(run, data):
+    manifest = read_csv(run / run_dir.MANIFEST)
+    found, err = told(run, "--data", data, "--split", "all")
+    n = len(manifest.of("train"))
+    assert f"{n} of {found['n']} images were trained on" in " ".join(err.split())
+    others, _ = told(run, "--data", data, "--split", "test")
+    assert f"on {len(manifest.of('val')) + others['n']}" in " ".join(err.split())
+    _, err = told(run, "--data", data, "--split", "test")
+    assert "trained on" not in err
+
+
+@pytest.mark.parametrize("damage", ["gone", "cut", "pickle", "rows"])
+def test_held_out_answers_that_are_damaged_are_one_sentence(run, tmp_path, damage):
+    path = shutil.copytree(run, tmp_path / "run") / run_dir.HELD_OUT
+    rows = np.load(path)
+    path.unlink()
+    if damage == "cut":
+        path.write_bytes(b"\x93NUMPY")
+    elif damage == "pickle":
+        np.save(path, np.array([{}]), allow_pickle=True)
+    elif damage == "rows":
+        np.save(path, rows[1:])
+    done = tl("evaluate", tmp_path / "run", "--split", "val")
+    assert done.exit_code == 1
+    assert "held_out.npy" in done.stderr
+    assert "Traceback" not in done.stderr
