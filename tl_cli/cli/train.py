@@ -10,18 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tl_cli.cli.options import (
-    Backbone,
-    BadImages,
-    Data,
-    Freeze,
-    Json,
-    Policy,
-    Quiet,
-    Similarity,
-    manifest_of,
-    opened_screen,
-)
+from tl_cli.cli.options import Json, Quiet, with_config_flags
+from tl_cli.cli.panels import HelpAll
+from tl_cli.cli.session import manifest_of, opened_screen
 from tl_cli.errors import TLError
 
 if TYPE_CHECKING:
@@ -32,104 +23,30 @@ if TYPE_CHECKING:
     from tl_cli.store.run_dir import RunDir
 
 
+EXAMPLES = """
+Examples:
+
+\b
+  tl train --data photos
+  tl train --data photos --freeze half --epochs 10 --output runs/half
+  tl train --config configs/digits.yaml --set seed=1 --dry-run
+"""
+PLANS = ("head", "half", "full")
+
+
+@with_config_flags
 def train(
-    data: Data = None,
-    backbone: Backbone = None,
-    from_scratch: Annotated[
-        bool | None, typer.Option("--from-scratch", help="Random weights in place of pretrained.")
+    flags: Mapping[str, Any],
+    config: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="YAML file of the options above.")
     ] = None,
-    similarity: Similarity = None,
-    freeze: Freeze = None,
-    policy: Policy = None,
-    trial: Annotated[
-        bool | None,
-        typer.Option("--trial", help="Try the plans out for a short while, and take the best."),
-    ] = None,
-    unfreeze: Annotated[
-        str | None, typer.Option(help="at_once, or gradual: from the end backwards in steps.")
-    ] = None,
-    head: Annotated[
-        str | None, typer.Option(help="auto, last, or multi (joins several depths).")
-    ] = None,
-    pooling: Annotated[
-        str | None, typer.Option(help="Of the last map: avg, max, avgmax, flatten or gem.")
-    ] = None,
-    image_size: Annotated[
-        str | None, typer.Option(help="Pixels; auto: the backbone's, less for small images.")
-    ] = None,
-    epochs: Annotated[str | None, typer.Option(help="Of fine-tuning; auto: from the plan.")] = None,
-    batch_size: Annotated[str | None, typer.Option(help="Images a step.")] = None,
-    learning_rate: Annotated[str | None, typer.Option(help="Peak, of the tuned layers.")] = None,
-    weight_decay: Annotated[str | None, typer.Option(help="Of AdamW.")] = None,
-    layer_decay: Annotated[
-        str | None, typer.Option(help="Learning rate of a block relative to the next one.")
-    ] = None,
-    label_smoothing: Annotated[str | None, typer.Option(help="0 to 1.")] = None,
-    ema: Annotated[
-        str | None, typer.Option(help="Momentum of the averaged weights, e.g. 0.99; 0: none.")
-    ] = None,
-    max_minutes: Annotated[
-        str | None, typer.Option(help="Fewer epochs where more do not fit.")
-    ] = None,
-    balance: Annotated[
-        str | None, typer.Option(help="Of rare classes: none, weights or oversample.")
-    ] = None,
-    augment: Annotated[
-        str | None, typer.Option(help="auto, none, light, medium or strong.")
-    ] = None,
-    mirror: Annotated[
-        str | None, typer.Option(help="May images be mirrored? auto, yes or no.")
-    ] = None,
-    views: Annotated[
-        str | None, typer.Option(help="Augmented views kept an image when part is frozen.")
-    ] = None,
-    cache: Annotated[
-        bool | None, typer.Option(help="Keep features on disk, or stream everything.")
-    ] = None,
-    cache_memory: Annotated[
-        str | None, typer.Option(help="GB of decoded images to hold in memory.")
-    ] = None,
-    feature_dtype: Annotated[
-        str | None, typer.Option(help="How features are kept: float16 or float32.")
-    ] = None,
-    aux_heads: Annotated[
-        str | None, typer.Option(help="Auxiliary classifiers inside the trained part.")
-    ] = None,
-    aux_weight: Annotated[str | None, typer.Option(help="Of each one's loss.")] = None,
-    gradient_flow: Annotated[
-        bool | None, typer.Option("--gradient-flow", help="Record the gradient at every layer.")
-    ] = None,
-    precision: Annotated[
-        str | None, typer.Option(help="auto, float32, mixed_float16 or mixed_bfloat16.")
-    ] = None,
-    weights: Annotated[
-        str | None, typer.Option(help=".weights.h5 of the backbone, in place of its own.")
-    ] = None,
-    val: Annotated[str | None, typer.Option(help="Share of images for validation.")] = None,
-    test: Annotated[str | None, typer.Option(help="Share of images for the test.")] = None,
-    folds: Annotated[str | None, typer.Option(help="Cross-validation: how many folds.")] = None,
-    fold: Annotated[str | None, typer.Option(help="Which fold validates, from 0.")] = None,
-    limit: Annotated[str | None, typer.Option(help="Use so many images, by class.")] = None,
-    limit_per_class: Annotated[str | None, typer.Option(help="Use so many a class.")] = None,
-    keep_duplicates: Annotated[
-        bool | None,
-        typer.Option("--keep-duplicates", help="Train on copies of test images too."),
-    ] = None,
-    columns: Annotated[
-        str | None, typer.Option(help="Of a table: path=file,label=species,...")
-    ] = None,
-    data_dir: Annotated[str | None, typer.Option(help="Where tfds data sets lie.")] = None,
-    bad_images: BadImages = None,
-    report: Annotated[
-        bool | None, typer.Option(help="End with a page to look at, report.html.")
-    ] = None,
-    seed: Annotated[str | None, typer.Option(help="Of the split and the training.")] = None,
-    output: Annotated[str | None, typer.Option(help="Run directory; auto: runs/NAME.")] = None,
-    config: Annotated[Path | None, typer.Option(help="YAML file of these options.")] = None,
     set_: Annotated[
-        list[str] | None, typer.Option("--set", help="key=value, over the file.")
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="One of them, over the file; repeatable."),
     ] = None,
-    overwrite: Annotated[bool, typer.Option(help="Replace the run in --output.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace the run in --output.")
+    ] = False,
     compare_scratch: Annotated[
         bool, typer.Option("--compare-scratch", help="Train from scratch too, and compare.")
     ] = False,
@@ -139,9 +56,9 @@ def train(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Plan and time it only.")] = False,
     json: Json = False,
     quiet: Quiet = False,
+    help_all: HelpAll = False,
 ) -> None:
     """Train a classifier on a folder of images."""
-    flags = {k: v for k, v in locals().items() if k not in _NOT_CONFIG}
     with opened_screen(json=json, quiet=quiet) as screen:
         from tl_cli import config as configs
         from tl_cli.store.run_dir import RunDir
@@ -163,12 +80,6 @@ def train(
             told = _train(settings, manifest, screen, json, _run_dir(settings, overwrite))
             if json:
                 print(jsonlib.dumps(told))
-
-
-_NOT_CONFIG = (
-    "config", "set_", "overwrite", "compare_scratch", "compare_freeze", "dry_run", "json", "quiet",
-)  # fmt: skip
-PLANS = ("head", "half", "full")
 
 
 def _require_weights(settings: RunConfig) -> None:
