@@ -79,7 +79,7 @@ def test_help_after_help_all_in_one_process_is_the_short_one():
 def test_help_ends_in_three_examples_that_parse(tmp_path, monkeypatch):
     examples = re.findall(r"^ +tl (train .+)$", helped("train", "--help"), re.MULTILINE)
     assert len(examples) == 3
-    monkeypatch.setattr(command, "_require_weights", lambda settings: stop())
+    monkeypatch.setattr(command, "_check", lambda *_: stop())
     for example in examples:
         assert CliRunner().invoke(app, example.split()).exit_code == 0
 
@@ -149,11 +149,11 @@ def by_flags(monkeypatch, *arguments: str) -> RunConfig:
     """Return the configuration that `tl train` works by."""
     seen: list[RunConfig] = []
 
-    def capture(settings: RunConfig) -> None:
+    def capture(settings: RunConfig, *_: bool) -> None:
         seen.append(settings)
         stop()
 
-    monkeypatch.setattr(command, "_require_weights", capture)
+    monkeypatch.setattr(command, "_check", capture)
     done = CliRunner().invoke(app, ["train", *arguments])
     assert done.exit_code == 0, done.stderr
     return seen[0]

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from tl_cli.console.screen import Screen
     from tl_cli.data.manifest import Manifest
     from tl_cli.engine.networks.classifier import Classifier
+    from tl_cli.results.training import RunResult
     from tl_cli.store.run_dir import RunDir
-
 
 EXAMPLES = """
 Examples:
@@ -61,43 +61,39 @@ def train(
     """Train a classifier on a folder of images."""
     with opened_screen(json=json, quiet=quiet) as screen:
         from tl_cli import config as configs
-        from tl_cli.store.run_dir import RunDir
 
         settings = configs.load(config, set_ or (), flags)
-        _require_weights(settings)
         others = _others(settings, compare_scratch, compare_freeze)
-        if others and (settings.from_scratch or dry_run):
-            raise typer.BadParameter("a comparison goes with a training from pretrained weights")
-        _check(settings)
-        if settings.output and not (dry_run or others):
-            RunDir(Path(settings.output)).check(overwrite=overwrite)
+        _check(settings, bool(others), dry_run, overwrite)
         manifest = manifest_of(settings, screen)
         if dry_run:
             _dry_run(settings, manifest, screen, json)
         elif others:
             _compare(settings, others, manifest, screen, json, overwrite)
         else:
-            told = _train(settings, manifest, screen, json, _run_dir(settings, overwrite))
+            report = _train(settings, manifest, screen, json, _run_dir(settings, overwrite))
             if json:
-                print(jsonlib.dumps(told))
+                print(jsonlib.dumps(report))
 
 
-def _require_weights(settings: RunConfig) -> None:
-    """Raise TLError, before the images are looked at, where there is nothing to start from."""
+def _check(settings: RunConfig, comparing: bool, dry_run: bool, overwrite: bool) -> None:
+    """Raise, before the images are looked at, where what was asked for cannot be done."""
     from tl_cli import catalog
+    from tl_cli.store.run_dir import RunDir
 
     if not settings.weights and not settings.from_scratch:
         catalog.require_pretrained(catalog.get(settings.backbone))
-
-
-def _check(settings: RunConfig) -> None:
-    given = f"freeze {settings.freeze}" if settings.freeze != "auto" else ""
-    given = "--from-scratch" if settings.from_scratch else given
-    if settings.trial and given:
+    if comparing and (settings.from_scratch or dry_run):
+        raise typer.BadParameter("a comparison goes with a training from pretrained weights")
+    stated = f"freeze {settings.freeze}" if settings.freeze != "auto" else ""
+    stated = "--from-scratch" if settings.from_scratch else stated
+    if settings.trial and stated:
         raise TLError(
-            f"--trial finds out how much to freeze, so it cannot go with {given}",
+            f"--trial finds out how much to freeze, so it cannot go with {stated}",
             "leave one of them out",
         )
+    if settings.output and not (dry_run or comparing):
+        RunDir(Path(settings.output)).check(overwrite=overwrite)
 
 
 def _dry_run(settings: RunConfig, manifest: Manifest, screen: Screen, json: bool) -> None:
@@ -116,36 +112,42 @@ def _train(
     settings: RunConfig, manifest: Manifest, screen: Screen, json: bool, run: RunDir
 ) -> dict[str, Any]:
     """Train one run, show it unless `json`, and return all that --json tells of it."""
-    built: list[Classifier] = []
     with _watched(run):
-        from tl_cli.console.plan import show_plan
-        from tl_cli.engine import train as engine
-
-        result = engine.run(
-            settings,
-            manifest,
-            run,
-            screen.on_progress,
-            on_plan=lambda plan: show_plan(screen, plan.to_json()),
-            on_saved=built.append,
-        )
+        result, classifier = _run(settings, manifest, screen, run)
     if settings.gradient_flow:
         _draw_gradients(run, screen)
     if not json:
         screen.result(result)
-    report = _report(run, screen, built[0]) if settings.report else None
+    report = _report(run, screen, classifier) if settings.report else None
     if report and not json:
         screen.out.print(f"Report: {report}", highlight=False, markup=False, soft_wrap=True)
     return {**result.to_json(), "report": report}
 
 
-def _report(run: RunDir, screen: Screen, built: Classifier) -> str | None:
+def _run(
+    settings: RunConfig, manifest: Manifest, screen: Screen, run: RunDir
+) -> tuple[RunResult, Classifier]:
+    from tl_cli.console.plan import show_plan
+    from tl_cli.engine import train as engine
+
+    saved: list[Classifier] = []
+    result = engine.run(
+        settings,
+        manifest,
+        run,
+        screen.on_progress,
+        on_plan=lambda plan: show_plan(screen, plan.to_json()),
+        on_saved=saved.append,
+    )
+    return result, saved[0]
+
+
+def _report(run: RunDir, screen: Screen, classifier: Classifier) -> str | None:
     """Write the report; a run that is whole is not lost where that cannot be done."""
     from tl_cli.cli.report import written
-    from tl_cli.errors import TLError
 
     try:
-        return str(written(run, built=built))
+        return str(written(run, built=classifier))
     except TLError as error:
         screen.note(f"no report was written: {error.message}", warning=True)
         return None
@@ -174,15 +176,15 @@ def _compare(
 
     run = _run_dir(settings, overwrite)
     runs = {run: settings} | {
-        RunDir.create(run.path.with_name(f"{run.path.name}-{name}"), overwrite=overwrite): own
-        for name, own in others.items()
+        RunDir.create(run.path.with_name(f"{run.path.name}-{name}"), overwrite=overwrite): changed
+        for name, changed in others.items()
     }
-    losses = {}
-    for each, own in runs.items():
-        told = _train(own, manifest, screen, json, each)
-        losses[each.path.name] = told["metrics"]["val"]["log_loss"]
+    losses = {
+        run.path.name: _train(changed, manifest, screen, json, run)["metrics"]["val"]["log_loss"]
+        for run, changed in runs.items()
+    }
     best = min(losses, key=lambda name: losses[name])
-    compare.show([each.path for each in runs], screen, json, best=best)
+    compare.show([run.path for run in runs], screen, json, best=best)
 
 
 def _draw_gradients(run: RunDir, screen: Screen) -> None:
