@@ -26,6 +26,7 @@ def modules_after(*arguments: str) -> tuple[set[str], subprocess.CompletedProces
     [
         (["--help"], 0),
         (["train", "--help"], 0),
+        (["train", "--help-all"], 0),
         (["recommend-freeze", "--size", "500", "--classes", "5", "--similarity", "low"], 0),
         (["recommend-freeze"], 0),
         (["train", "--data", "no/such/folder"], 1),

@@ -1,23 +1,36 @@
 """YAML file + `--set key=value` + flags -> RunConfig, with all mistakes reported together.
 
-One name serves as flag, YAML key and field. A flag beats --set, which beats the file, which beats
-the default. Knows nothing of images and networks.
+A field of RunConfig is one option, whole: its name serves as flag and as YAML key, and its type,
+default, group and help make the flag of `tl train` (cli/options.py). A flag beats --set, which
+beats the file, which beats the default. Knows nothing of images, networks and the command line.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 
 from tl_cli import catalog
+from tl_cli.config_mistakes import sentence, together
 from tl_cli.errors import TLError, did_you_mean
 
 FREEZE = ("auto", "head", "half", "full")
 COLUMNS = ("path", "label", "split", "group")
+NOTHING = ("auto", "", "~", "null")
 
 
 def _freeze(value: str) -> str:
@@ -50,68 +63,154 @@ def _columns(value: str | None) -> str | None:
     return value
 
 
-def _auto(value: Any) -> Any:
-    """Read the YAML spellings of nothing, and `auto`, as None: the tool decides."""
-    return None if isinstance(value, str) and value in ("", "~", "null", "auto") else value
-
-
 def _text(value: Any) -> Any:
     return f"{value:g}" if isinstance(value, int | float) and not isinstance(value, bool) else value
 
 
-Auto = BeforeValidator(_auto)
+Freeze = Annotated[str, BeforeValidator(_text), AfterValidator(_freeze)]
+Backbone = Annotated[str, AfterValidator(_backbone)]
+Columns = Annotated[str | None, AfterValidator(_columns)]
+
+GROUPS = ("Data", "What to train", "Optimisation", "Speed and memory", "Output")
+
+
+@dataclass(frozen=True)
+class Option:
+    """What a field of RunConfig says of itself beside its name."""
+
+    type: Any
+    default: Any  # "" where it must be given
+    help: str
+    group: str  # one of GROUPS
+    metavar: str  # what stands for the value; "" where the type says it
+    unset: str  # the word for None, where that is the default: shown, and accepted as a value
+    rare: bool  # listed by --help-all only
+
+
+def _option(
+    group: str,
+    text: str,
+    default: Any = None,
+    *,
+    metavar: str = "",
+    unset: str = "auto",
+    rare: bool = False,
+    **limits: Any,
+) -> Any:
+    """Return a field; `limits`: gt, ge, lt and le of a number."""
+    extra: dict[str, Any] = {"group": group, "metavar": metavar, "unset": unset, "rare": rare}
+    return Field(default, description=text, json_schema_extra=extra, **limits)
+
+
+_data, _what, _optimisation, _speed, _output = (partial(_option, group) for group in GROUPS)
 
 
 class RunConfig(BaseModel):
-    """Everything that decides a run. None means that the tool decides."""
+    """Everything that decides a run. None means that the tool decides, or that there is none."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    # built when first used, for help needs the fields alone
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
-    data: str
-    data_dir: Annotated[str | None, Auto] = None
-    columns: Annotated[str | None, Auto, AfterValidator(_columns)] = None
-    backbone: Annotated[str, AfterValidator(_backbone)] = catalog.DEFAULT
-    weights: Annotated[str | None, Auto] = None
-    from_scratch: bool = False
-    similarity: Annotated[Literal["low", "medium", "high"] | None, Auto] = None
-    freeze: Annotated[str, BeforeValidator(_text), AfterValidator(_freeze)] = "auto"
-    policy: Literal["evidence", "rule"] = "evidence"
-    trial: bool = False
-    refit: bool = True
-    head: Literal["auto", "last", "multi"] = "auto"
-    pooling: Literal["avg", "max", "avgmax", "flatten", "gem"] = "avg"
-    image_size: Annotated[Annotated[int, Field(ge=32, le=1024)] | None, Auto] = None
-    unfreeze: Literal["at_once", "gradual"] = "at_once"
-    epochs: Annotated[Annotated[int, Field(ge=1, le=1000)] | None, Auto] = None
-    batch_size: Annotated[Annotated[int, Field(ge=1, le=4096)] | None, Auto] = None
-    learning_rate: Annotated[Annotated[float, Field(gt=0, le=1)] | None, Auto] = None
-    weight_decay: Annotated[Annotated[float, Field(ge=0, le=1)] | None, Auto] = None
-    layer_decay: Annotated[Annotated[float, Field(gt=0, le=1)] | None, Auto] = None
-    label_smoothing: Annotated[Annotated[float, Field(ge=0, lt=1)] | None, Auto] = None
-    ema: float = Field(0.0, ge=0, lt=1)
-    max_minutes: Annotated[Annotated[float, Field(gt=0)] | None, Auto] = None
-    balance: Literal["none", "weights", "oversample"] = "none"
-    augment: Literal["auto", "none", "light", "medium", "strong"] = "auto"
-    mirror: Literal["auto", "yes", "no"] = "auto"
-    views: Annotated[Annotated[int, Field(ge=1, le=64)] | None, Auto] = None
-    cache: bool = True
-    cache_memory: Annotated[Annotated[float, Field(gt=0)] | None, Auto] = None
-    feature_dtype: Literal["float16", "float32"] = "float16"
-    aux_heads: int = Field(0, ge=0, le=20)
-    aux_weight: float = Field(0.3, ge=0, le=10)
-    gradient_flow: bool = False
-    precision: Literal["auto", "float32", "mixed_float16", "mixed_bfloat16"] = "auto"
-    val: float = Field(0.2, gt=0, lt=1)
-    test: float = Field(0.0, ge=0, lt=1)
-    folds: Annotated[Annotated[int, Field(ge=2, le=100)] | None, Auto] = None
-    fold: int = Field(0, ge=0)
-    limit: Annotated[Annotated[int, Field(ge=2)] | None, Auto] = None
-    limit_per_class: Annotated[Annotated[int, Field(ge=1)] | None, Auto] = None
-    keep_duplicates: bool = False
-    bad_images: Literal["skip", "error"] = "skip"
-    report: bool = True
-    seed: int = Field(0, ge=0, lt=2**31)
-    output: Annotated[str | None, Auto] = None
+    data: str = _data(
+        "DIR of class folders, FILE.csv, tfds:NAME or sample:digits.", ..., metavar="SOURCE"
+    )
+    data_dir: str | None = _data("Where tfds data sets lie.", metavar="DIR", rare=True)
+    columns: Columns = _data("Of a table: path=file,label=species,...", metavar="NAMES", rare=True)
+    val: float = _data("Share of images for validation.", 0.2, gt=0, lt=1)
+    test: float = _data("Share of images for the test.", 0.0, ge=0, lt=1)
+    folds: int | None = _data("Folds of a cross-validation.", unset="none", rare=True, ge=2, le=100)
+    fold: int = _data("Which fold validates, from 0.", 0, rare=True, ge=0)
+    limit: int | None = _data("Use only so many images, of all classes.", unset="all", ge=2)
+    limit_per_class: int | None = _data(
+        "Use only so many images a class.", unset="all", rare=True, ge=1
+    )
+    keep_duplicates: bool = _data("Train on copies of test images too.", False, rare=True)
+    bad_images: Literal["skip", "error"] = _data(
+        "What to do about images that cannot be read.", "skip", rare=True
+    )
+
+    backbone: Backbone = _what(
+        "Pretrained network; see `tl backbones`.", catalog.DEFAULT, metavar="NAME"
+    )
+    weights: str | None = _what(
+        ".weights.h5 of the backbone, in place of its own.", metavar="FILE", rare=True
+    )
+    from_scratch: bool = _what("Random weights in place of pretrained.", False)
+    image_size: int | None = _what(
+        "Pixels a side; auto: the backbone's, less for small images.", ge=32, le=1024
+    )
+    similarity: Literal["low", "medium", "high"] | None = _what(
+        "To the pretraining photos; auto: as measured."
+    )
+    policy: Literal["evidence", "rule"] = _what(
+        "Plan by measurement, or by size and similarity.", "evidence"
+    )
+    freeze: Freeze = _what(
+        "How much of the backbone to keep; RATIO: of its layers.",
+        "auto",
+        metavar="[auto|head|half|full|RATIO]",
+    )
+    trial: bool = _what("Try the plans out briefly, and take the best.", False)
+    unfreeze: Literal["at_once", "gradual"] = _what(
+        "At once, or from the end backwards in steps.", "at_once", rare=True
+    )
+    head: Literal["auto", "last", "multi"] = _what(
+        "Fed by the last layer, or by several depths joined.", "auto"
+    )
+    pooling: Literal["avg", "max", "avgmax", "flatten", "gem"] = _what(
+        "How the last map becomes features.", "avg", rare=True
+    )
+    refit: bool = _what("Solve the saved head on training and validation images together.", True)
+    aux_heads: int = _what(
+        "Auxiliary classifiers inside the trained part.", 0, rare=True, ge=0, le=20
+    )
+    aux_weight: float = _what("Weight of each auxiliary loss.", 0.3, rare=True, ge=0, le=10)
+
+    epochs: int | None = _optimisation("Passes of fine-tuning; auto: from the plan.", ge=1, le=1000)
+    batch_size: int | None = _optimisation("Images a step.", ge=1, le=4096)
+    learning_rate: float | None = _optimisation("Peak rate of the tuned layers.", gt=0, le=1)
+    weight_decay: float | None = _optimisation("Weight decay of AdamW.", rare=True, ge=0, le=1)
+    layer_decay: float | None = _optimisation(
+        "Rate of a block relative to the next one.", rare=True, gt=0, le=1
+    )
+    label_smoothing: float | None = _optimisation(
+        "Share of a label spread over all classes.", rare=True, ge=0, lt=1
+    )
+    ema: float = _optimisation(
+        "Momentum of the averaged weights, e.g. 0.99; 0: no average.", 0.0, rare=True, ge=0, lt=1
+    )
+    balance: Literal["none", "weights", "oversample"] = _optimisation(
+        "What is done for rare classes.", "none"
+    )
+    augment: Literal["auto", "none", "light", "medium", "strong"] = _optimisation(
+        "How much training images are varied.", "auto"
+    )
+    mirror: Literal["auto", "yes", "no"] = _optimisation("May images be mirrored?", "auto")
+    seed: int = _optimisation("Seed of the split and the training.", 0, ge=0, lt=2**31)
+
+    max_minutes: float | None = _speed("Fewer epochs where more do not fit.", unset="none", gt=0)
+    precision: Literal["auto", "float32", "mixed_float16", "mixed_bfloat16"] = _speed(
+        "Of the computation; auto: mixed on a GPU.", "auto"
+    )
+    cache: bool = _speed("Keep features on disk, or stream everything.", True)
+    cache_memory: float | None = _speed("GB of decoded images to hold in memory.", rare=True, gt=0)
+    feature_dtype: Literal["float16", "float32"] = _speed(
+        "How features are kept on disk.", "float16", rare=True
+    )
+    views: int | None = _speed(
+        "Augmented views kept an image where part is frozen.", rare=True, ge=1, le=64
+    )
+
+    output: str | None = _output("Run directory; auto: runs/NAME.", metavar="DIR")
+    report: bool = _output("End with a page, report.html.", True)
+    gradient_flow: bool = _output("Record the gradient at every layer.", False, rare=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _unset(cls, value: Any, info: ValidationInfo) -> Any:
+        """Read `auto`, the field's own word and the YAML spellings of nothing as None."""
+        field = option(str(info.field_name))
+        return None if field.default is None and value in (*NOTHING, field.unset) else value
 
     def column_names(self) -> dict[str, str]:
         """Return what the table calls our columns, where it calls them something else."""
@@ -124,8 +223,18 @@ class RunConfig(BaseModel):
 
     def to_yaml(self) -> str:
         """Return the YAML that `load` reads back into an equal configuration."""
+        import yaml
+
         values = {k: "auto" if v is None else v for k, v in self.model_dump().items()}
         return yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
+
+
+def option(name: str) -> Option:
+    """Return what the field of this name says of itself."""
+    field = RunConfig.model_fields[name]
+    extra: Any = field.json_schema_extra
+    default = "" if field.is_required() else field.default
+    return Option(field.annotation, default, field.description or "", **extra)
 
 
 def load(
@@ -150,11 +259,11 @@ def load(
     try:
         config = RunConfig.model_validate(values)
     except ValidationError as error:
-        mistakes += [_sentence(detail, origin) for detail in error.errors()]
+        mistakes += [sentence(detail, origin, RunConfig.model_fields) for detail in error.errors()]
     else:
         mistakes += _contradictions(config)
     if mistakes:
-        raise _together(mistakes)
+        raise together(mistakes)
     return config
 
 
@@ -171,6 +280,8 @@ def _contradictions(config: RunConfig) -> list[str]:
 
 
 def _read(file: Path) -> dict[str, Any]:
+    import yaml
+
     try:
         # BaseLoader leaves every scalar a string, for the field's type to coerce
         values = yaml.load(file.read_text(encoding="utf-8"), Loader=yaml.BaseLoader)
@@ -195,28 +306,3 @@ def _parse_sets(sets: Iterable[str], mistakes: list[str]) -> dict[str, str]:
         else:
             mistakes.append(f"--set {item}: must be key=value")
     return values
-
-
-def _sentence(detail: Any, origin: Mapping[str, str]) -> str:
-    key = str(detail["loc"][0])
-    where = f" ({origin[key]})" if origin.get(key) else ""
-    if detail["type"] == "extra_forbidden":
-        near = did_you_mean(key, RunConfig.model_fields)
-        return f"{key}{where}: unknown key" + (f"; {near}" if near else "")
-    if detail["type"] == "missing":
-        return f"{key}: must be given (--{key}, or {key}: in the config file)"
-    reason = detail["msg"].removeprefix("Value error, ").replace("Input should", "must")
-    reason, _, near = reason.partition("; ")
-    if detail["type"] == "literal_error":
-        options = detail["ctx"]["expected"].replace("'", "").replace(" or ", ", ").split(", ")
-        near = did_you_mean(str(detail["input"]), options)
-    said = detail["input"] is None or repr(detail["input"]) in reason
-    got = "" if said else f", got {detail['input']!r}"
-    return f"{key}{where}: {reason}{got}" + (f"; {near}" if near else "")
-
-
-def _together(mistakes: list[str]) -> TLError:
-    if len(mistakes) == 1:
-        return TLError(mistakes[0], "every key: tl train --help")
-    lines = "".join(f"\n  {mistake}" for mistake in mistakes)
-    return TLError(f"{len(mistakes)} mistakes in the configuration:{lines}", "tl train --help")

@@ -18,11 +18,12 @@ from tl_cli.cli.evaluate import evaluate
 from tl_cli.cli.explain import explain
 from tl_cli.cli.export import export
 from tl_cli.cli.inspect import inspect
+from tl_cli.cli.panels import PanelledCommand
 from tl_cli.cli.predict import predict
 from tl_cli.cli.recommend_freeze import recommend_freeze
 from tl_cli.cli.report import report
 from tl_cli.cli.summarize import summarize
-from tl_cli.cli.train import train
+from tl_cli.cli.train import EXAMPLES, train
 
 app = typer.Typer(
     name="tl",
@@ -31,7 +32,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 for command in (
     inspect,
@@ -48,8 +49,13 @@ for command in (
     compare,
     cache,
 ):
-    # told whole: the list of commands would cut a sentence at 45 characters
-    app.command(command.__name__.replace("_", "-"), short_help=command.__doc__)(command)
+    app.command(
+        command.__name__.replace("_", "-"),
+        # told whole: the list of commands would cut a sentence at 45 characters
+        short_help=command.__doc__,
+        cls=PanelledCommand if command is train else None,
+        epilog=EXAMPLES if command is train else None,
+    )(command)
 
 
 @app.callback(invoke_without_command=True)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json as jsonlib
 from typing import TYPE_CHECKING, Any
 
-from tl_cli.cli.options import Json, opened_screen
+from tl_cli.cli.options import Json
+from tl_cli.cli.session import opened_screen
 
 if TYPE_CHECKING:
     pass

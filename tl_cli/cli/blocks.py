@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tl_cli.cli.options import Json, opened_screen
+from tl_cli.cli.options import Json
+from tl_cli.cli.session import opened_screen
 
 if TYPE_CHECKING:
     from tl_cli.plan.blocks import Block

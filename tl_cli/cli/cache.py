@@ -8,7 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from tl_cli.cli.options import Json, opened_screen
+from tl_cli.cli.options import Json
+from tl_cli.cli.session import opened_screen
 from tl_cli.errors import TLError
 
 UNITS = {"": 1, "b": 1}

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tl_cli.cli.options import BadImages, Data, Json, Quiet, opened_screen, scanned, tell
+from tl_cli.cli.options import BadImages, Data, Json, Quiet
+from tl_cli.cli.session import opened_screen, scanned, tell
 
 if TYPE_CHECKING:
     from tl_cli.console.screen import Screen

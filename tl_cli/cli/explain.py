@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tl_cli.cli.options import Json, Quiet, opened_screen
+from tl_cli.cli.options import Json, Quiet
+from tl_cli.cli.session import opened_screen
 
 if TYPE_CHECKING:
     from tl_cli.console.screen import Screen

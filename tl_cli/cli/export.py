@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tl_cli.cli.options import Json, Quiet, opened_screen
+from tl_cli.cli.options import Json, Quiet
+from tl_cli.cli.session import opened_screen
 from tl_cli.errors import TLError
 
 if TYPE_CHECKING:

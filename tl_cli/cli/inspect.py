@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tl_cli.cli.options import Json, Quiet, opened_screen, scanned
+from tl_cli.cli.options import Columns, DataDir, Json, Quiet, help_of
+from tl_cli.cli.session import opened_screen, scanned
 from tl_cli.errors import TLError, unknown
 
 if TYPE_CHECKING:
@@ -23,9 +24,7 @@ OUTPUT = Path("inspect")
 
 
 def inspect(
-    data: Annotated[
-        str, typer.Argument(help="DIR of class folders, FILE.csv, tfds:NAME or sample:digits.")
-    ],
+    data: Annotated[str, typer.Argument(metavar="SOURCE", help=help_of("data"))],
     plots: Annotated[
         bool, typer.Option("--plots", help="Write samples.png, classes.png and sizes.png.")
     ] = False,
@@ -43,10 +42,8 @@ def inspect(
     strict: Annotated[
         bool, typer.Option("--strict", help="Exit with 1 where something is wrong.")
     ] = False,
-    columns: Annotated[
-        str | None, typer.Option(help="Of a table: path=file,label=species,...")
-    ] = None,
-    data_dir: Annotated[str | None, typer.Option(help="Where tfds data sets lie.")] = None,
+    columns: Columns = None,
+    data_dir: DataDir = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:

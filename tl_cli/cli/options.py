@@ -1,120 +1,106 @@
-"""What the commands share: options, the screen with its exit codes, the images of a run."""
+"""Options of the commands, made from the fields of RunConfig: no text and no default stands twice.
+
+A value is handed on as it was typed, for RunConfig to judge, so that all mistakes come together.
+"""
 
 from __future__ import annotations
 
-import errno
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated, Any
+import inspect
+from collections.abc import Callable, Mapping
+from functools import wraps
+from types import NoneType
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 import typer
 
-from tl_cli.errors import TLError
+from tl_cli.config import Option, RunConfig, option
 
-if TYPE_CHECKING:
-    from tl_cli.config import RunConfig
-    from tl_cli.console.screen import Screen
-    from tl_cli.data.manifest import Manifest
+METAVARS = {int: "INTEGER", float: "FLOAT", str: "TEXT"}
 
-Data = Annotated[
-    str | None,
-    typer.Option(help="DIR of class folders, FILE.csv, tfds:NAME or sample:digits."),
-]
-Backbone = Annotated[str | None, typer.Option(help="Pretrained network; see `tl backbones`.")]
-Similarity = Annotated[
-    str | None,
-    typer.Option(help="To the pretraining photos: auto (measured), low, medium or high."),
-]
-Policy = Annotated[
-    str | None,
-    typer.Option(help="How the plan is chosen: evidence, or rule (size and similarity alone)."),
-]
-Freeze = Annotated[
-    str | None, typer.Option(help="auto, head, half, full, or the ratio of layers to freeze, 0..1.")
-]
+
+def help_of(name: str) -> str:
+    """Return the help of a field, ending in its default where it has one."""
+    field = option(name)
+    default = _default(name, field)
+    return f"{field.help}  [default: {default}]" if default else field.help
+
+
+def metavar_of(name: str) -> str | None:
+    """Return what stands for the value of a field: its choices or its type; a switch has none."""
+    field = option(name)
+    kinds = [kind for kind in _alternatives(field.type) if kind is not NoneType]
+    if field.metavar or kinds == [bool]:
+        return field.metavar or None
+    choices = [choice for kind in kinds for choice in get_args(kind)]
+    if choices and field.default is None:
+        choices = [field.unset, *choices]
+    return f"[{'|'.join(choices)}]" if choices else METAVARS[kinds[0]]
+
+
+def _alternatives(kind: Any) -> tuple[Any, ...]:
+    """Return the members of a union; of any other type, itself."""
+    return (kind,) if get_origin(kind) in (None, Literal) else get_args(kind)
+
+
+def _default(name: str, field: Option) -> str:
+    """Return the default as help shows it; "" where it must be given or is a switch that is off."""
+    if field.default is None:
+        return field.unset
+    if field.type is bool:
+        return name.replace("_", "-") if field.default else ""
+    return f"{field.default:g}" if isinstance(field.default, float) else str(field.default)
+
+
+def shared(name: str) -> Any:
+    """Return the option of a field for a command that knows no panels."""
+    return typer.Option(help=help_of(name), metavar=metavar_of(name), show_default=False)
+
+
+Data = Annotated[str | None, shared("data")]
+DataDir = Annotated[str | None, shared("data_dir")]
+Columns = Annotated[str | None, shared("columns")]
+BadImages = Annotated[str | None, shared("bad_images")]
+Backbone = Annotated[str | None, shared("backbone")]
+Similarity = Annotated[str | None, shared("similarity")]
+Policy = Annotated[str | None, shared("policy")]
 Json = Annotated[bool, typer.Option("--json", help="Machine-readable result on standard output.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no notes.")]
-BadImages = Annotated[str | None, typer.Option(help="skip or error.")]
 
 
-@contextmanager
-def opened_screen(*, json: bool = False, quiet: bool = False) -> Iterator[Screen]:
-    """Open the screen, and turn what went wrong into a sentence and an exit code."""
-    from tl_cli.console.screen import Screen
+def with_config_flags(command: Callable[..., None]) -> Callable[..., None]:
+    """Return the command with a flag for every field of RunConfig, of the same name.
 
-    screen = Screen(quiet=quiet, json=json)
-    try:
-        with screen:
-            yield screen
-    except TLError as error:
-        screen.error(error)
-        raise typer.Exit(1) from None
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        hint = "make room, or clear what tl keeps: tl cache --clear"
-        screen.error(TLError(f"the disk is full ({error.filename or 'while writing'})", hint))
-        raise typer.Exit(1) from None
-    except KeyboardInterrupt:
-        screen.note("interrupted", warning=True)
-        raise typer.Exit(130) from None
+    `command` takes them together as its first argument, a mapping of those that were given; its
+    other parameters stay its own flags.
+    """
+    _flags, *own = inspect.signature(command, eval_str=True).parameters.values()
+    flags = [_parameter(name) for name in RunConfig.model_fields]
+
+    @wraps(command)
+    def run(**values: Any) -> None:
+        given: Mapping[str, Any] = {
+            flag.name: value for flag in flags if (value := values.pop(flag.name)) is not None
+        }
+        command(given, **values)
+
+    parameters = [*flags, *(one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in own)]
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    run.__annotations__ = {one.name: one.annotation for one in parameters}
+    return run
 
 
-def manifest_of(settings: RunConfig, screen: Screen) -> Manifest:
-    """Scan the images, take the subset and split them as configured; say what was found."""
-    from tl_cli.data.split import assign_splits, limit
-
-    found = scanned(
-        settings.data,
-        screen,
-        bad_images=settings.bad_images,
-        data_dir=settings.data_dir,
-        columns=settings.column_names(),
-        **_to_keep(settings),
+def _parameter(name: str) -> inspect.Parameter:
+    """Return the parameter that typer makes the flag of this field from."""
+    field = option(name)
+    switch = field.type is bool
+    flag = typer.Option(
+        # one that is on can be turned off; one that is off can only be turned on
+        *([f"--{name.replace('_', '-')}"] if switch and not field.default else []),
+        help=help_of(name),
+        metavar=metavar_of(name),
+        rich_help_panel=field.group,
+        hidden=field.rare,
+        show_default=False,
     )
-    found = limit(found, settings.limit, settings.limit_per_class, settings.seed)
-    split = assign_splits(
-        found,
-        val=settings.val,
-        test=settings.test,
-        seed=settings.seed,
-        folds=settings.folds or 0,
-        fold=settings.fold,
-        keep_duplicates=settings.keep_duplicates,
-    )
-    tell(split, screen)
-    return split
-
-
-def _to_keep(settings: RunConfig) -> dict[str, int]:
-    """Return at which size the scan keeps what it decodes: images that the run will want so."""
-    from tl_cli import catalog
-
-    if not settings.cache or settings.limit or settings.limit_per_class:
-        return {}
-    if settings.image_size:
-        return {"keep": settings.image_size}
-    card = catalog.get(settings.backbone)
-    return {"keep": card.image_size, "keep_from": catalog.least_side(card)}
-
-
-def scanned(source: str, screen: Screen, **options: Any) -> Manifest:
-    """Scan a source with progress on the screen, remembering in the cache what was seen."""
-    from tl_cli.data.scan import scan
-    from tl_cli.results.progress import Progress
-    from tl_cli.store import cache
-
-    return scan(
-        source,
-        cache=cache.folder(),
-        on_progress=lambda done, total: screen.on_progress(Progress("scan", done, total)),
-        **options,
-    )
-
-
-def tell(manifest: Manifest, screen: Screen) -> None:
-    """Say each finding in one line."""
-    from tl_cli.results.progress import Note
-
-    for text in manifest.notes:
-        screen.on_progress(Note(text, warning=True))
+    kind: Any = Annotated[bool | None if switch else str | None, flag]
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind)

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tl_cli.cli.options import Json, Quiet, opened_screen
+from tl_cli.cli.options import Json, Quiet
+from tl_cli.cli.session import opened_screen
 from tl_cli.errors import TLError, unknown
 
 if TYPE_CHECKING:

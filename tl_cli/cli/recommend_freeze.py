@@ -8,16 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tl_cli.cli.options import (
-    Backbone,
-    Data,
-    Json,
-    Policy,
-    Quiet,
-    Similarity,
-    manifest_of,
-    opened_screen,
-)
+from tl_cli.cli.options import Backbone, Data, Json, Policy, Quiet, Similarity
+from tl_cli.cli.session import manifest_of, opened_screen
 
 if TYPE_CHECKING:
     from tl_cli.config import RunConfig

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tl_cli.cli.options import Json, Quiet, opened_screen
+from tl_cli.cli.options import Json, Quiet
+from tl_cli.cli.session import opened_screen
 
 if TYPE_CHECKING:
     import numpy as np

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tl_cli.cli.options import Json, opened_screen
+from tl_cli.cli.options import Json
+from tl_cli.cli.session import opened_screen
 
 if TYPE_CHECKING:
     from tl_cli.catalog import Card
@@ -22,7 +23,8 @@ def summarize(
         typer.Argument(help="A name from `tl backbones`, or a module: inception, residual, ..."),
     ],
     freeze: Annotated[
-        str | None, typer.Option(help="Mark what is frozen: head, half, full or a ratio 0..1.")
+        str | None,
+        typer.Option(metavar="[head|half|full|RATIO]", help="Mark what this leaves frozen."),
     ] = None,
     image_size: Annotated[
         int | None, typer.Option(min=32, max=1024, help="Pixels, of a network.")

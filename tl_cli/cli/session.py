@@ -1,0 +1,100 @@
+"""What the commands share: the screen with its exit codes, and the images of a run."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from tl_cli.errors import TLError
+
+if TYPE_CHECKING:
+    from tl_cli.config import RunConfig
+    from tl_cli.console.screen import Screen
+    from tl_cli.data.manifest import Manifest
+
+
+@contextmanager
+def opened_screen(*, json: bool = False, quiet: bool = False) -> Iterator[Screen]:
+    """Open the screen, and turn what went wrong into a sentence and an exit code."""
+    from tl_cli.console.screen import Screen
+
+    screen = Screen(quiet=quiet, json=json)
+    try:
+        with screen:
+            yield screen
+    except TLError as error:
+        screen.error(error)
+        raise typer.Exit(1) from None
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        hint = "make room, or clear what tl keeps: tl cache --clear"
+        screen.error(TLError(f"the disk is full ({error.filename or 'while writing'})", hint))
+        raise typer.Exit(1) from None
+    except KeyboardInterrupt:
+        screen.note("interrupted", warning=True)
+        raise typer.Exit(130) from None
+
+
+def manifest_of(settings: RunConfig, screen: Screen) -> Manifest:
+    """Scan the images, take the subset and split them as configured; say what was found."""
+    from tl_cli.data.split import assign_splits, limit
+
+    found = scanned(
+        settings.data,
+        screen,
+        bad_images=settings.bad_images,
+        data_dir=settings.data_dir,
+        columns=settings.column_names(),
+        **_to_keep(settings),
+    )
+    found = limit(found, settings.limit, settings.limit_per_class, settings.seed)
+    split = assign_splits(
+        found,
+        val=settings.val,
+        test=settings.test,
+        seed=settings.seed,
+        folds=settings.folds or 0,
+        fold=settings.fold,
+        keep_duplicates=settings.keep_duplicates,
+    )
+    tell(split, screen)
+    return split
+
+
+def _to_keep(settings: RunConfig) -> dict[str, int]:
+    """Return at which size the scan keeps what it decodes: images that the run will want so."""
+    from tl_cli import catalog
+
+    if not settings.cache or settings.limit or settings.limit_per_class:
+        return {}
+    if settings.image_size:
+        return {"keep": settings.image_size}
+    card = catalog.get(settings.backbone)
+    return {"keep": card.image_size, "keep_from": catalog.least_side(card)}
+
+
+def scanned(source: str, screen: Screen, **options: Any) -> Manifest:
+    """Scan a source with progress on the screen, remembering in the cache what was seen."""
+    from tl_cli.data.scan import scan
+    from tl_cli.results.progress import Progress
+    from tl_cli.store import cache
+
+    return scan(
+        source,
+        cache=cache.folder(),
+        on_progress=lambda done, total: screen.on_progress(Progress("scan", done, total)),
+        **options,
+    )
+
+
+def tell(manifest: Manifest, screen: Screen) -> None:
+    """Say each finding in one line."""
+    from tl_cli.results.progress import Note
+
+    for text in manifest.notes:
+        screen.on_progress(Note(text, warning=True))
