@@ -64,9 +64,7 @@ def solve(
     worth = len(problem.labels) > LOGISTIC_ABOVE and work <= LOGISTIC_WORK
     if method == "ridge" or (method == "auto" and not worth):
         return head
-    refined = refine(
-        head, features, labels, folds=folds, seed=seed, sample_weight=sample_weight, groups=groups
-    )
+    refined = refine(head, problem)
     return refined if method == "logistic" or _better(refined, head, problem.labels) else head
 
 
