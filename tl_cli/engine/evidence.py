@@ -15,7 +15,7 @@ from tl_cli.data.manifest import Record
 from tl_cli.engine import features
 from tl_cli.engine.context import RunContext
 from tl_cli.engine.features import PIXELS, FeatureSpec, batchnorm_shift
-from tl_cli.engine.head import h_score, knn_accuracy, logme, solve
+from tl_cli.engine.head import solve
 from tl_cli.engine.head.choice import SolvedHead
 from tl_cli.plan import evidence
 from tl_cli.plan.evidence import Evidence, Probe
@@ -68,7 +68,6 @@ def gather_evidence(context: RunContext, head: SolvedHead, layers: np.ndarray | 
     depths = context.depths
     names = [context.backbone.blocks[tap - 1].name for tap in depths]
     columns = _columns([PIXELS * PIXELS * 3, *context.widths(depths)])
-    last = looked[:, columns[-1]]
     by_depth = [probe(*each) for each in zip(names[:-1], columns[1:-1], strict=True)]
     by_depth.append(_of_head(names[-1], head, "last") or probe(names[-1], columns[-1]))
     distance = None if layers is None else float(layers.mean())
@@ -80,9 +79,6 @@ def gather_evidence(context: RunContext, head: SolvedHead, layers: np.ndarray | 
         probes=tuple(by_depth),
         joined=_of_head("joined", head, "multi") or by_depth[-1],
         pixels=probe("pixels", columns[0]),
-        logme=logme(last, labels, classes),
-        h_score=h_score(last, labels, classes),
-        neighbours=knn_accuracy(last, labels),
     )
 
 

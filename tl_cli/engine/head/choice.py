@@ -66,7 +66,7 @@ def look(context: RunContext, on_progress: OnProgress) -> Rows:
 def solve(context: RunContext, pooled: Rows) -> SolvedHead:
     """Solve the head on the last tap, on the joined taps, or on both to keep the better one.
 
-    By cross-validation on the training images: see `probes.choose_head`. `pooled`:
+    By cross-validation on the training images: see `choose_head`. `pooled`:
     what `look` returned.
     """
     ends, widths = context.taps, context.widths(context.taps)
@@ -75,7 +75,8 @@ def solve(context: RunContext, pooled: Rows) -> SolvedHead:
     heads = _candidates(context, arrays["train"], widths)
     kind = next(iter(heads))
     if len(heads) == 2:
-        kind = choose_head(heads["last"], heads["multi"], context.labels("train"))
+        labels = context.labels("train")
+        kind = choose_head(heads["last"], heads["multi"], labels, context.weights)
     columns = slice(-widths[-1], None) if kind == "last" else slice(None)
     return SolvedHead(
         kind=kind,

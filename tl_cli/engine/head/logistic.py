@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import log_softmax, softmax
 
-from tl_cli.engine.head.linear_head import LinearHead, fit_temperature, losses, quality
+from tl_cli.engine.head.linear_head import LinearHead, fit_temperature, quality
 from tl_cli.engine.head.problem import Problem, chunks
 from tl_cli.engine.head.ridge import one_thread
+from tl_cli.engine.metrics.figures import log_losses
 
 Array = NDArray[Any]
 
@@ -76,9 +77,8 @@ def _choose_penalty(z: Array, problem: Problem) -> tuple[float, Array]:
     for penalty in PENALTIES:
         b = _fit(z[~held], problem, ~held, float(penalty), b)
         probabilities = softmax(z[held] @ b[:-1] + b[-1], axis=1)
-        loss = float(
-            np.average(losses(probabilities, problem.labels[held]), weights=problem.weight[held])
-        )
+        losses = log_losses(probabilities, problem.labels[held])
+        loss = float(np.average(losses, weights=problem.weight[held]))
         if loss >= best:
             break
         best, chosen, kept = loss, float(penalty), b
