@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from tl_cli.config import RunConfig
+from tl_cli.data import groups
 from tl_cli.data.manifest import Manifest
 from tl_cli.engine.features import PLAIN, FeatureSpec, View
 from tl_cli.engine.finetune import auxiliary_heads
@@ -62,6 +63,14 @@ class RunContext:
 
     def labels(self, split: str) -> np.ndarray:
         return encode([r.label for r in self.manifest.of(split)], self.manifest.classes)
+
+    def groups(self, split: str) -> np.ndarray | None:
+        """Return the number of each image's group, int [n]; None where every image stands alone.
+
+        One group, whatever is held out: the table's groups, exact copies and near copies.
+        """
+        numbers = groups.numbers(self.manifest.of(split))
+        return None if numbers is None else np.array(numbers)
 
     @property
     def awaits_evidence(self) -> bool:

@@ -15,7 +15,7 @@ from tl_cli.data.manifest import Record
 from tl_cli.engine import features
 from tl_cli.engine.context import RunContext
 from tl_cli.engine.features import PIXELS, FeatureSpec, batchnorm_shift
-from tl_cli.engine.head import solve
+from tl_cli.engine.head import solve, take_groups
 from tl_cli.engine.head.choice import SolvedHead
 from tl_cli.plan import evidence
 from tl_cli.plan.evidence import Evidence, Probe
@@ -59,10 +59,16 @@ def gather_evidence(context: RunContext, head: SolvedHead, layers: np.ndarray | 
     chosen = stratified(context.manifest.of("train"), PROBED)
     labels = context.labels("train")[chosen]
     classes = len(context.manifest.classes)
+    # as the heads were solved, or the depths could not be compared with them
+    options = {
+        "seed": context.config.seed,
+        "sample_weight": None if context.weights is None else context.weights[chosen],
+        "groups": take_groups(context.groups("train"), chosen),
+    }
     looked = head.looked["train"][chosen]
 
     def probe(name: str, columns: slice) -> Probe:
-        solved = solve(looked[:, columns], labels, classes, method="ridge")
+        solved = solve(looked[:, columns], labels, classes, method="ridge", **options)
         return Probe(name, solved.cv_accuracy, solved.cv_stderr)
 
     depths = context.depths

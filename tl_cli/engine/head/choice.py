@@ -104,21 +104,18 @@ def attach(context: RunContext, head: SolvedHead) -> Classifier:
 def _candidates(
     context: RunContext, train: np.ndarray, widths: Sequence[int]
 ) -> dict[str, LinearHead]:
-    labels, classes, seed = (
-        context.labels("train"),
-        len(context.manifest.classes),
-        context.config.seed,
-    )
+    labels, classes = context.labels("train"), len(context.manifest.classes)
+    options = {
+        "seed": context.config.seed,
+        "sample_weight": context.weights,
+        "groups": context.groups("train"),
+    }
     heads = {}
     if context.config.head != "multi" or len(widths) == 1:
-        heads["last"] = solver.solve(
-            train[:, -widths[-1] :], labels, classes, seed=seed, sample_weight=context.weights
-        )
+        heads["last"] = solver.solve(train[:, -widths[-1] :], labels, classes, **options)
     if context.config.head != "last" and len(widths) > 1:
         joined, scales = join(np.split(train, np.cumsum(widths)[:-1], axis=1))
-        heads["multi"] = solver.solve(
-            joined, labels, classes, seed=seed, sample_weight=context.weights
-        ).on_raw(scales)
+        heads["multi"] = solver.solve(joined, labels, classes, **options).on_raw(scales)
     return heads
 
 
