@@ -1,15 +1,20 @@
 """BatchNorm's memory and the probes: against arithmetic by hand, in one pass, and their limits."""
 
+from dataclasses import replace
+
 import keras
 import numpy as np
 import pytest
+from PIL import Image
 from tiny import CARD, coloured, split_of, tiny_backbone
 
 from tl_cli.config import RunConfig
+from tl_cli.data.scan import scan
+from tl_cli.data.split import assign_splits
 from tl_cli.engine import evidence, features, recommend_freeze
 from tl_cli.engine.context import RunContext
-from tl_cli.engine.features import FeatureSpec, batchnorm_shift
-from tl_cli.engine.head import choice
+from tl_cli.engine.features import FeatureSpec, batchnorm_shift, extraction
+from tl_cli.engine.head import choice, choose_head, solve
 from tl_cli.engine.networks import graph
 from tl_cli.engine.networks.loading import Backbone
 from tl_cli.results.progress import silent
@@ -37,13 +42,13 @@ def context(tmp_path, backbone):
 def passes(monkeypatch):
     """Collect the images of each batch that passes the network, padding left out."""
     seen = []
-    batches = features._batches
+    batches = extraction._batches
 
     def watched(records, size, view):
         seen.extend(record.digest for record in records)
         return batches(records, size, view)
 
-    monkeypatch.setattr(features, "_batches", watched)
+    monkeypatch.setattr(extraction, "_batches", watched)
     return seen
 
 
@@ -113,6 +118,86 @@ def test_the_probes_look_at_what_they_say(context, backbone):
     assert found.last.accuracy == head.candidates["last"].cv_accuracy
     assert found.joined.accuracy == head.candidates["multi"].cv_accuracy
     assert found.distance is None
+
+
+@pytest.fixture(scope="module")
+def patients(tmp_path_factory):
+    """60 patients with five photos each, all alike but for noise, and a label drawn for each."""
+    root = tmp_path_factory.mktemp("patients") / "photos"
+    rng = np.random.default_rng(0)
+    for patient in range(60):
+        folder = root / ("ill" if patient % 2 else "well")
+        folder.mkdir(parents=True, exist_ok=True)
+        # coarse patches: what a patient looks like, and nothing that is common to a label
+        coarse = np.kron(rng.integers(40, 216, (4, 4, 3)), np.ones((8, 8, 1)))
+        for i in range(5):
+            pixels = np.clip(coarse + rng.normal(0, 3, (32, 32, 3)), 0, 255).astype("uint8")
+            Image.fromarray(pixels).save(folder / f"{patient:02d}-{i}.png")
+    scanned = scan(str(root))
+    return scanned.with_records(
+        replace(r, group=r.path.rsplit("/", 1)[1][:2], near="") for r in scanned.records
+    )
+
+
+def of_patients(manifest, backbone, **changed):
+    """The heads and the probes, where the records know of `changed` in place of their groups."""
+    config = RunConfig(data=manifest.source)
+    split = assign_splits(manifest)
+    if changed:
+        split = split.with_records(replace(r, **changed) for r in split.records)
+    plan = recommend_freeze._plan(config, split, backbone, None)
+    context = RunContext(config, split, backbone, plan, "float32")
+    head = choice.solve(context, choice.look(context, silent))
+    found = evidence.gather_evidence(context, head, None)
+    probes = [*found.probes, found.joined, found.pixels]
+    return context, [h.cv_accuracy for h in head.candidates.values()], probes
+
+
+def test_a_patient_is_not_known_from_other_photos_of_the_patient(patients, backbone):
+    _, heads, probes = of_patients(patients, backbone)
+    assert max(*heads, *(probe.accuracy for probe in probes)) < 0.7
+    # what the fault was worth: chance looks like knowledge
+    _, heads, probes = of_patients(patients, backbone, group="")
+    assert min(heads) > 0.75
+    assert min(probe.accuracy for probe in probes[-2:]) > 0.95  # several depths, bare pixels
+
+
+def test_near_copies_are_not_known_from_each_other(patients, backbone):
+    alike = patients.with_records(replace(r, group="", near=r.group) for r in patients.records)
+    context, heads, _ = of_patients(alike, backbone)
+    assert max(heads) < 0.7
+    groups = context.groups("train")
+    names = [r.near for r in context.manifest.of("train")]
+    assert len(set(groups)) == len(set(names)) == len(set(zip(groups, names, strict=True)))
+    assert of_patients(alike, backbone, near="")[0].groups("train") is None
+
+
+def test_the_choice_of_head_and_the_probes_are_weighted_as_the_fit(context, monkeypatch):
+    counts = {"blue": 3, "green": 12, "red": 12}
+    few = [r for name, n in counts.items()
+           for r in [r for r in context.manifest.of("train") if r.label == name][:n]]  # fmt: skip
+    manifest = context.manifest.with_records(few)
+    config = context.config.effective(balance="weights")
+    weighted = replace(context, config=config, manifest=manifest)
+    chosen, probed = [], []
+
+    def choose(last, multi, labels, weight):
+        chosen.append(weight)
+        return choose_head(last, multi, labels, weight)
+
+    def probe(features, labels, classes, **options):
+        probed.append(options["sample_weight"])
+        return solve(features, labels, classes, **options)
+
+    monkeypatch.setattr(choice, "choose_head", choose)
+    monkeypatch.setattr(evidence, "solve", probe)
+    head = choice.solve(weighted, choice.look(weighted, silent))
+    evidence.gather_evidence(weighted, head, None)
+    labels = weighted.labels("train")
+    for weight in (*chosen, *probed):
+        sums = np.bincount(labels, weights=weight)
+        np.testing.assert_allclose(sums, sums.mean(), rtol=1e-5)  # every class counts alike
+    assert chosen and probed
 
 
 def test_a_network_without_batchnorm_says_that_it_cannot_be_measured(context, tmp_path):

@@ -16,7 +16,6 @@ def evidence(**changed) -> Evidence:
         "images": 400, "distance": 0.2, "thirds": (0.1, 0.2, 0.3), "similarity": 0.55,
         "probes": (Probe("early", 0.5, 0.02), Probe("late", 0.85, 0.02), Probe("last", 0.9, 0.02)),
         "joined": Probe("joined", 0.92, 0.02), "pixels": Probe("pixels", 0.4, 0.02),
-        "logme": 0.3, "h_score": 5.0, "neighbours": 0.8,
     }  # fmt: skip
     return Evidence(**known | changed)
 

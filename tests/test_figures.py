@@ -5,7 +5,8 @@ import pytest
 from sklearn import metrics
 
 from tl_cli.engine.finetune import flip_check
-from tl_cli.engine.metrics.figures import encode, evaluate
+from tl_cli.engine.head.linear_head import quality, scores_of
+from tl_cli.engine.metrics.figures import encode, evaluate, log_losses
 from tl_cli.errors import TLError
 
 CLASSES = tuple("abcdefg")
@@ -57,6 +58,16 @@ def test_classes_that_are_absent_are_left_out_of_the_means():
     recalls = [(p[y == c].argmax(1) == c).mean() for c in range(3)]
     assert found.balanced_accuracy == pytest.approx(np.mean(recalls))
     assert found.per_class[6].support == 0
+
+
+def test_a_probability_of_nothing_costs_the_same_wherever_it_is_counted():
+    p, y = np.array([[1.0, 0.0], [0.0, 1.0], [0.5, 0.5]]), np.array([0, 0, 0])
+    expected = [0, -np.log(1e-12), np.log(2)]
+    np.testing.assert_allclose(log_losses(p, y), expected, atol=1e-15)
+    assert evaluate(p, y, CLASSES[:2], split="test").log_loss == pytest.approx(np.mean(expected))
+    assert quality(p, y)["cv_log_loss"] == pytest.approx(np.mean(expected))
+    # and scores made of probabilities are floored there, too
+    assert -scores_of(p)[1, 0] == pytest.approx(log_losses(p, y)[1])
 
 
 def test_top5_is_for_more_than_five_classes():

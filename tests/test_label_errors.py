@@ -3,15 +3,21 @@
 import json
 import shutil
 import sys
+from dataclasses import replace
 
 import pytest
 from test_cli import COLOURS, paint, said, tl
 from test_report import NASTY, Text
 from trained import trained
 
+from tl_cli.data.csv_io import read_csv, write_csv
+from tl_cli.engine import label_errors
+from tl_cli.engine.head import solve
 from tl_cli.report.label_errors import label_errors_html
 from tl_cli.results.label_errors import LabelError
+from tl_cli.results.progress import silent
 from tl_cli.store import run_dir
+from tl_cli.store.run_dir import RunDir
 
 SWAPPED = 3  # images of each class that lie in the folder of the next
 
@@ -44,6 +50,23 @@ def test_swapped_labels_are_found_and_hardly_any_other(run, tmp_path):
     page = Text((tmp_path / "label_errors.html").read_text())
     assert "of 90 training images may be labelled wrongly" in page.seen
     assert "wrong-blue-0.png" in page.seen
+
+
+def test_an_image_is_judged_by_a_head_that_has_not_seen_its_group(run, tmp_path, monkeypatch):
+    copy = shutil.copytree(run, tmp_path / "run")
+    manifest = read_csv(copy / run_dir.MANIFEST)
+    seen = []
+
+    def watched(features, labels, classes, **options):
+        seen.append(options["groups"])
+        return solve(features, labels, classes, **options)
+
+    monkeypatch.setattr(label_errors, "solve", watched)
+    label_errors.suspected(RunDir(copy), silent)
+    grouped = [replace(r, group=f"pair {i // 2}") for i, r in enumerate(manifest.of("train"))]
+    write_csv(manifest.with_records(grouped), copy / run_dir.MANIFEST)
+    label_errors.suspected(RunDir(copy), silent)
+    assert seen == [None, [i // 2 for i in range(90)]]
 
 
 def test_the_screen_names_them(run, tmp_path, monkeypatch):

@@ -22,6 +22,7 @@ from tl_cli.data import decode, pixel_cache
 from tl_cli.data.decode import open_rgb, open_rgb_bytes
 from tl_cli.data.duplicates import exact_duplicates, near_duplicates
 from tl_cli.data.manifest import Record
+from tl_cli.data.scan import look as look_at
 from tl_cli.data.scan import scan
 from tl_cli.errors import TLError
 from tl_cli.store import cache as caching
@@ -178,7 +179,7 @@ def test_every_format_is_told_by_its_content_and_not_by_its_name(
 ) -> None:
     file = tmp_path / "named.jpg"
     file.write_bytes(data)
-    look = scan.look(str(file))
+    look = look_at(str(file))
     assert (look.width, look.height) == size
     shown = np.asarray(open_rgb(Record(str(file), ""))).astype(int)
     meant = np.asarray(picture(3, size)).astype(int)
@@ -256,7 +257,7 @@ def test_exif_orientation_is_honoured(orientation: int, format: str, tmp_path: P
     exif[0x0112] = orientation
     file = tmp_path / "turned"
     file.write_bytes(encoded(stored, format, exif=exif))
-    look = scan.look(str(file))
+    look = look_at(str(file))
     assert (look.width, look.height, look.orientation) == (80, 48, orientation)
     for size in (None, 20):
         shown = open_rgb(Record(str(file), ""), size)
@@ -333,8 +334,10 @@ def test_the_second_scan_decodes_only_what_has_changed(
     folder = image_folder()
     cache = folder.parent / "cache"
     seen: list[str] = []
-    look = scan.look
-    monkeypatch.setattr("tl_cli.data.scan.look", lambda path, _: (seen.append(path), look(path))[1])
+
+    monkeypatch.setattr(
+        "tl_cli.data.scan.look", lambda path, _: (seen.append(path), look_at(path))[1]
+    )
     first = scan(str(folder), cache=cache)
     assert len(seen) == 8
     assert scan(str(folder), cache=cache) == first
@@ -496,8 +499,29 @@ def test_an_edited_copy_of_a_photo_is_found_and_unlike_ones_are_not(
     photo = blocks.resize((200, 150), Image.Resampling.BICUBIC)
     photo.save(folder / "cat" / "photo.png")
     photo.resize((120, 90)).save(folder / "dog" / "small.jpg", quality=60)
-    pairs = near_duplicates(scan(str(folder)))
+    manifest = scan(str(folder))
+    pairs = near_duplicates(manifest)
     assert [{Path(r.path).name for r in pair} for pair in pairs] == [{"photo.png", "small.jpg"}]
+    assert {r.near for r in manifest.records} == {"", min(r.digest for r in pairs[0])}
+    [note] = [note for note in manifest.notes if "nearly the same" in note]
+    assert note.startswith("2 images that look nearly the same as another; such images share one")
+
+
+def test_three_edits_of_one_photo_are_one_group_and_their_exact_copies_go_with_them(
+    image_folder: ImageFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = image_folder(n=3, size=(96, 96))
+    photo = picture(99, (200, 150))
+    for side in (200, 160, 120):
+        photo.resize((side, side)).save(folder / "cat" / f"{side}.png")
+    shutil.copy(folder / "cat" / "120.png", folder / "dog" / "copy.png")
+    manifest = scan(str(folder))
+    monkeypatch.setattr("tl_cli.data.duplicates.open_rgb", None)  # nothing is opened again
+    [group] = near_duplicates(manifest)
+    assert [Path(r.path).name for r in group] == ["120.png", "160.png", "200.png"]
+    assert sum(bool(r.near) for r in manifest.records) == 4
+    # a name of a user's group is left as it is
+    assert {r.group for r in manifest.records} == {""}
 
 
 def test_plain_images_are_not_taken_for_near_duplicates(image_folder: ImageFolder) -> None:

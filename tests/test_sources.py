@@ -342,7 +342,7 @@ def test_a_run_can_be_repeated_from_its_manifest(folder: Path, tmp_path: Path) -
     file = tmp_path / "manifest.csv"
     write_csv(first, file)
     header = file.read_text(errors="surrogateescape").partition("\n")[0]
-    assert header == "path,label,split,group,digest,width,height,mode,orientation,phash"
+    assert header == "path,label,split,group,digest,width,height,mode,orientation,phash,near"
     assert read_csv(file).records == first.records
     assert read_csv(file).classes == first.classes
     again = assign_splits(scan(str(file)), val=0.5, seed=9)

@@ -115,11 +115,6 @@ def _evidence(plan: Mapping[str, Any]) -> Table:
     if seen["similarity"] is not None:
         value = seen["similarity"]
         grid.add_row("[dim]similarity[/]", f"{value:.2f}, {similarity_kind(value)}")
-    grid.add_row(
-        "[dim]features[/]",
-        f"LogME {seen['logme']:.2f}, H-score {seen['h_score']:.2f}, nearest neighbours "
-        f"{seen['neighbours']:.1%} right [dim](they decide nothing)[/]",
-    )
     return grid
 
 

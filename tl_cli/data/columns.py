@@ -11,7 +11,7 @@ from tl_cli.data.sources import table
 from tl_cli.data.sources.samples import SCHEME
 from tl_cli.errors import unknown
 
-LEFT_OUT = ("path", "digest", "phash")  # another value for each image
+LEFT_OUT = ("path", "digest", "phash", "near")  # another value for each image
 
 
 def column(manifest: Manifest, name: str, source: str | None = None) -> dict[str, str]:

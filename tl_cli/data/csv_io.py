@@ -15,6 +15,7 @@ from tl_cli.errors import TLError
 
 COLUMNS = (
     "path", "label", "split", "group", "digest", "width", "height", "mode", "orientation", "phash",
+    "near",
 )  # fmt: skip
 
 

@@ -1,12 +1,14 @@
 """What is worth knowing about a set of images: copies, leaks, doubtful labels, small classes.
 
-Works on what the scan recorded; opens only images that may be near duplicates, to be sure.
+Works on what the scan recorded. Only `mark_near` opens images, those that may be near duplicates,
+to be sure; whoever comes later goes by the key that it sets.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tl_cli.data.decode import open_rgb
@@ -57,19 +59,46 @@ def exact_duplicates(manifest: Manifest) -> tuple[Group, ...]:
 
 
 def near_duplicates(manifest: Manifest) -> tuple[Group, ...]:
-    """Return the pairs of records of unlike content that look the same.
+    """Return the groups of records of unlike content that look nearly the same, as marked.
+
+    Of exact copies, one stands for all.
+    """
+    alike: dict[str, dict[str, Record]] = defaultdict(dict)
+    for record in manifest.records:
+        if record.near:
+            alike[record.near].setdefault(record.digest, record)
+    return tuple(tuple(group.values()) for group in alike.values() if len(group) > 1)
+
+
+def mark_near(records: Sequence[Record]) -> list[Record]:
+    """Return the records, those that look nearly the same with a key in common (Record.near)."""
+    key: dict[str, str] = {}  # digest -> the smallest digest that it is joined to
+
+    def root(digest: str) -> str:
+        while key.setdefault(digest, digest) != digest:
+            digest = key[digest]
+        return digest
+
+    for first, second in _alike_pairs(records):
+        low, high = sorted((root(first.digest), root(second.digest)))
+        key[high] = low
+    return [replace(r, near=root(r.digest) if r.digest in key else "") for r in records]
+
+
+def _alike_pairs(records: Sequence[Record]) -> list[tuple[Record, Record]]:
+    """Return the pairs of records of unlike content that look the same, by opening them.
 
     Their perceptual hashes differ in at most NEAR bits, and their thumbnails correlate. Of exact
     copies, one stands for all. Small and plain images are left out: they agree by chance.
     """
-    unlike = {r.digest: r for r in reversed(manifest.records) if _tells(r)}
+    unlike = {r.digest: r for r in reversed(records) if _tells(r)}
     by_hash = defaultdict(list)
     for record in reversed(unlike.values()):
         by_hash[int(record.phash, 16)].append(record)
     pairs = [(g[0], other) for g in by_hash.values() for other in g[1:]]
     near = sorted(_near_pairs(list(by_hash)), key=lambda pair: (pair[0] ^ pair[1]).bit_count())
     pairs += [(by_hash[a][0], by_hash[b][0]) for a, b in near]
-    return tuple(pair for pair in pairs[:MOST_PAIRS] if _alike(*pair))
+    return [pair for pair in pairs[:MOST_PAIRS] if _alike(*pair)]
 
 
 def _alike(first: Record, second: Record) -> bool:
@@ -175,14 +204,14 @@ def _copies(groups: Iterable[Group]) -> str:
     )
 
 
-def _near(pairs: Sequence[Group]) -> str:
-    within = [(a, b) for a, b in pairs if a.split == b.split]
+def _near(groups: Sequence[Group]) -> str:
+    within = [g for g in groups if len({r.split for r in g}) < len(g)]
     if not within:
         return ""
-    first, second = within[0]
+    named = " and ".join(short(r.path) for r in within[0][:2])
     return (
-        f"{count(len(within), 'pair')} of images that look nearly the same:"
-        f" {short(first.path)} and {short(second.path)}"
+        f"{count(sum(map(len, within)), 'image')} that look nearly the same as another; such images"
+        f" share one split and one fold: {named}"
     )
 
 

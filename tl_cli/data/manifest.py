@@ -25,6 +25,7 @@ class Record:
     mode: str = ""
     orientation: int = 1
     phash: str = ""  # perceptual hash, 16 hexadecimal digits
+    near: str = ""  # the smallest digest of those that look nearly the same; "" for none
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tl_cli.data import decode, listing, pixel_cache
-from tl_cli.data.duplicates import findings
+from tl_cli.data.duplicates import findings, mark_near
 from tl_cli.data.faults import check_regular, fault
 from tl_cli.data.manifest import BadFile, Manifest, Options, Record, count, naming, natural, short
 from tl_cli.data.scan_cache import FileState, ScanCache, ScanEntry
@@ -69,6 +69,7 @@ def scan(
             good.append(replace(record, **look._asdict()))
     bad.sort(key=lambda b: natural(b.path))
     _check(source, good, bad, bad_images, least_classes)
+    good = mark_near(good)
     classes = tuple(sorted({r.label for r in good}))
     manifest = Manifest(source, classes, tuple(good), tuple(bad), listed.notes)
     return manifest.with_records(good, *findings(manifest))

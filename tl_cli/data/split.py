@@ -1,22 +1,23 @@
 """Which image is trained on, validated on, tested on: decided by a hash, never by the order. Pure.
 
-Knows nothing of files; the content's digest is all it needs. Each image is decided by itself, so
-images that are added later move no other.
+Knows nothing of files; the content's digest is all it needs. Each class is ranked by a hash and cut
+where its shares end, so every class has its share to within one image, whatever the others have.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from tl_cli.data import groups
 from tl_cli.data.manifest import Manifest, Record, count, naming
 from tl_cli.errors import TLError
 
-HELD_OUT = {"": 0, "train": 0, "val": 1, "test": 2}  # a copy stays where it is held out the most
+Unit = tuple[str, int]  # a key (see `groups`), and how many images have it
 
-Keys = dict[str, str]  # digest -> the key that all images which must not part have in common
+HELD_OUT = {"": 0, "train": 0, "val": 1, "test": 2}  # a copy stays where it is held out the most
 
 
 def assign_splits(
@@ -31,32 +32,44 @@ def assign_splits(
 ) -> Manifest:
     """Return the manifest with every record in "train", "val" or "test".
 
-    A split of the source is kept; what it lacks is taken from train: a share `test` of the images,
-    and of the rest a share such that `val` of all are validation (or part `fold` of `folds` equal
-    parts). Images of one group, and exact copies, never part. A copy of a held-out image is removed
-    from where it would be trained on, unless `keep_duplicates`. Raises TLError for shares out of
-    range and for a class with too few images to be trained and validated on.
+    A split of the source is kept; what it lacks is taken from train: a share `test` of each class
+    and a share `val` (of what the source has no test of), or part `fold` of `folds` equal parts of
+    what is not tested on; to within one image a class. Images of one group, exact copies and near
+    copies never part (see `groups`), and count for the class that most of them are of; a class in
+    groups has its share to within half a group. A copy of a held-out image is removed from where it
+    would be trained on, unless `keep_duplicates`.
+
+    The same contents, seed and shares give the same split, whatever the files are called and in
+    whatever order they come. Of images that stand alone, one that is added moves at most one old
+    image over each edge of a share, of its own class and of no other; more validation moves no
+    image out of test or validation. Not kept: an image that joins two groups, or that outnumbers
+    a group's class, may move the groups.
+
+    Raises TLError for shares out of range and for a class with too few images to be trained and
+    validated on.
     """
     _check(val, test, folds, fold)
     manifest = _pooled(manifest, folds)
     if not keep_duplicates:
         manifest = _without_copies(manifest)
     given = {r.split for r in manifest.records}
-    draw = _Draw(
-        seed=seed,
+    share = _Shares(
         test=0.0 if "test" in given else test,
-        val=0.0 if "val" in given else val / (1.0 if "test" in given else 1 - test),
+        val=0.0 if "val" in given else val,
         folds=folds,
         fold=fold,
     )
-    key_of = _keys(manifest.records)
-    keys = [key_of[_own(r)] for r in manifest.records]
-    open_ = [key for key, r in zip(keys, manifest.records, strict=True) if _is_open(r)]
-    splits = {key: draw.split(key) for key in open_}
-    notes = _mend(manifest, keys, splits, draw)
+    key_of = groups.keys(manifest.records)
+    ranked = _ranked(manifest, key_of, seed)
+    splits = {
+        key: share.split(place)
+        for label, own in ranked.items()
+        for key, place in _places(own, _chance(seed, "offset", label))
+    }
+    notes = _mend(manifest, key_of, splits, seed, share.validates)
     decided = (
         replace(r, split=splits[key]) if _is_open(r) else r
-        for key, r in zip(keys, manifest.records, strict=True)
+        for key, r in zip(key_of, manifest.records, strict=True)
     )
     return manifest.with_records(decided, *notes)
 
@@ -98,38 +111,59 @@ def _stratified(records: Sequence[Record], n: int, seed: int) -> list[Record]:
         )
     order = []
     for own in strata.values():
-        own.sort(key=lambda r: (_chance(seed, "limit", _own(r)), r.path))
+        own.sort(key=lambda r: (_chance(seed, "limit", groups.content(r)), r.path))
         order += [(i >= least, (i + 0.5) / len(own), r) for i, r in enumerate(own)]
     order.sort(key=lambda place: place[:2])
     return [record for _, _, record in order[:n]]
 
 
 @dataclass(frozen=True)
-class _Draw:
-    """How a key's split is drawn."""
+class _Shares:
+    """Which part of a class's ranks goes where: test, then validation, then training."""
 
-    seed: int
     test: float
     val: float
     folds: int
     fold: int
 
-    def split(self, key: str) -> str:
-        """Return the split of one key; it depends on no other key."""
-        if _chance(self.seed, "test", key) < self.test:
+    def split(self, place: float) -> str:
+        """Return the split of what stands at a place in [0, 1) of its class."""
+        if place < self.test:
             return "test"
-        chance = self.rank(key)
-        held_out = int(chance * self.folds) == self.fold if self.folds else chance < self.val
-        return "val" if held_out else "train"
-
-    def rank(self, key: str) -> float:
-        """Return where a key stands among those that may be validated on."""
-        return _chance(self.seed, "val", key)
+        if self.folds:
+            part = int((place - self.test) / (1 - self.test) * self.folds)
+            return "val" if min(part, self.folds - 1) == self.fold else "train"
+        return "val" if place < self.test + self.val else "train"
 
     @property
     def validates(self) -> bool:
-        """Whether there is a validation part to draw."""
+        """Whether there is a validation part to take."""
         return bool(self.folds) or self.val > 0
+
+
+def _ranked(manifest: Manifest, key_of: Sequence[str], seed: int) -> dict[str, list[Unit]]:
+    """Return what the classes are cut from: by label, keys and their images, in a hash's order."""
+    labels: dict[str, Counter[str]] = defaultdict(Counter)
+    for key, record in zip(key_of, manifest.records, strict=True):
+        if _is_open(record):
+            labels[key][record.label] += 1
+    ranked: dict[str, list[Unit]] = defaultdict(list)
+    for key in sorted(labels, key=lambda key: _rank(seed, key)):
+        most = min(labels[key], key=lambda label: (-labels[key][label], label))
+        ranked[most].append((key, labels[key].total()))
+    return ranked
+
+
+def _places(units: Sequence[Unit], offset: float) -> Iterator[tuple[str, float]]:
+    """Yield each key with the place in (0, 1) of its middle image among those of its class.
+
+    The offset, 0..1, decides which way a share that is no whole number of images is rounded: with
+    one for all, a hundred classes of seven would all be rounded the same way.
+    """
+    before, total = 0, sum(size for _, size in units)
+    for key, size in units:
+        yield key, (before + (size - 1) / 2 + offset) / total
+        before += size
 
 
 def _check(val: float, test: float, folds: int, fold: int) -> None:
@@ -156,8 +190,9 @@ def _without_copies(manifest: Manifest) -> Manifest:
     """Remove what has a copy in a split that is held out more."""
     highest: dict[str, int] = defaultdict(int)
     for record in manifest.records:
-        highest[_own(record)] = max(highest[_own(record)], HELD_OUT[record.split])
-    kept = [r for r in manifest.records if HELD_OUT[r.split] == highest[_own(r)]]
+        content = groups.content(record)
+        highest[content] = max(highest[content], HELD_OUT[record.split])
+    kept = [r for r in manifest.records if HELD_OUT[r.split] == highest[groups.content(r)]]
     removed = len(manifest.records) - len(kept)
     if not removed:
         return manifest
@@ -170,53 +205,35 @@ def _is_open(record: Record) -> bool:
     return record.split not in ("val", "test")
 
 
-def _own(record: Record) -> str:
-    return record.digest or record.path
-
-
 def _chance(seed: int, salt: str, key: str) -> float:
     """Return a number in [0, 1) that depends on nothing else."""
     text = f"{seed}:{salt}:{key}".encode("utf-8", "surrogateescape")
     return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest()) / 2.0**64
 
 
-def _keys(records: Iterable[Record]) -> Keys:
-    """Return the key of each digest: its group, or itself; groups that share a copy are joined."""
-    parent: Keys = {}
-
-    def root(name: str) -> str:
-        while parent.setdefault(name, name) != name:
-            parent[name] = parent[parent[name]]
-            name = parent[name]
-        return name
-
-    for record in records:
-        own = root(_own(record))
-        if record.group:
-            first, second = sorted((root(f"group {record.group}"), own), reverse=True)
-            # A group's name outranks a digest: it stays when its first image goes.
-            parent[second] = first
-    return {name: root(name) for name in list(parent)}
+def _rank(seed: int, key: str) -> tuple[float, str]:
+    """Return where a key stands in its class."""
+    return _chance(seed, "split", key), key
 
 
 def _mend(
-    manifest: Manifest, keys: Sequence[str], splits: dict[str, str], draw: _Draw
+    manifest: Manifest, key_of: Sequence[str], splits: dict[str, str], seed: int, validates: bool
 ) -> tuple[str, ...]:
-    """Give each class a training and a validation image where chance gave it none; say so."""
+    """Give each class a training and a validation image where its share gave it none; say so."""
     own: dict[str, dict[str, None]] = {name: {} for name in manifest.classes}
-    for key, record in zip(keys, manifest.records, strict=True):
+    for key, record in zip(key_of, manifest.records, strict=True):
         if _is_open(record):
             own[record.label][key] = None
     moved, whole = [], []
     for label in manifest.classes:
         records = [r for r in manifest.records if r.label == label and _is_open(r)]
-        _check_class(label, records, draw)
-        if len(own[label]) == 1 and draw.validates:
+        _check_class(label, records, validates)
+        if len(own[label]) == 1 and validates:
             splits[next(iter(own[label]))] = "train"
             whole.append(repr(label))
             continue
-        ranked = sorted(own[label], key=draw.rank)
-        for lacking in ("train", "val") if draw.validates else ("train",):
+        ranked = sorted(own[label], key=lambda key: _rank(seed, key))
+        for lacking in ("train", "val") if validates else ("train",):
             if _move(ranked, lacking, splits):
                 moved.append(f"{label!r} ({lacking})")
     return _told(moved, whole)
@@ -234,13 +251,13 @@ def _move(ranked: Sequence[str], lacking: str, splits: dict[str, str]) -> bool:
     return True
 
 
-def _check_class(label: str, records: Sequence[Record], draw: _Draw) -> None:
+def _check_class(label: str, records: Sequence[Record], validates: bool) -> None:
     if not records:
         raise TLError(
             f"class {label!r} has no image to train on",
             "add images of it to the training part, or remove the class",
         )
-    if draw.validates and len({_own(r) for r in records}) == 1:
+    if validates and len({groups.content(r) for r in records}) == 1:
         only = "one image" if len(records) == 1 else f"{len(records)} copies of one image"
         raise TLError(
             f"class {label!r} has only {only}, which cannot be both trained and validated on",
@@ -252,7 +269,7 @@ def _told(moved: Sequence[str], whole: Sequence[str]) -> tuple[str, ...]:
     notes = []
     if moved:
         notes.append(
-            "too few images to be split by chance, so the image with the smallest hash was moved,"
+            "too few images for a share of them, so the image with the smallest hash was moved,"
             f" for {count(len(moved), 'class')}: {naming(moved)}"
         )
     if whole:

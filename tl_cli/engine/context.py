@@ -10,6 +10,7 @@ import numpy as np
 
 from tl_cli import catalog, engine
 from tl_cli.config import RunConfig
+from tl_cli.data import groups
 from tl_cli.data.manifest import Manifest
 from tl_cli.engine.features import PLAIN, FeatureSpec, View
 from tl_cli.engine.images import dataset
@@ -72,10 +73,12 @@ class RunContext:
         return dataset.class_weights(labels, len(self.classes))[labels]
 
     def groups(self, *splits: str) -> np.ndarray | None:
-        """Return which images of the splits never part, int64 [n]; None where all stand alone."""
-        keys = [r.group or r.digest for s in splits for r in self.manifest.of(s)]
-        _, numbers = np.unique(keys, return_inverse=True)
-        return None if len(set(keys)) == len(keys) else numbers
+        """Return the number of each image's group, int64 [n]; None where all stand alone.
+
+        One group, whatever is held out: the table's groups, exact copies and near copies.
+        """
+        numbers = groups.numbers([r for split in splits for r in self.manifest.of(split)])
+        return None if numbers is None else np.array(numbers)
 
     @property
     def decoded_memory(self) -> int | None:

@@ -15,7 +15,7 @@ from tl_cli.data.manifest import Record
 from tl_cli.engine import features
 from tl_cli.engine.context import RunContext
 from tl_cli.engine.features import PIXELS, FeatureSpec, Rows, batchnorm_shift
-from tl_cli.engine.head import h_score, knn_accuracy, logme, solve
+from tl_cli.engine.head import solve, take_groups
 from tl_cli.engine.head.choice import SolvedHead
 from tl_cli.plan import evidence
 from tl_cli.plan.evidence import Evidence, Probe
@@ -61,16 +61,22 @@ def gather_evidence(
     chosen = stratified(context.manifest.of("train"), PROBED)
     labels = context.labels("train")[chosen]
     classes = len(context.manifest.classes)
+    weights = context.sample_weights("train")
+    # as the heads were solved, or the depths could not be compared with them
+    options = {
+        "seed": context.config.seed,
+        "sample_weight": None if weights is None else weights[chosen],
+        "groups": take_groups(context.groups("train"), chosen),
+    }
     pooled = rows[np.array(chosen)].astype("float32")  # training images come first
 
     def probe(name: str, columns: slice) -> Probe:
-        solved = solve(pooled[:, columns], labels, classes, method="ridge")
+        solved = solve(pooled[:, columns], labels, classes, method="ridge", **options)
         return Probe(name, solved.cv_accuracy, solved.cv_stderr)
 
     depths = context.depths
     names = [context.backbone.blocks[tap - 1].name for tap in depths]
     columns = _columns([PIXELS * PIXELS * 3, *context.widths(depths)])
-    last = pooled[:, columns[-1]]
     by_depth = [probe(*each) for each in zip(names[:-1], columns[1:-1], strict=True)]
     by_depth.append(_of_head(names[-1], head, "last") or probe(names[-1], columns[-1]))
     distance = None if layers is None else float(layers.mean())
@@ -82,9 +88,6 @@ def gather_evidence(
         probes=tuple(by_depth),
         joined=_of_head("joined", head, "multi") or by_depth[-1],
         pixels=probe("pixels", columns[0]),
-        logme=logme(last, labels, classes),
-        h_score=h_score(last, labels, classes),
-        neighbours=knn_accuracy(last, labels),
     )
 
 

@@ -6,11 +6,11 @@ Northcutt et al. 2021 (arXiv:1911.00068), by cleanlab. Knows nothing of drawing.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
 
 import numpy as np
 
 from tl_cli import catalog, config, engine
+from tl_cli.data import groups
 from tl_cli.data.csv_io import read_csv
 from tl_cli.data.manifest import Record
 from tl_cli.engine import features
@@ -29,7 +29,8 @@ def suspected(run: RunDir, on_progress: OnProgress) -> tuple[int, list[LabelErro
     """Return how many training images a run has, and those whose label looks wrong, worst first.
 
     The head looks at the pretrained network, never at a tuned one: tuning has learned these very
-    labels by heart. Raises TLError without cleanlab, and for a run that lacks what is needed.
+    labels by heart. Nor has it seen copies of an image, or others of its group, when it is asked.
+    Raises TLError without cleanlab, and for a run that lacks what is needed.
     """
     issues = _cleanlab()
     described, settings = classifier.describe(run), config.load(run / run_dir.CONFIG)
@@ -44,20 +45,19 @@ def suspected(run: RunDir, on_progress: OnProgress) -> tuple[int, list[LabelErro
     [rows] = features.extract(backbone, records, [wanted], on_progress=on_progress)
     widths = tap_widths(backbone, settings, head_taps(backbone, settings))
     depths = np.split(rows.array()[:, -sum(widths) :], np.cumsum(widths)[:-1], axis=1)
-    held_out = _held_out(depths, labels, len(described["classes"]), settings.seed)
+    joined, _ = join(depths)
+    held_out = solve(
+        joined,
+        labels,
+        len(described["classes"]),
+        seed=settings.seed,
+        groups=groups.numbers(records),
+    ).held_out
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of a class without images, which there may be
         worst = issues(labels, held_out, return_indices_ranked_by="self_confidence", n_jobs=1)
     classes = described["classes"]
     return len(records), [_doubt(records[i], held_out[i], labels[i], classes) for i in worst]
-
-
-def _held_out(
-    depths: Sequence[np.ndarray], labels: np.ndarray, classes: int, seed: int
-) -> np.ndarray:
-    """Return each image's probabilities from a head that was solved without it."""
-    joined, _ = join(depths)
-    return solve(joined, labels, classes, seed=seed).held_out
 
 
 def _doubt(record: Record, p: np.ndarray, label: int, classes: list[str]) -> LabelError:

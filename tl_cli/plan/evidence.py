@@ -40,9 +40,6 @@ class Evidence:
     probes: tuple[Probe, ...]  # by depth; the last one is what a plain head looks at
     joined: Probe  # several depths at once
     pixels: Probe  # the bare image in 16 x 16
-    logme: float
-    h_score: float
-    neighbours: float  # leave-one-out accuracy of the five nearest
 
     @property
     def last(self) -> Probe:

@@ -104,7 +104,7 @@ def inspect(scanned: Manifest, split: Manifest | None, refused: str = "") -> Ins
     """Return what is to be known of the images before they are trained on.
 
     `scanned`: as `manifest.scan` gave it. `split`: as `assign_splits` made of it; None where it
-    refused to, and `refused` says why. Images that may be near duplicates are opened.
+    refused to, and `refused` says why.
     """
     used = split or scanned
     exact, near = exact_duplicates(scanned), near_duplicates(scanned)

@@ -44,7 +44,7 @@ def found(
     yield from _groups(scanned)
     yield from _labels(exact, near)
     yield from _copies(exact)
-    yield from _similar(near, split)
+    yield from _similar(near)
     yield from _classes(scanned, split)
     yield from _pixels(scanned.records)
     yield from _left_out(scanned)
@@ -123,9 +123,9 @@ def _labels(exact: Sequence[Group], near: Sequence[Group]) -> Iterator[Finding]:
         (
             "near_conflict",
             NOTE,
-            "pair of images that look nearly the same",
+            "set of images that look nearly the same",
             near,
-            "One of the two may be labelled wrongly: look at them.",
+            "One of them may be labelled wrongly: look at them.",
         ),
     ):
         doubtful = [g for g in groups if _differ(g, _label)]
@@ -149,20 +149,13 @@ def _copies(exact: Sequence[Group]) -> Iterator[Finding]:
         )
 
 
-def _similar(near: Sequence[Group], split: Manifest | None) -> Iterator[Finding]:
-    """Pairs within one split of the source, and those that the drawn split parts."""
+def _similar(near: Sequence[Group]) -> Iterator[Finding]:
+    """Those of one split of the source; in two they are leaks."""
     within = [g for g in near if not _differ(g, _split) and not _differ(g, _label)]
     if not within:
         return
-    drawn = {r.path: r.split for r in split.records} if split else {}
-    parted = sum(len({drawn.get(r.path) for r in g}) > 1 for g in within)
-    meaning = (
-        f"{parted:,} of them would be parted by the split, which makes the result look a little"
-        " too good: give such images one `group` in a table."
-        if parted
-        else "They add little that is new; the split leaves them together."
-    )
-    text = f"{_count(len(within), 'pair of images')} that look nearly the same"
+    meaning = "They add little that is new; the split and the folds keep them together."
+    text = f"{_count(len(within), 'set of images')} that look nearly the same"
     yield Finding("near_duplicates", NOTE, len(within), text, meaning, _examples(within, _split))
 
 
@@ -261,6 +254,6 @@ def _examples(groups: Iterable[Group], what: Callable[[Record], str]) -> tuple[s
 
 
 def _count(n: int, thing: str) -> str:
-    """Count things whose first word takes the plural: ``2 pairs of images``."""
+    """Count things whose first word takes the plural: ``2 sets of images``."""
     first, *rest = thing.split(" ", 1)
     return " ".join([count(n, first), *rest])

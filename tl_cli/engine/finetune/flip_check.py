@@ -7,42 +7,54 @@ changes the answer, it changes the label. Knows nothing of tuning.
 from __future__ import annotations
 
 import numpy as np
+from scipy.stats import binom
 
+from tl_cli.data.manifest import count
 from tl_cli.engine import features
 from tl_cli.engine.context import RunContext
 from tl_cli.engine.features import FeatureSpec, View
-from tl_cli.engine.head import solve, stratified_folds
+from tl_cli.engine.head import solve, stratified_folds, take_groups
 from tl_cli.engine.head.choice import SolvedHead
 from tl_cli.results.progress import Note, OnProgress
 
-MOST = 400  # held-out images looked at again
+MOST = 400  # held-out images passed once more, or
+CLASS_MOST = 8  # of each class, where that is more
 LOSS = 0.02  # of accuracy that mirroring may cost beyond a standard error
 CLASS_LOSS = 0.5  # of a class's recall
-CLASS_LEAST = 5  # images of a class before it has a say of its own
+RATE = 0.05  # of the recognised images of a class that noise may lose, at least
+CHANCE = 0.05  # that noise alone makes any of all classes lose as many
 
 
 def decide(context: RunContext, head: SolvedHead, on_progress: OnProgress) -> bool:
     """Return whether augmentation may mirror, and say why where the data decided."""
-    if context.config.mirror != "auto":
-        return context.config.mirror == "yes"
-    labels = context.labels("train")
-    held = _held_out(labels, context.config.seed)
-    kept = np.setdiff1d(np.arange(len(labels)), held)
-    if set(labels[held]) - set(labels[kept]):
+    config = context.config
+    if config.mirror != "auto":
+        return config.mirror == "yes"
+    labels, groups = context.labels("train"), context.groups("train")
+    kept, held = halves(labels, config.seed, groups)
+    if not len(held) or len(kept) < 2:
+        on_progress(Note("Mirroring: no, there are too few images of a class to try it on."))
         return False
     records = [context.manifest.of("train")[i] for i in held]
-    config = context.config
     flipped = View(flip=True)
     wanted = FeatureSpec(head.taps, None, flipped, config.feature_dtype, config.pooling)
     [mirrored] = features.extract(
         context.backbone,
         records,
         [wanted],
-        keep=context.config.cache,
+        keep=config.cache,
         stage="mirrored",
         on_progress=on_progress,
     )
-    solved = solve(head.features["train"][kept], labels[kept], len(context.manifest.classes))
+    weights = context.sample_weights("train")
+    solved = solve(
+        head.features["train"][kept],
+        labels[kept],
+        len(context.manifest.classes),
+        seed=config.seed,
+        sample_weight=None if weights is None else weights[kept],
+        groups=take_groups(groups, kept),
+    )
     right = [
         solved.probabilities(rows).argmax(1) == labels[held]
         for rows in (head.features["train"][held], mirrored.array())
@@ -65,15 +77,54 @@ def verdict(plain: np.ndarray, mirrored: np.ndarray, labels: np.ndarray) -> tupl
     )
     if loss.mean() > max(LOSS, error):
         return False, said
-    for number in np.unique(labels):
-        own = labels == number
-        if own.sum() >= CLASS_LEAST and loss[own].mean() > CLASS_LOSS:
-            return False, f"{said}, and one class is no longer recognised at all"
+    lost = _lost_classes(plain, mirrored, labels)
+    if lost:
+        return False, f"{said}, and {count(lost, 'class')} can no longer be recognised"
     return True, said
 
 
-def _held_out(labels: np.ndarray, seed: int) -> np.ndarray:
-    """Return half of each class, at most MOST in all."""
-    fold = stratified_folds(labels, 2, seed)
-    held = np.flatnonzero(fold == 1)
-    return np.sort(np.random.default_rng(seed).permutation(held)[:MOST])
+def _lost_classes(plain: np.ndarray, mirrored: np.ndarray, labels: np.ndarray) -> int:
+    """Return how many classes lose most of what was recognised, and more than noise would.
+
+    Two classes of a hundred that are each other's mirror image cost 2 % in all, and everything to
+    those two. Noise loses a recognised image as often as all classes do on average; that so many of
+    one class are lost is then binomial, and Bonferroni's correction holds for all classes together.
+    """
+    _, number, images = np.unique(labels, return_inverse=True, return_counts=True)
+
+    def of_class(which: np.ndarray) -> np.ndarray:
+        return np.bincount(number[which], minlength=len(images))
+
+    recognised, lost = of_class(plain), of_class(plain & ~mirrored)
+    rate = max(RATE, lost.sum() / max(recognised.sum(), 1))
+    beyond_noise = binom.sf(lost - 1, recognised, rate) < CHANCE / len(images)
+    net = recognised - of_class(mirrored)
+    return int(np.sum(beyond_noise & (net > CLASS_LOSS * images)))
+
+
+def halves(
+    labels: np.ndarray, seed: int, groups: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the numbers of the images to solve a head on, and of those to try it on.
+
+    Tried are at most half of each class: MOST images at random, or CLASS_MOST of each class where
+    that is more. None of them shares its group with, or is of another class than, the first part.
+    """
+    fold = stratified_folds(labels, 2, seed, groups)
+    held = np.random.default_rng(seed).permutation(np.flatnonzero(fold == 1))
+    held = held[np.isin(labels[held], labels[fold == 0])]
+    most = max(MOST, CLASS_MOST * len(np.unique(labels)))
+    held = np.sort(held[np.argsort(_turns(labels[held]), kind="stable")][:most])
+    kept = np.setdiff1d(np.arange(len(labels)), held)
+    if groups is not None:
+        kept = kept[~np.isin(groups[kept], groups[held])]
+    return kept, held
+
+
+def _turns(labels: np.ndarray) -> np.ndarray:
+    """Return int [n]: how many of its class come before each image, CLASS_MOST at the most."""
+    order = np.argsort(labels, kind="stable")
+    counts = np.bincount(labels)
+    turns = np.empty(len(labels), int)
+    turns[order] = np.arange(len(labels)) - np.repeat(np.cumsum(counts) - counts, counts)
+    return np.minimum(turns, CLASS_MOST)

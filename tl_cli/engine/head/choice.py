@@ -95,7 +95,12 @@ def solve_on(context: RunContext, pooled: Features) -> SolvedHead:
         heads["multi"] = _solved(context, pooled["train"], widths, "train")
     kind = next(iter(heads))
     if len(heads) == 2:
-        kind = choose_head(heads["last"], heads["multi"], context.labels("train"))
+        kind = choose_head(
+            heads["last"],
+            heads["multi"],
+            context.labels("train"),
+            context.sample_weights("train"),
+        )
     columns, count = (last, 1) if kind == "last" else (slice(None), len(taps))
     return SolvedHead(
         kind=kind,

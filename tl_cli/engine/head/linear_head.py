@@ -15,9 +15,9 @@ from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 
 from tl_cli.engine.head.problem import CHUNK, chunks, global_scale, mean_of
+from tl_cli.engine.metrics.figures import LEAST_PROBABILITY, log_losses
 
 Array = NDArray[Any]
-TINY = 1e-12  # of a probability: less is rounding
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +52,7 @@ class LinearHead:
 
 def scores_of(probabilities: Array) -> Array:
     """Return scores that softmax turns into the probabilities [n, C]: their logarithms, float64."""
-    return np.log(np.maximum(probabilities.astype("float64"), TINY))
+    return np.log(np.maximum(probabilities.astype("float64"), LEAST_PROBABILITY))
 
 
 def fit_temperature(scores: Array, labels: Array, weight: Array | None = None) -> float:
@@ -79,14 +79,25 @@ def quality(held_out: Array, labels: Array) -> dict[str, float]:
     share = (hits + 1) / (n + 2)  # Laplace: no mistake in ten images is no proof of none
     return {
         "cv_accuracy": hits / n,
-        "cv_log_loss": float(np.mean(losses(held_out, labels))),
+        "cv_log_loss": float(np.mean(log_losses(held_out, labels))),
         "cv_stderr": float(np.sqrt(share * (1 - share) / n)),
     }
 
 
-def losses(probabilities: Array, labels: Array) -> Array:
-    own = probabilities[np.arange(len(labels)), labels].astype(np.float64)
-    return -np.log(np.maximum(own, np.finfo(np.float32).tiny))
+def paired_gain(
+    held_out: Array, other: Array, labels: Array, weight: Array | None = None
+) -> tuple[float, float]:
+    """Return by how much log loss `held_out` is better than `other`, nats, and the standard error.
+
+    Both probabilities [N, C] of the same images, labels int [N]; each image counts alike, or with
+    its weight [N].
+    """
+    gain = log_losses(other, labels) - log_losses(held_out, labels)
+    share = np.full(len(gain), 1.0) if weight is None else np.asarray(weight, np.float64)
+    share = share / share.sum()
+    mean = float(share @ gain)
+    spread = np.sum((share * (gain - mean)) ** 2) * len(gain) / max(len(gain) - 1, 1)
+    return mean, float(np.sqrt(spread))
 
 
 def join(taps: Sequence[Array], out: Array | None = None) -> tuple[Array, Array]:
@@ -113,12 +124,14 @@ def _deviation(tap: Array) -> float:
     return global_scale(squares, len(tap), mean)
 
 
-def choose_head(last: LinearHead, multi: LinearHead, labels: ArrayLike) -> str:
+def choose_head(
+    last: LinearHead, multi: LinearHead, labels: ArrayLike, weight: Array | None = None
+) -> str:
     """Return "last" where its held-out log loss is better by more than one standard error.
 
-    Paired over images, labels int [N]; otherwise "multi", which was as good or better on nearly all
-    sets that were tried (docs/policy.md).
+    Paired over images, labels int [N], with the weights [N] that the heads were fitted with;
+    otherwise "multi", which was as good or better on nearly all sets that were tried
+    (docs/policy.md).
     """
-    labels = np.asarray(labels)
-    gain = losses(last.held_out, labels) - losses(multi.held_out, labels)
-    return "multi" if gain.mean() > -gain.std(ddof=1) / np.sqrt(len(gain)) else "last"
+    gain, error = paired_gain(last.held_out, multi.held_out, np.asarray(labels), weight)
+    return "last" if gain > error else "multi"

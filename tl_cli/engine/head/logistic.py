@@ -8,13 +8,14 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import log_softmax, softmax
 
-from tl_cli.engine.head.linear_head import LinearHead, fit_temperature, losses, quality
-from tl_cli.engine.head.problem import Problem, check, chunks
+from tl_cli.engine.head.linear_head import LinearHead, fit_temperature, quality
+from tl_cli.engine.head.problem import Problem, chunks
 from tl_cli.engine.head.ridge import one_thread
+from tl_cli.engine.metrics.figures import log_losses
 
 Array = NDArray[Any]
 
@@ -24,25 +25,15 @@ Array = NDArray[Any]
 PENALTIES = 10.0 ** np.arange(0.0, -4.1, -0.5)
 
 
-def refine(
-    head: LinearHead,
-    features: Array,
-    labels: ArrayLike,
-    *,
-    folds: int = 5,
-    seed: int = 0,
-    sample_weight: ArrayLike | None = None,
-    groups: ArrayLike | None = None,
-) -> LinearHead:
-    """Return the logistic head for features [N, D] and labels int [N], started from ``head``.
+def refine(head: LinearHead, problem: Problem) -> LinearHead:
+    """Return the logistic head of a problem, started from ``head``.
 
     The features are centred and divided by one global factor, and held in memory as float32. The
     penalty is chosen on the log loss of the first fold, held-out probabilities come from a fit for
-    each fold (started from zero: ``head`` has seen the fold). Raises ValueError on bad input.
+    each fold (started from zero: ``head`` has seen the fold).
     """
-    problem = check(features, labels, len(head.bias), sample_weight, folds, seed, groups)
     scale = problem.scale(_squares(problem))
-    z = np.concatenate([((c - problem.mean) / scale).astype("f4") for _, c in chunks(features)])
+    z = np.concatenate([((c - problem.mean) / scale).astype("f4") for _, c in chunks(problem.x)])
     start = np.vstack([head.weights * scale, head.bias + problem.mean @ head.weights])
     with one_thread():
         penalty, first = _choose_penalty(z, problem)
@@ -86,9 +77,8 @@ def _choose_penalty(z: Array, problem: Problem) -> tuple[float, Array]:
     for penalty in PENALTIES:
         b = _fit(z[~held], problem, ~held, float(penalty), b)
         probabilities = softmax(z[held] @ b[:-1] + b[-1], axis=1)
-        loss = float(
-            np.average(losses(probabilities, problem.labels[held]), weights=problem.weight[held])
-        )
+        losses = log_losses(probabilities, problem.labels[held])
+        loss = float(np.average(losses, weights=problem.weight[held]))
         if loss >= best:
             break
         best, chosen, kept = loss, float(penalty), b

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import softmax
 
-from tl_cli.engine.head.linear_head import LinearHead, fit_temperature, losses, quality
+from tl_cli.engine.head.linear_head import LinearHead, fit_temperature, paired_gain, quality
 from tl_cli.engine.head.logistic import refine
 from tl_cli.engine.head.problem import Problem, check
 from tl_cli.engine.head.ridge import ridge
@@ -52,7 +52,7 @@ def solve(
 
     ``method``: "ridge", "logistic" (see `refine`), or "auto": ridge, and logistic where there are
     more than 2,000 images, the work is bearable, and it is then better held out: in log loss by
-    more than one standard error, and no worse in accuracy.
+    more than one standard error, and no worse in accuracy, both weighted as the fit is.
 
     Raises ValueError on bad input.
     """
@@ -64,10 +64,8 @@ def solve(
     worth = len(problem.labels) > LOGISTIC_ABOVE and work <= LOGISTIC_WORK
     if method == "ridge" or (method == "auto" and not worth):
         return head
-    refined = refine(
-        head, features, labels, folds=folds, seed=seed, sample_weight=sample_weight, groups=groups
-    )
-    return refined if method == "logistic" or _better(refined, head, problem.labels) else head
+    refined = refine(head, problem)
+    return refined if method == "logistic" or _better(refined, head, problem) else head
 
 
 def _calibrated(problem: Problem) -> LinearHead:
@@ -85,7 +83,7 @@ def _calibrated(problem: Problem) -> LinearHead:
     )
 
 
-def _better(refined: LinearHead, head: LinearHead, labels: Array) -> bool:
-    gain = losses(head.held_out, labels) - losses(refined.held_out, labels)
-    beyond_noise = gain.mean() > gain.std(ddof=1) / np.sqrt(len(gain))
-    return bool(beyond_noise) and refined.cv_accuracy >= head.cv_accuracy
+def _better(refined: LinearHead, head: LinearHead, problem: Problem) -> bool:
+    gain, error = paired_gain(refined.held_out, head.held_out, problem.labels, problem.weight)
+    before, after = (h.held_out.argmax(1) == problem.labels for h in (head, refined))
+    return gain > error and bool(problem.weight @ after >= problem.weight @ before)
