@@ -380,8 +380,8 @@ def test_bad_files_are_written_with_label_and_reason(folder: Path) -> None:
 PREPARE = """
 import sys
 import numpy as np
-from tl_cli import engine
-with engine.quiet():
+from tl_cli.quiet import quiet
+with quiet():
     import tensorflow_datasets as tfds
 
 class TinyShapes(tfds.core.GeneratorBasedBuilder):

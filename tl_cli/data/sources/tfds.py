@@ -1,6 +1,6 @@
 """tfds datasets prepared on this machine, ``tfds:NAME[:CONFIG]``: unpacked once into image files.
 
-Reading them needs TensorFlow, so it is imported, quietly, but only to unpack; after that the list
+Reading them needs TensorFlow, which is imported, quietly, only to unpack; after that the list
 written beside the files is enough. Downloads nothing.
 """
 
@@ -17,6 +17,7 @@ from tl_cli.data.faults import JPEG
 from tl_cli.data.manifest import Manifest, Options, Record, natural
 from tl_cli.data.sources.folder import SPLIT_FOLDERS
 from tl_cli.errors import TLError, did_you_mean
+from tl_cli.quiet import quiet
 
 SCHEME = "tfds:"
 INFO = "dataset_info.json"  # what tfds writes last, so its presence means prepared
@@ -93,10 +94,11 @@ def _unpacked(source: str, where: Path, folder: Path) -> Iterator[Record]:
 
 
 def _tfds() -> Any:
-    from tl_cli import engine
-
-    with engine.quiet():
+    with quiet():
+        import tensorflow
         import tensorflow_datasets
+
+        tensorflow.config.list_physical_devices()  # the first call prints too
     return tensorflow_datasets
 
 
