@@ -218,6 +218,7 @@ def _train(
             on_plan=lambda plan: show_plan(screen, plan.to_json()),
             on_saved=built.append,
         )
+    run = run.publish()
     if settings.gradient_flow:
         _draw_gradients(run, screen)
     if not json:
@@ -262,16 +263,17 @@ def _compare(
     from tl_cli.store.run_dir import RunDir
 
     run = _run_dir(settings, overwrite)
+    place = run.final_path
     runs = {run: settings} | {
-        RunDir.create(run.path.with_name(f"{run.path.name}-{name}"), overwrite=overwrite): own
+        RunDir.create(place.with_name(f"{place.name}-{name}"), overwrite=overwrite): own
         for name, own in others.items()
     }
     losses = {}
     for each, own in runs.items():
         told = _train(own, manifest, screen, json, each)
-        losses[each.path.name] = told["metrics"]["val"]["log_loss"]
+        losses[each.final_path.name] = told["metrics"]["val"]["log_loss"]
     best = min(losses, key=lambda name: losses[name])
-    compare.show([each.path for each in runs], screen, json, best=best)
+    compare.show([each.final_path for each in runs], screen, json, best=best)
 
 
 def _draw_gradients(run: RunDir, screen: Screen) -> None:
@@ -283,11 +285,11 @@ def _draw_gradients(run: RunDir, screen: Screen) -> None:
 
 
 def _run_dir(settings: RunConfig, overwrite: bool) -> RunDir:
-    from tl_cli.store.run_dir import RunDir, free_name
+    from tl_cli.store.run_dir import RunDir, name_for
 
-    name = Path(settings.data.split(":")[-1]).resolve().stem or "run"
-    path = Path(settings.output) if settings.output else free_name(Path("runs"), name)
-    return RunDir.create(path, overwrite=overwrite)
+    if settings.output:
+        return RunDir.create(Path(settings.output), overwrite=overwrite)
+    return RunDir.create_named(Path("runs"), name_for(settings.data))
 
 
 @contextmanager
@@ -297,8 +299,10 @@ def _watched(run: RunDir) -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         run.status("interrupted")
+        run.discard()
         raise
     except BaseException as error:
         run.status("failed", error=str(error))
+        run.discard()
         raise
     run.status("done")

@@ -96,7 +96,7 @@ def run(
             on_progress(Note(_rounding(difference), warning=True))
     with clock.stage("save"):
         result = RunResult(
-            run=str(run.path),
+            run=str(run.final_path),
             plan=context.plan.to_json(),
             metrics=metrics,
             seconds={},
