@@ -344,7 +344,8 @@ def test_a_run_that_overwrites_takes_the_place_only_when_it_is_whole(
     shutil.copytree(head_run, run)
     (run / "confusion.png").write_bytes(b"old")
     before = (run / run_dir.METRICS).read_bytes()
-    again = ("train", "--data", folder, "--freeze", "head", *SMALL, "--output", run, "--overwrite")
+    again = ("train", "--data", folder, "--freeze", "head", *SMALL, "--output", run, "--overwrite",
+             "--report")  # fmt: skip
     with monkeypatch.context() as patched:
         usage = shutil.disk_usage(tmp_path)
         patched.setattr(shutil, "disk_usage", lambda path: usage._replace(free=10_000_000))

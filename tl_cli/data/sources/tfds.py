@@ -18,6 +18,7 @@ from tl_cli.data.manifest import Manifest, Options, Record, natural
 from tl_cli.data.sources.folder import SPLIT_FOLDERS
 from tl_cli.errors import TLError, did_you_mean
 from tl_cli.quiet import quiet
+from tl_cli.store import cache
 
 SCHEME = "tfds:"
 INFO = "dataset_info.json"  # what tfds writes last, so its presence means prepared
@@ -32,7 +33,7 @@ def listed(source: str, options: Options) -> Manifest:
         options.data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
     ).expanduser()
     where = _version(data_dir, *_names(source))
-    folder = _cache(options.cache) / "tfds" / _state(where)
+    folder = (options.cache or cache.folder()) / "tfds" / _state(where)
     kept = folder / "manifest.csv"
     if not (kept.is_file() and all(Path(r.path).is_file() for r in read_csv(kept).records)):
         records = tuple(_unpacked(source, where, folder))
@@ -40,10 +41,6 @@ def listed(source: str, options: Options) -> Manifest:
             raise TLError(f"'{source}' has no labelled images", f"look at what is in '{where}'")
         write_csv(Manifest(source, (), records), kept)
     return Manifest(source, (), read_csv(kept).records)
-
-
-def _cache(cache: Path | None) -> Path:
-    return cache or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tl"
 
 
 def _names(source: str) -> tuple[str, str]:
