@@ -29,6 +29,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from tl_cli.machine import cores
+
 BATCH = 32
 ROUNDS = 3
 LATER_EPOCHS = 5
@@ -260,10 +262,6 @@ def augment_table(line: dict[str, Any]) -> str:
     rows = [["augmentation", *levels], ["---"] * (len(levels) + 1)]
     rows.append([f"images a second at {line['augment_at']} px", *(f"{line[k]:,}" for k in levels)])
     return "\n".join("| " + " | ".join(row) + " |" for row in rows)
-
-
-def cores() -> int:
-    return len(os.sched_getaffinity(0))
 
 
 def machine() -> str:

@@ -10,6 +10,7 @@ import threading
 from pathlib import Path
 from types import SimpleNamespace
 
+import platformdirs
 import pytest
 
 from tl_cli.store import cache
@@ -17,6 +18,8 @@ from tl_cli.store import cache
 WRITER = """
 import sys
 from tl_cli.store import cache
+if sys.argv[1] == "filelock":
+    cache.fcntl = None
 entry = cache.folder() / "kind" / "key"
 with cache.held(entry):
     (entry / "data").write_bytes(b"theirs")
@@ -25,9 +28,14 @@ with cache.held(entry):
 """
 
 
-@pytest.fixture(autouse=True)
-def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+@pytest.fixture(autouse=True, params=["flock", "filelock"])
+def own_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> Path:
+    """Give each test a cache of its own, once as on Unix, once as where there is no fcntl."""
     monkeypatch.setenv("TL_CACHE", str(tmp_path / "cache"))
+    if request.param == "filelock":
+        monkeypatch.setattr(cache, "fcntl", None)
     return tmp_path / "cache"
 
 
@@ -42,7 +50,8 @@ def put(key: str, size: int, used: float, kind: str = "kind") -> Path:
 def writer() -> subprocess.Popen[str]:
     """Start a process that is in the middle of writing when this returns."""
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    process = subprocess.Popen([sys.executable, "-c", WRITER], text=True, **pipes)
+    lock = "flock" if cache.fcntl else "filelock"
+    process = subprocess.Popen([sys.executable, "-c", WRITER, lock], text=True, **pipes)
     assert process.stdout and process.stdout.readline() == "writing\n"
     return process
 
@@ -72,6 +81,15 @@ def test_the_folder_follows_the_environment(
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     assert cache.folder() == tmp_path / "home" / ".cache" / "tl"
     assert cache.folder().is_dir()
+
+
+def test_without_the_environment_the_system_says_where(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("TL_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.setenv(name, "")
+    monkeypatch.setattr(platformdirs, "user_cache_path", lambda name, **_: tmp_path / "Lib" / name)
+    assert cache.folder() == tmp_path / "Lib" / "tl"
 
 
 def test_entries_are_folders_of_a_kind_and_files_beside_them(own_folder: Path) -> None:
@@ -178,4 +196,4 @@ def test_clear_frees_everything(own_folder: Path) -> None:
     (own_folder / cache.REMOVING / "1234" / "rows.bin").write_bytes(b"theirs")  # died meanwhile
     assert cache.clear() == 156
     assert cache.entries() == []
-    assert names(own_folder / cache.REMOVING) == set()
+    assert {n for n in names(own_folder / cache.REMOVING) if not n.endswith(".lock")} == set()

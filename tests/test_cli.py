@@ -337,6 +337,30 @@ def test_a_second_run_into_the_same_directory(head_run, folder):
     assert (head_run / run_dir.METRICS).read_bytes() == before
 
 
+def test_a_run_that_overwrites_takes_the_place_only_when_it_is_whole(
+    head_run, folder, tmp_path, monkeypatch
+):
+    run = tmp_path / "run"
+    shutil.copytree(head_run, run)
+    (run / "confusion.png").write_bytes(b"old")
+    before = (run / run_dir.METRICS).read_bytes()
+    again = ("train", "--data", folder, "--freeze", "head", *SMALL, "--output", run, "--overwrite",
+             "--report")  # fmt: skip
+    with monkeypatch.context() as patched:
+        usage = shutil.disk_usage(tmp_path)
+        patched.setattr(shutil, "disk_usage", lambda path: usage._replace(free=10_000_000))
+        said(tl(*again), "10 MB are free")
+    assert (run / run_dir.METRICS).read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir()] == ["run"]
+    done = tl(*again, "--json")
+    assert done.exit_code == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert (told["run"], told["report"]) == (str(run), str(run / run_dir.REPORT))
+    assert (run / run_dir.METRICS).read_bytes() != before
+    assert not (run / "confusion.png").exists()
+    assert [p.name for p in tmp_path.iterdir()] == ["run"]
+
+
 def test_ctrl_c_leaves_a_run_that_says_so(folder, tmp_path):
     run = tmp_path / "run"
     started = subprocess.Popen(

@@ -9,7 +9,6 @@ from tl_cli.engine import features
 from tl_cli.engine.features import PLAIN, FeatureSpec, View
 from tl_cli.engine.networks import graph
 from tl_cli.store import cache
-from tl_cli.store.rows import Table
 
 
 @pytest.fixture(scope="module")
@@ -145,34 +144,6 @@ def test_a_pass_that_was_killed_goes_on_where_it_was(backbone, records, passes):
     assert len(passes) == 2
     expected = direct(backbone, records, 6).mean((1, 2))
     assert np.allclose(rows.array(), expected, rtol=2e-3, atol=1e-4)
-
-
-def test_rows_without_their_digest_are_cut_off(tmp_path):
-    table = Table(tmp_path / "t", 2, "float16")
-    with table.writing() as append:
-        append(["a" * 32], np.ones((1, 2)))
-    with (tmp_path / "t" / "rows.bin").open("ab") as file:
-        file.write(b"\x00" * 7)  # killed between rows and digests
-    with (tmp_path / "t" / "digests.txt").open("ab") as file:
-        file.write(b"b" * 10)  # killed inside a digest
-    again = Table(tmp_path / "t", 2, "float16")
-    assert list(again.index) == ["a" * 32]
-    with again.writing() as append:
-        append(["c" * 32], np.full((1, 2), 5.0))
-    assert again.rows(["c" * 32, "a" * 32])[:].tolist() == [[5, 5], [1, 1]]
-
-
-def test_a_table_begun_anew_by_another_process_is_not_read_by_the_old_index(tmp_path):
-    table = Table(tmp_path / "t", 1, "float16")
-    with table.writing() as append:
-        append(["a" * 32], np.ones((1, 1)))
-    assert cache.remove(tmp_path / "t")
-    with Table(tmp_path / "t", 1, "float16").writing() as append:
-        append(["b" * 32], np.zeros((1, 1)))
-    with pytest.raises(FileNotFoundError):
-        table.rows(["a" * 32])
-    table.refresh()
-    assert table.rows(["b" * 32])[:] == 0
 
 
 def test_an_image_that_is_gone_is_named(backbone, records):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import os
 import subprocess
 import sys
 import threading
@@ -16,6 +17,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tl_cli import machine
 from tl_cli.data import pixel_cache
 from tl_cli.data.decode import open_rgb
 from tl_cli.data.manifest import Record
@@ -227,17 +229,24 @@ def test_a_disk_that_fills_up_is_done_without_and_left_free(
     assert sum(entry.bytes for entry in cache.entries()) == 0
 
 
+def test_cores_are_those_that_this_process_may_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 3, 5})
+    assert machine.cores() == 3
+    monkeypatch.delattr(os, "sched_getaffinity")
+    assert machine.cores() == os.cpu_count()
+
+
 def test_memory_is_what_the_container_leaves(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(storing, "CGROUP", tmp_path)
-    free = storing.available_memory()
+    monkeypatch.setattr(machine, "CGROUP", tmp_path)
+    free = machine.available_memory()
     assert free > 10**7
     (tmp_path / "memory.current").write_text("1000\n")
     (tmp_path / "memory.max").write_text("max\n")
-    assert storing.available_memory() > free / 2
+    assert machine.available_memory() > free / 2
     (tmp_path / "memory.max").write_text("5000\n")
-    assert storing.available_memory() == 4000
+    assert machine.available_memory() == 4000
 
 
 @pytest.mark.parametrize("room", [{"memory": 0, "disk": 0}, {}])

@@ -380,8 +380,8 @@ def test_bad_files_are_written_with_label_and_reason(folder: Path) -> None:
 PREPARE = """
 import sys
 import numpy as np
-from tl_cli import engine
-with engine.quiet():
+from tl_cli.quiet import quiet
+with quiet():
     import tensorflow_datasets as tfds
 
 class TinyShapes(tfds.core.GeneratorBasedBuilder):
@@ -423,7 +423,7 @@ def prepare(data_dir: Path, *configs: str) -> None:
 
 
 def test_a_prepared_tfds_dataset_becomes_files_with_its_splits_and_class_names(
-    tmp_path: Path,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     prepare(tmp_path / "tfds", "png", "jpeg")
     where = {"data_dir": str(tmp_path / "tfds"), "cache": tmp_path / "cache"}
@@ -441,6 +441,9 @@ def test_a_prepared_tfds_dataset_becomes_files_with_its_splits_and_class_names(
         "tfds:tiny_shapes", **where
     )
     assert "did you mean 'tiny_shapes/png'?" in refused("tfds:tiny_shapes:pgn", **where)
+    monkeypatch.setenv("TL_CACHE", str(tmp_path / "own"))
+    again = scan("tfds:tiny_shapes:png", data_dir=where["data_dir"])
+    assert all(Path(r.path).is_relative_to(tmp_path / "own") for r in again.records)
     # The second time, the files are enough: a process that cannot import TensorFlow lists them.
     code = (
         "import sys, pathlib\n"

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from tl_cli.export_formats import Format
     from tl_cli.store.run_dir import RunDir
 
-FOLDER = "export"  # in the run, where no --output is given
-
 
 def export(
     checkpoint: Annotated[Path, typer.Argument(help="Run directory, or the checkpoint in it.")],
@@ -67,7 +65,9 @@ def _target(
     run: RunDir, form: Format, quantize: str | None, output: Path | None, overwrite: bool
 ) -> Path:
     """Return where the file is to lie, its folder made."""
-    target = output or run / FOLDER / form.file_name(quantize)
+    from tl_cli.store.run_dir import EXPORTS
+
+    target = output or run / EXPORTS / form.file_name(quantize)
     if form.ending and target.suffix != form.ending:
         raise TLError(
             f"{form.title} files end with {form.ending}, and --output is '{target}'",

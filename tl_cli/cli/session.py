@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -17,6 +19,30 @@ if TYPE_CHECKING:
     from tl_cli.data.manifest import Manifest
 
 
+INTERRUPTED, TERMINATED = 130, 143  # exit codes: 128 and the signal's number
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM: everything is left as after Ctrl-C."""
+
+
+def _terminate(*_: object) -> None:
+    raise Terminated
+
+
+@contextmanager
+def _sigterm_raises() -> Iterator[None]:
+    """Turn SIGTERM into an exception, so that what was begun is ended well."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, _terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 @contextmanager
 def opened_screen(*, json: bool = False, quiet: bool = False) -> Iterator[Screen]:
     """Open the screen, and turn what went wrong into a sentence and an exit code."""
@@ -24,7 +50,7 @@ def opened_screen(*, json: bool = False, quiet: bool = False) -> Iterator[Screen
 
     screen = Screen(quiet=quiet, json=json)
     try:
-        with screen:
+        with _sigterm_raises(), screen:
             yield screen
     except TLError as error:
         screen.error(error)
@@ -35,9 +61,10 @@ def opened_screen(*, json: bool = False, quiet: bool = False) -> Iterator[Screen
         hint = "make room, or clear what tl keeps: tl cache --clear"
         screen.error(TLError(f"the disk is full ({error.filename or 'while writing'})", hint))
         raise typer.Exit(1) from None
-    except KeyboardInterrupt:
-        screen.note("interrupted", warning=True)
-        raise typer.Exit(130) from None
+    except KeyboardInterrupt as error:
+        terminated = isinstance(error, Terminated)
+        screen.note("terminated" if terminated else "interrupted", warning=True)
+        raise typer.Exit(TERMINATED if terminated else INTERRUPTED) from None
 
 
 def manifest_of(settings: RunConfig, screen: Screen) -> Manifest:

@@ -53,9 +53,12 @@ def summarize(
         else:
             raise unknown("network or module", name, [*catalog.CARDS, *MODULES])
         if plot:
+            from functools import partial
+
+            from tl_cli.engine import summarize as engine
             from tl_cli.report.diagram import network_png
 
-            screen.note(f"wrote {network_png(found, plot, model)}")
+            screen.note(f"wrote {network_png(found, plot, partial(engine.draw, model))}")
         if json:
             print(jsonlib.dumps(found.to_json()))
         else:

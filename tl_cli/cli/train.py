@@ -112,8 +112,9 @@ def _train(
     settings: RunConfig, manifest: Manifest, screen: Screen, json: bool, run: RunDir
 ) -> dict[str, Any]:
     """Train one run, show it unless `json`, and return all that --json tells of it."""
-    with _watched(run):
+    with _watched(run, screen):
         trained = _run(settings, manifest, screen, run)
+    run = run.publish()
     if settings.gradient_flow:
         _draw_gradients(run, screen)
     if not json:
@@ -170,16 +171,19 @@ def _compare(
     from tl_cli.store.run_dir import RunDir
 
     run = _run_dir(settings, overwrite)
+    place = run.final_path
     runs = {run: settings} | {
-        RunDir.create(run.path.with_name(f"{run.path.name}-{name}"), overwrite=overwrite): changed
+        RunDir.create(place.with_name(f"{place.name}-{name}"), overwrite=overwrite): changed
         for name, changed in others.items()
     }
     losses = {
-        run.path.name: _train(changed, manifest, screen, json, run)["metrics"]["val"]["log_loss"]
+        run.final_path.name: _train(changed, manifest, screen, json, run)["metrics"]["val"][
+            "log_loss"
+        ]
         for run, changed in runs.items()
     }
     best = min(losses, key=lambda name: losses[name])
-    compare.show([run.path for run in runs], screen, json, best=best)
+    compare.show([run.final_path for run in runs], screen, json, best=best)
 
 
 def _draw_gradients(run: RunDir, screen: Screen) -> None:
@@ -191,22 +195,30 @@ def _draw_gradients(run: RunDir, screen: Screen) -> None:
 
 
 def _run_dir(settings: RunConfig, overwrite: bool) -> RunDir:
-    from tl_cli.store.run_dir import RunDir, free_name
+    from tl_cli.store.run_dir import RunDir, name_for
 
-    name = Path(settings.data.split(":")[-1]).resolve().stem or "run"
-    path = Path(settings.output) if settings.output else free_name(Path("runs"), name)
-    return RunDir.create(path, overwrite=overwrite)
+    if settings.output:
+        return RunDir.create(Path(settings.output), overwrite=overwrite)
+    return RunDir.create_named(Path("runs"), name_for(settings.data))
 
 
 @contextmanager
-def _watched(run: RunDir) -> Iterator[None]:
-    """Say in the run directory how the run ended, whatever the end."""
+def _watched(run: RunDir, screen: Screen) -> Iterator[None]:
+    """Say in the run directory how the run ended, whatever the end.
+
+    What was saved before the tuning is a result: it is kept, and put in an old run's place.
+    """
+    from tl_cli.store.run_dir import DONE, FAILED, HEAD, INTERRUPTED
+
     try:
         yield
-    except KeyboardInterrupt:
-        run.status("interrupted")
-        raise
     except BaseException as error:
-        run.status("failed", error=str(error))
+        end = INTERRUPTED if isinstance(error, KeyboardInterrupt) else FAILED
+        if run.state() == HEAD:
+            run.status(HEAD, ended=end, error=str(error))
+            screen.note(f"The solved head is kept: {run.publish().path}", warning=True)
+        else:
+            run.status(end, error=str(error))
+            run.discard()
         raise
-    run.status("done")
+    run.status(DONE)

@@ -20,6 +20,7 @@ from tl_cli.data.manifest import BadFile, Manifest, Options, Record, count, nami
 from tl_cli.data.scan_cache import FileState, ScanCache, ScanEntry
 from tl_cli.data.sources import samples
 from tl_cli.errors import TLError, unknown
+from tl_cli.machine import cores
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -101,7 +102,7 @@ def _looks(
     on_progress: Progress | None,
 ) -> Iterator[ScanEntry | str]:
     """Yield for each record its Look, or the reason why there is none, in order."""
-    with ScanCache(cache) as memory, ThreadPoolExecutor(_threads()) as pool:
+    with ScanCache(cache) as memory, ThreadPoolExecutor(cores()) as pool:
         for start in range(0, len(records), BATCH):
             paths = [r.path for r in records[start : start + BATCH]]
             states = [_state(path) for path in paths]
@@ -119,10 +120,6 @@ def _looks(
                 on_progress(start + len(paths), len(records))
     if keeper:
         keeper.close()
-
-
-def _threads() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _state(path: str) -> FileState | None:

@@ -16,11 +16,11 @@ from tl_cli.data.faults import check_regular, fault
 from tl_cli.data.manifest import Manifest, Record
 from tl_cli.data.sources.samples import SCHEME
 from tl_cli.engine.images import dataset, image_store
-from tl_cli.engine.images.image_store import cores
 from tl_cli.engine.metrics import figures as evaluation
 from tl_cli.engine.networks import classifier
 from tl_cli.engine.networks.classifier import Classifier
 from tl_cli.errors import TLError
+from tl_cli.machine import cores
 from tl_cli.results.progress import OnProgress, Progress
 from tl_cli.store.prediction_writer import UNSURE, ImagePrediction
 from tl_cli.store.run_dir import RunDir

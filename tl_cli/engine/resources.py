@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import resource
 import sys
 import time
 from collections.abc import Iterator
@@ -11,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import psutil
 import tensorflow as tf
 
 PROCESS = Path("/proc/self")
@@ -52,6 +52,13 @@ def peak_memory() -> int:
     with contextlib.suppress(OSError, StopIteration):
         lines = (PROCESS / "status").read_text().splitlines()
         return 1024 * int(next(line for line in lines if line.startswith("VmHWM")).split()[1])
+    peak = getattr(psutil.Process().memory_info(), "peak_wset", None)  # Windows
+    return int(peak) if peak else _most_ever()
+
+
+def _most_ever() -> int:
+    import resource  # Unix alone has it
+
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return most if sys.platform == "darwin" else 1024 * most
 

@@ -160,7 +160,7 @@ def _announce(run: RunDir, interim: RunResult, feeding: str, on_progress: OnProg
     """Say that there is a result, and what is tried next."""
     run_files.write_result(run, interim)
     run.status("head")
-    on_progress(Note(f"Ready: {run.path}. Now trying to improve it; Ctrl-C keeps this."))
+    on_progress(Note(f"Ready: {run.final_path}. Now trying to improve it; Ctrl-C keeps this."))
     on_progress(Note(feeding))
 
 
@@ -248,7 +248,7 @@ def _result(
 ) -> RunResult:
     outcome = finetuned.result if finetuned else None
     return RunResult(
-        run=str(run.path),
+        run=str(run.final_path),
         plan=plan.to_json(),
         metrics=metrics,
         seconds=clock.all(),

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import importlib.util
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tl_cli.report.canvas import figure, saved
 from tl_cli.results.network_summary import INPUT, LayerRow, Summary, by_block
@@ -25,13 +25,14 @@ BOX = 0.86, 0.64  # of a place, across and down
 Places = dict[str, tuple[float, int]]  # column, line
 
 
-def network_png(found: Summary, path: Path, model: Any) -> Path:
-    """Draw the network into a PNG: by Keras where graphviz is installed, else boxes of our own."""
-    if _graphviz():
-        from tl_cli.engine import summarize
+def network_png(found: Summary, path: Path, plot: Callable[[Path], None]) -> Path:
+    """Draw the network into a PNG: boxes of our own, or `plot(path)` where graphviz is installed.
 
+    `plot`: what draws the layers themselves by graphviz.
+    """
+    if _graphviz():
         with replacing(path) as beside:
-            summarize.draw(model, beside)
+            plot(beside)
         return path
     return boxes_png(found, path)
 

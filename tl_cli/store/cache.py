@@ -8,12 +8,20 @@ lock, and what is locked is never removed. Knows nothing of what an entry holds.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import shutil
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
+
+fcntl: ModuleType | None
+try:
+    # A lock file of filelock's stays where it is, and an entry may be evicted under its name: here
+    # the folder itself is locked, so that the lock goes with it and nothing is left behind.
+    import fcntl
+except ImportError:  # Windows, which opens no folders; there filelock is what does it
+    fcntl = None
 
 MAX_BYTES = 20_000_000_000
 MAX_SHARE_OF_FREE_DISK = 0.2
@@ -34,11 +42,23 @@ class Entry:
 
 
 def folder() -> Path:
-    """Return the cache folder, created: $TL_CACHE, else $XDG_CACHE_HOME/tl, else ~/.cache/tl."""
-    home = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    place = Path(os.environ.get("TL_CACHE") or Path(home) / "tl").expanduser()
+    """Return the cache folder, created: $TL_CACHE, else $XDG_CACHE_HOME/tl, else the system's.
+
+    The system's is ~/.cache/tl on Linux.
+    """
+    place = _place().expanduser()
     place.mkdir(parents=True, exist_ok=True)
     return place
+
+
+def _place() -> Path:
+    import platformdirs
+
+    if said := os.environ.get("TL_CACHE"):
+        return Path(said)
+    if home := os.environ.get("XDG_CACHE_HOME"):
+        return Path(home) / "tl"
+    return platformdirs.user_cache_path("tl", appauthor=False)
 
 
 def entries() -> list[Entry]:
@@ -56,6 +76,14 @@ def held(entry: Path, *, wait: bool = True) -> Iterator[None]:
     raises BlockingIOError. While it waited, the folder may have been evicted from under its name:
     then it begins again with a new one.
     """
+    with _held_folder(entry, wait) if fcntl else _held_file(entry, wait):
+        entry.mkdir(parents=True, exist_ok=True)
+        yield
+
+
+@contextlib.contextmanager
+def _held_folder(entry: Path, wait: bool) -> Iterator[None]:
+    assert fcntl
     while True:
         entry.mkdir(parents=True, exist_ok=True)
         try:
@@ -69,6 +97,23 @@ def held(entry: Path, *, wait: bool = True) -> Iterator[None]:
                 return
         finally:
             os.close(descriptor)
+
+
+@contextlib.contextmanager
+def _held_file(entry: Path, wait: bool) -> Iterator[None]:
+    """Hold a lock file that lies hidden beside the entry, and stays."""
+    from filelock import FileLock, Timeout
+
+    entry.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(entry.with_name(f".{entry.name}.lock"))
+    try:
+        lock.acquire(timeout=-1 if wait else 0)
+    except Timeout as error:
+        raise BlockingIOError(f"{entry} is being written") from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def bound() -> int:
@@ -132,20 +177,26 @@ def remove(path: Path) -> bool:
     Who has mapped its files can go on reading them.
     """
     try:
-        descriptor = os.open(path, os.O_RDONLY)
-    except FileNotFoundError:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        gone = folder() / REMOVING / _unique()
-        gone.parent.mkdir(exist_ok=True)
-        path.rename(gone)
-        if gone.is_dir():
-            shutil.rmtree(gone, ignore_errors=True)
-        else:
-            gone.unlink()
+        with _held_to_remove(path) if fcntl else _held_file(path, wait=False):
+            gone = folder() / REMOVING / _unique()
+            gone.parent.mkdir(exist_ok=True)
+            path.rename(gone)
+            if gone.is_dir():
+                shutil.rmtree(gone, ignore_errors=True)
+            else:
+                gone.unlink()
     except (BlockingIOError, FileNotFoundError, PermissionError):
         return False
+    return True
+
+
+@contextlib.contextmanager
+def _held_to_remove(path: Path) -> Iterator[None]:
+    """Hold the lock on what is there, a folder or a file, and make nothing."""
+    assert fcntl
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
     finally:
         os.close(descriptor)
-    return True

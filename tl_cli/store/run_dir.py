@@ -12,15 +12,17 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 from tl_cli.errors import TLError
+from tl_cli.store import replacement, run_process
 
 CONFIG, MANIFEST, BAD_FILES, PLAN = "config.yaml", "manifest.csv", "bad_files.csv", "plan.json"
 HISTORY, METRICS, LABELS = "history.csv", "metrics.json", "labels.json"
 PREDICTIONS, REPORT, GRADIENTS = "predictions.csv", "report.html", "gradients.csv"
-ENVIRONMENT, STATUS = "environment.json", "status.json"
+ENVIRONMENT, STATUS = "environment.json", replacement.MARKER
 CHECKPOINT, WEIGHTS, EXPORTED = "checkpoint.json", "checkpoint.weights.h5", "model.keras"
 HELD_OUT = "held_out.npy"  # probabilities of the validation images, by what was fitted without them
 FILES = (
@@ -29,34 +31,111 @@ FILES = (
 )  # fmt: skip
 
 
+# what commands draw and export into a run, beside FILES: it goes when the run is replaced
+PICTURES = (
+    "confusion.png", "reliability.png", "roc.png", "precision_recall.png", "comparison.png",
+    "gradients.png",
+)  # fmt: skip
+EXPORTS = "export"
+OURS = (*FILES, *PICTURES, EXPORTS)
+# How a run stands: HEAD has saved its solved head, and the tuning goes on or was cut off; DIED is
+# never written, it is what RUNNING is once the process is gone.
+RUNNING, HEAD, DONE = "running", "head", "done"
+INTERRUPTED, FAILED, DIED = "interrupted", "failed", "died"
+UNKNOWN = "unknown"
+
+
 @dataclass(frozen=True)
 class RunDir:
     """One run's directory."""
 
     path: Path
+    final: Path | None = None  # the place of an old run that it takes when it is published
 
     @classmethod
     def create(cls, path: Path, *, overwrite: bool = False) -> RunDir:
-        """Make the directory, or take an old run's place with `overwrite`.
+        """Make the directory; with `overwrite` and an old run there, one beside: see `publish`.
 
         Raises TLError where a run is there already, where something else is, or where the place
-        cannot be written to.
+        cannot be written to. Of two processes that want the same place one gets it.
         """
-        run = cls(path)
-        try:
-            run.check(overwrite=overwrite)
-            for name in FILES:
-                (path / name).unlink(missing_ok=True)
-            path.mkdir(parents=True, exist_ok=True)
-            run.status("running")
-        except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        with _told(path):
+            replacement.mend(_resolved(path), OURS)
+            RunDir(path).check(overwrite=overwrite)
+            if any((path / name).exists() for name in (STATUS, CONFIG)):
+                run = cls._beside(_resolved(path))
+            else:
+                run = cls(path)
+                path.mkdir(parents=True, exist_ok=True)
+                run._claim()
+            try:
+                run.status(RUNNING)
+            except BaseException:
+                run.discard()
                 raise
-            raise TLError(
-                f"cannot write to the run directory {path}: {error.strerror}",
-                "choose another with --output",
-            ) from error
         return run
+
+    @classmethod
+    def create_named(cls, folder: Path, name: str) -> RunDir:
+        """Make folder/name, or folder/name-2, -3, ... where that is taken, even a moment ago."""
+        with _told(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            for number in count(1):
+                path = folder / (name if number == 1 else f"{name}-{number}")
+                try:
+                    path.mkdir()
+                except FileExistsError:
+                    continue
+                return cls.create(path)
+        raise AssertionError("there are numbers without end")
+
+    @classmethod
+    def _beside(cls, final: Path) -> RunDir:
+        if final.is_mount():
+            raise TLError(
+                f"{final} is where a disk is mounted, and cannot be replaced as a whole",
+                "choose another --output",
+            )
+        return cls(replacement.begin(final), final)
+
+    def _claim(self) -> None:
+        """Make STATUS; raise TLError where another process did so since `check`."""
+        try:
+            (self / STATUS).open("x").close()
+        except FileExistsError:
+            self.check()
+
+    @property
+    def final_path(self) -> Path:
+        """Where the run will lie in the end."""
+        return self.final or self.path
+
+    def publish(self) -> RunDir:
+        """Put a run that was built beside an old one in its place; return it there.
+
+        Of the old one only what tl did not write stays, in the new one. Raises TLError where that
+        cannot be: then the old one is as it was, and the new one is where it was built.
+        """
+        if not self.final:
+            return self
+        try:
+            RunDir(self.final).check(overwrite=True)
+            replacement.swap(self.path, self.final, OURS)
+        except (OSError, TLError) as error:
+            raise TLError(
+                f"the run in {self.final} could not be replaced: {error}",
+                f"the new one is whole, in {self.path}",
+            ) from error
+        return RunDir(self.final)
+
+    def discard(self) -> None:
+        """Remove a run that was built beside an old one, which stays; any other is left alone.
+
+        One in which a checkpoint was saved is left too: the next one that is built there removes
+        it.
+        """
+        if self.final and not (self / CHECKPOINT).is_file():
+            shutil.rmtree(self.path, ignore_errors=True)
 
     def check(self, *, overwrite: bool = False) -> None:
         """Raise TLError where a run is there already, or something else; write nothing."""
@@ -80,8 +159,8 @@ class RunDir:
         return self.path / name
 
     def status(self, state: str, **facts: Any) -> None:
-        """Say how the run stands: running, done, interrupted or failed."""
-        self.write_json(STATUS, {"state": state, **facts})
+        """Say how the run stands: RUNNING, HEAD, DONE, INTERRUPTED or FAILED."""
+        self.write_json(STATUS, {"state": state, **run_process.describe(), **facts})
 
     def need(self, size: int) -> None:
         """Raise TLError where fewer than `size` bytes are free: better now than after training."""
@@ -94,11 +173,13 @@ class RunDir:
             )
 
     def state(self) -> str:
-        """Return how the run stands, as it was last said."""
+        """Return how the run stands, as it was last said; DIED where nobody is left to say."""
         try:
-            return str(json.loads((self / STATUS).read_text())["state"])
-        except (OSError, ValueError, KeyError):
-            return "unknown"
+            said = json.loads((self / STATUS).read_text())
+            state = str(said["state"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return UNKNOWN
+        return DIED if state == RUNNING and not run_process.lives(said) else state
 
     def write_text(self, name: str, text: str) -> Path:
         """Write a text file as a whole or not at all; paths keep bytes that are not UTF-8."""
@@ -130,19 +211,38 @@ def replacing(path: Path) -> Iterator[Path]:
         beside.unlink(missing_ok=True)
 
 
-def free_name(folder: Path, name: str) -> Path:
-    """Return folder/name, or folder/name-2, -3, ... if that is taken."""
-    path, number = folder / name, 1
-    while path.exists():
-        number += 1
-        path = folder / f"{name}-{number}"
-    return path
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """Say in one sentence that a place cannot be written to."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise TLError(
+            f"cannot write to the run directory {path}: {error.strerror}",
+            "choose another with --output",
+        ) from error
+
+
+def name_for(source: str) -> str:
+    """Return what a run on these data is called: by the folder, the table or the data set."""
+    path = Path(source).expanduser()
+    if path.is_dir():  # a name may have dots: flowers.v1.5
+        return path.resolve().name or "run"
+    return path.stem if path.is_file() else Path(source.split(":")[-1]).name or "run"
+
+
+def _resolved(path: Path) -> Path:
+    """Return the folder itself, by a name that can be changed: not a symbolic link, `.` or `..`."""
+    return path.resolve() if path.is_symlink() or path.name in ("", "..") else path
 
 
 def checkpoint_of(path: Path) -> RunDir:
     """Return the run of a CHECKPOINT argument: a run directory or the checkpoint in it.
 
-    Raises TLError where there is none, or where its training did not come to a checkpoint.
+    However its training stands, or ended, as long as a checkpoint was saved. Raises TLError where
+    there is none.
     """
     folder = path if path.is_dir() else path.parent
     if not path.exists():
@@ -152,11 +252,11 @@ def checkpoint_of(path: Path) -> RunDir:
             f"{path} is not a checkpoint of tl", f"give the run directory or {CHECKPOINT}"
         )
     run = RunDir(folder)
-    if not (run / CHECKPOINT).is_file():
+    lacking = [name for name in (CHECKPOINT, WEIGHTS) if not (run / name).is_file()]
+    if lacking:
         state = run.state()
         raise TLError(
-            f"{folder} holds no {CHECKPOINT}"
-            + (f" (the run there is {state})" if state != "unknown" else ""),
+            f"{folder} holds no {lacking[0]}" + (f" ({state})" if state != UNKNOWN else ""),
             "give a run directory that tl train has finished",
         )
     return run

@@ -1,6 +1,6 @@
 """tfds datasets prepared on this machine, ``tfds:NAME[:CONFIG]``: unpacked once into image files.
 
-Reading them needs TensorFlow, so it is imported, quietly, but only to unpack; after that the list
+Reading them needs TensorFlow, which is imported, quietly, only to unpack; after that the list
 written beside the files is enough. Downloads nothing.
 """
 
@@ -17,6 +17,8 @@ from tl_cli.data.faults import JPEG
 from tl_cli.data.manifest import Manifest, Options, Record, natural
 from tl_cli.data.sources.folder import SPLIT_FOLDERS
 from tl_cli.errors import TLError, did_you_mean
+from tl_cli.quiet import quiet
+from tl_cli.store import cache
 
 SCHEME = "tfds:"
 INFO = "dataset_info.json"  # what tfds writes last, so its presence means prepared
@@ -31,7 +33,7 @@ def listed(source: str, options: Options) -> Manifest:
         options.data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
     ).expanduser()
     where = _version(data_dir, *_names(source))
-    folder = _cache(options.cache) / "tfds" / _state(where)
+    folder = (options.cache or cache.folder()) / "tfds" / _state(where)
     kept = folder / "manifest.csv"
     if not (kept.is_file() and all(Path(r.path).is_file() for r in read_csv(kept).records)):
         records = tuple(_unpacked(source, where, folder))
@@ -39,10 +41,6 @@ def listed(source: str, options: Options) -> Manifest:
             raise TLError(f"'{source}' has no labelled images", f"look at what is in '{where}'")
         write_csv(Manifest(source, (), records), kept)
     return Manifest(source, (), read_csv(kept).records)
-
-
-def _cache(cache: Path | None) -> Path:
-    return cache or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tl"
 
 
 def _names(source: str) -> tuple[str, str]:
@@ -93,10 +91,11 @@ def _unpacked(source: str, where: Path, folder: Path) -> Iterator[Record]:
 
 
 def _tfds() -> Any:
-    from tl_cli import engine
-
-    with engine.quiet():
+    with quiet():
+        import tensorflow
         import tensorflow_datasets
+
+        tensorflow.config.list_physical_devices()  # the first call prints too
     return tensorflow_datasets
 
 

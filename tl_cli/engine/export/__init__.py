@@ -28,6 +28,7 @@ from tl_cli.engine.export import check
 from tl_cli.engine.export.network import Network
 from tl_cli.engine.networks import classifier
 from tl_cli.export_formats import FORMATS, Format
+from tl_cli.quiet import quiet
 from tl_cli.results.export import Equality, Export
 from tl_cli.results.progress import Note, OnProgress
 from tl_cli.store.run_dir import RunDir
@@ -100,7 +101,7 @@ def _hushed() -> Iterator[None]:
     disabled = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
-        with engine.quiet(), contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+        with quiet(), contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:

@@ -17,8 +17,9 @@ import numpy as np
 import tensorflow as tf
 
 from tl_cli.engine.images import augmentation
-from tl_cli.engine.images.image_store import CHANGED_SINCE_THE_SCAN, cores
+from tl_cli.engine.images.image_store import CHANGED_SINCE_THE_SCAN
 from tl_cli.errors import TLError
+from tl_cli.machine import cores
 
 # Batches made ahead of the one in use.
 AHEAD = 4

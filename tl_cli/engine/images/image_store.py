@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -20,12 +19,12 @@ from tl_cli.data import pixel_cache
 from tl_cli.data.decode import open_rgb, squash
 from tl_cli.data.manifest import Record
 from tl_cli.errors import TLError
+from tl_cli.machine import available_memory, cores
 from tl_cli.store import cache
 from tl_cli.store.rows import Table
 
 CHANGED_SINCE_THE_SCAN = "it changed since the scan: run the command again"
 MEMORY_SHARE = 0.25
-CGROUP = Path("/sys/fs/cgroup")
 # Rows decoded between two writes and two calls of on_progress.
 CHUNK = 128
 
@@ -95,32 +94,6 @@ def store(
 def nbytes(n: int, size: int) -> int:
     """Return the bytes that n images take."""
     return n * size * size * 3
-
-
-def available_memory() -> float:
-    """Return the bytes of RAM that this process can take now without swapping."""
-    try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-        fields = dict(line.split(":", 1) for line in lines)
-        free = int(fields["MemAvailable"].split()[0]) * 1024
-    except (OSError, KeyError, ValueError):  # not Linux, which does not say; half is a guess
-        free = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
-    return min(free, _allowed_memory())
-
-
-def _allowed_memory() -> float:
-    """The room that a container's limit leaves; without it the kernel would kill the run."""
-    try:
-        limit, used = ((CGROUP / name).read_text() for name in ("memory.max", "memory.current"))
-        return max(0, int(limit) - int(used))
-    except (OSError, ValueError):  # no container, or "max"
-        return math.inf
-
-
-def cores() -> int:
-    """Return the CPU cores that this process may use."""
-    affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
 def pixels(record: Record, size: int) -> np.ndarray:

@@ -19,10 +19,10 @@ from pathlib import Path
 import keras
 
 from tl_cli.catalog import PREPROCESSING, Card, require_pretrained
-from tl_cli.engine import quiet
 from tl_cli.engine.networks import graph, pth_reader
 from tl_cli.engine.networks.architectures import NETWORKS, efficientnet_lite
 from tl_cli.errors import TLError
+from tl_cli.quiet import quiet
 
 PRETRAINED = "pretrained"
 LATE_STAGES = 5  # whose ends the `multi` head joins

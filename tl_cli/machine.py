@@ -1,0 +1,34 @@
+"""What this machine lends the process: cores and memory. Knows nothing of their use."""
+
+from __future__ import annotations
+
+import math
+import os
+from pathlib import Path
+
+CGROUP = Path("/sys/fs/cgroup")
+
+
+def cores() -> int:
+    """Return the CPU cores that this process may use."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
+def available_memory() -> int:
+    """Return the bytes of RAM that this process can take now without swapping."""
+    import psutil
+
+    return int(min(psutil.virtual_memory().available, _allowed_memory()))
+
+
+def _allowed_memory() -> float:
+    """The room that a container's limit leaves; without it the kernel would kill the run.
+
+    psutil tells the memory of the machine, whatever the container may have of it.
+    """
+    try:
+        limit, used = ((CGROUP / name).read_text() for name in ("memory.max", "memory.current"))
+        return max(0, int(limit) - int(used))
+    except (OSError, ValueError):  # no container, or "max"
+        return math.inf
