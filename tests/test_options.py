@@ -182,3 +182,16 @@ def test_the_word_that_help_shows_for_none_is_accepted(name):
     word = option(name).unset
     assert getattr(config.load(sets=["data=x", f"{name}={word}"]), name) is None
     assert getattr(config.load(flags={"data": "x", name: "auto"}), name) is None
+
+
+def test_several_mistakes_are_told_a_line_each():
+    arguments = ["train", "--data", "x", "--limit", "many", "--set", "ema=2", "--head", "mulit"]
+    done = CliRunner().invoke(app, arguments)
+    first, *mistakes, hint = done.stderr.splitlines()
+    assert first == "error: 3 mistakes in the configuration:"
+    assert sorted(line.split(":")[0] for line in mistakes) == [
+        "  ema (in --set)",
+        "  head",
+        "  limit",
+    ]
+    assert hint == "hint: every key: tl train --help-all"

@@ -1,4 +1,7 @@
-"""The help of a command with many options: under headings, the rare ones on request."""
+"""The help of a command with many options: under headings, the rare ones on request.
+
+Knows nothing of what the options mean.
+"""
 
 from __future__ import annotations
 

@@ -132,9 +132,9 @@ class Screen:
     def error(self, error: TLError) -> None:
         """Say a mistake and its hint on standard error."""
         self.settle()
-        self.err.print(
-            f"[bold red]error:[/] {safe(error.message)}", highlight=False, soft_wrap=True
-        )
+        # mistakes of a configuration stand in lines of their own; any other line end is escaped
+        message = "\n  ".join(map(safe, error.message.split("\n  ")))
+        self.err.print(f"[bold red]error:[/] {message}", highlight=False, soft_wrap=True)
         if error.hint:
             self.err.print(f"[dim]hint:[/] {safe(error.hint)}", highlight=False, soft_wrap=True)
 
