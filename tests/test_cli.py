@@ -361,7 +361,11 @@ def test_a_run_that_overwrites_takes_the_place_only_when_it_is_whole(
     assert [p.name for p in tmp_path.iterdir()] == ["run"]
 
 
-def test_ctrl_c_leaves_a_run_that_says_so(folder, tmp_path):
+@pytest.mark.parametrize(
+    ("signal_sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)]
+)
+def test_what_ends_a_tuning_leaves_the_solved_head(folder, tmp_path, signal_sent, code):
+    """From the first head on there is a result: it can be evaluated whatever ended the run."""
     run = tmp_path / "run"
     started = subprocess.Popen(
         [sys.executable, "-m", "tl_cli", "train", "--data", str(folder), "--freeze", "full",
@@ -375,10 +379,26 @@ def test_ctrl_c_leaves_a_run_that_says_so(folder, tmp_path):
         lines.append(line)
         if "epoch 2/" in line:
             break
-    started.send_signal(signal.SIGINT)
+    started.send_signal(signal_sent)
     _, rest = started.communicate(timeout=60)
-    assert started.returncode == 130, "".join(lines) + rest
-    assert json.loads((run / run_dir.STATUS).read_text())["state"] == "interrupted"
-    assert not any(p.name.startswith(".") for p in run.iterdir())
-    assert not (run / run_dir.CHECKPOINT).exists()
+    assert started.returncode == code, "".join(lines) + rest
     assert "Traceback" not in rest
+    assert "Ctrl-C keeps this" in "".join(lines)
+    assert json.loads((run / run_dir.STATUS).read_text())["state"] == "head"
+    done = tl("evaluate", run, "--json")
+    assert done.exit_code == 0, done.stderr
+    assert json.loads(done.stdout)["accuracy"] > 0.9
+    if signal_sent != signal.SIGKILL:
+        assert "The solved head is kept" in rest
+        assert not any(p.name.startswith(".") for p in run.iterdir())
+
+
+def test_an_interrupt_before_there_is_a_head_says_so(folder, tmp_path, monkeypatch):
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("tl_cli.engine.head.choice.solve", interrupted)
+    done = tl("train", "--data", folder, *SMALL, "--output", tmp_path / "run")
+    assert done.exit_code == 130
+    assert json.loads((tmp_path / "run" / run_dir.STATUS).read_text())["state"] == "interrupted"
+    assert not (tmp_path / "run" / run_dir.CHECKPOINT).exists()

@@ -127,10 +127,9 @@ def killed(process: subprocess.Popen) -> Path:
     return process.place
 
 
-@pytest.mark.parametrize("state", ["running", "head"])
-def test_a_run_that_was_killed_does_not_go_on_for_ever(tmp_path, state):
-    process = started(tmp_path / "run", state)
-    assert RunDir(tmp_path / "run").state() == state
+def test_a_run_that_was_killed_does_not_go_on_for_ever(tmp_path):
+    process = started(tmp_path / "run", "running")
+    assert RunDir(tmp_path / "run").state() == "running"
     os.kill(process.pid, signal.SIGKILL)
     os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # dead, and not reaped yet
     assert RunDir(tmp_path / "run").state() == "died"
@@ -142,7 +141,7 @@ def test_a_run_that_was_killed_does_not_go_on_for_ever(tmp_path, state):
     assert run_dir.checkpoint_of(tmp_path / "run") == run
 
 
-@pytest.mark.parametrize("state", ["done", "interrupted", "failed"])
+@pytest.mark.parametrize("state", ["head", "done", "interrupted", "failed"])
 def test_what_a_run_said_at_its_end_outlives_its_process(tmp_path, state):
     killed(started(tmp_path / "run", state))
     assert RunDir(tmp_path / "run").state() == state
