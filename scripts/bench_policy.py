@@ -117,7 +117,7 @@ def tuned(context, freeze: str, rate: float | None) -> dict:
 
 
 def candidate_row(context, head, candidate) -> dict:
-    """Return a candidate's figures: on validation, and on the test images before and after refit."""
+    """Return a candidate's figures on validation, and on the test images before and after refit."""
     import numpy as np
     from scipy.special import softmax
 

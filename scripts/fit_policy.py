@@ -1,40 +1,33 @@
-"""The freeze policies judged on the grid of bench_policy.py, and the evidence policy's numbers.
+"""The freeze policies judged on the grid of bench_policy.py, and what to keep after a tuning.
 
     python scripts/fit_policy.py [docs/data/policy.jsonl] [--plot docs/policy.png]
 
-Reads the JSON lines, prints Markdown: the accuracies, the coefficients for tl_cli/plan/gain_model.py
-(fitted to all sets), and the regret of each policy. A policy with fitted numbers is judged on each
-set with numbers fitted to the others. Regret: accuracy of the set's best plan minus that of the
-policy's plan, where several seeds were run the best plan is chosen on the other seeds. Each tuned
-plan is that with the learning rate of the least validation log loss. Intervals: 95 % bootstrap
-over sets.
+Reads the JSON lines and prints Markdown: test accuracies by plan, what each candidate of a tuning
+came to beside the solved head, by how many standard errors a candidate should beat the head, and
+the regret of each policy: accuracy of the cell's best plan minus that of the policy's plan, both
+as saved. Where several seeds were run the best plan is chosen on the other seeds. A policy with
+fitted numbers is judged on each set with numbers fitted to the others. Cost: passes of one image
+through the whole network (a training step counts as three) for each image that there is. Intervals:
+95 % bootstrap over sets.
 """
 
 import argparse
 import json
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 
 import numpy as np
 
-from tl_cli.engine.finetune.finetune import surely_gained
-from tl_cli.engine.finetune.fit import LEAST_PATIENCE
-from tl_cli.plan import SIMILARITY, founding_rule
+from tl_cli.engine.finetune.candidates import HEAD
+from tl_cli.plan import DEFAULT_POLICY, POLICIES, DatasetStats
 from tl_cli.plan.evidence import JUDGED_FROM, Evidence, Probe
-from tl_cli.plan.gain_model import FEATURES, Gain, choose, features
 from tl_cli.report.canvas import figure, saved
 
-HEAD = "multi"
-HEADS, TUNED = ("last", "multi"), ("quarter", "half", "full", "gradual")
 SHARES = {"head": 0.0, "quarter": 0.25, "half": 0.5, "full": 1.0}
-GUESSED = {  # what a person would say who has read what the sets are
-    "ants_bees": "high", "flowers": "high", "trashnet": "high", "sign_digits": "medium",
-    "fashion_mnist": "low", "hand_shapes": "low", "omniglot_greek": "low",
-}  # fmt: skip
-PENALTY = 10.0  # of the ridge fit, on standardised features
+MARGINS = (-1.0, -0.5, 0.0, 0.5, 1.0, 1.5, 2.0)
 
 
 @dataclass(frozen=True)
@@ -44,171 +37,168 @@ class Cell:
     set: str
     per_class: int | None
     seed: int
-    plans: dict[str, dict]  # the run of each plan with the best rate
-    evidence: Evidence
+    head: dict
+    tuned: dict[str, dict]  # by plan
 
     @property
-    def size(self) -> int:
-        return self.plans["last"]["train"]
-
-    @property
-    def effective(self) -> int:
-        return min(self.size, 100 * self.size // self.plans["last"]["classes"])
+    def plans(self) -> list[str]:
+        return [plan for plan in SHARES if plan == "head" or plan in self.tuned]
 
     def accuracy(self, plan: str) -> float:
-        """The plan's test accuracy; "head" is the one that is solved unless the last is better."""
-        return self.plans[HEAD if plan == "head" else plan]["test_accuracy"]
+        """The test accuracy of what the plan leaves on disk."""
+        row = self.head["refit"] if plan == "head" else self.tuned[plan]["saved"]
+        return row["accuracy"]
 
-    def guarded(self, plan: str) -> float:
-        """The accuracy of what is saved: the solved head, unless tuning beat it for sure."""
-        row = self.plans.get(plan)
-        if not row or plan in HEADS or not keeps(row):
-            return self.accuracy("head")
-        return row["test_accuracy"]
+    def calibration_error(self, plan: str) -> float:
+        return (self.head["refit"] if plan == "head" else self.tuned[plan]["saved"])["ece"]
 
     def cost(self, plan: str) -> float:
-        """Forward passes of an image, for each image that there is, to the last epoch."""
-        images = sum(self.plans["last"][split] for split in ("train", "val", "test"))
-        row = self.plans[HEAD if plan == "head" else plan]
-        looked, tuning = images, row["forwards"] - images
-        return (looked + tuning * share_run(row)) / images
+        """Return passes of an image through the whole network, for each image that there is."""
+        images = sum(self.head[split] for split in ("train", "val", "test"))
+        return 1.0 if plan == "head" else self.tuned[plan]["forwards"] / images
 
-
-def share_run(row: dict) -> float:
-    """Return the share of the epochs that were run: it ends where half of them were no use."""
-    if "best_epoch" not in row:
-        return 1.0
-    epochs = row["epochs"]
-    return min(1.0, (row["best_epoch"] + max(LEAST_PATIENCE, epochs // 2)) / epochs)
-
-
-def keeps(row: dict) -> bool:
-    return surely_gained(row["val_gain"], row["val_gain_stderr"] or 0.0, row["val"])
+    @property
+    def stats(self) -> DatasetStats:
+        """What a policy goes by."""
+        seen = evidence_of(self.head["evidence"])
+        size, classes = self.head["train"], self.head["classes"]
+        similarity = 0.5 if seen.similarity is None else seen.similarity
+        return DatasetStats(
+            size, classes, size / classes, similarity, "measured", seen, self.head["val"]
+        )
 
 
 def read(path: Path) -> list[Cell]:
-    """Return the cells that have evidence, both heads, and half and full tuned."""
-    runs, seen = defaultdict(lambda: defaultdict(list)), {}
+    """Return the cells that have a head, half and full."""
+    heads: dict[tuple, dict] = {}
+    tuned: dict[tuple, dict[str, list[dict]]] = defaultdict(lambda: defaultdict(list))
     for row in map(json.loads, path.read_text().splitlines()):
         key = row["set"], row["per_class"], row["seed"]
-        if row["plan"] == "evidence":
-            seen[key] = evidence_of(row["evidence"])
+        if row["plan"] == "head":
+            heads[key] = row
         else:
-            runs[key][row["plan"]].append(row)
+            tuned[key][row["plan"]].append(row)
     cells = []
-    for key, plans in runs.items():
-        best = {p: min(rows, key=lambda row: row["val_log_loss"]) for p, rows in plans.items()}
-        if key in seen and {"last", "multi", "half", "full"} <= set(best):
-            cells.append(Cell(*key, best, seen[key]))
-    return sorted(cells, key=lambda c: (c.per_class or 10**6, c.set, c.seed))
+    for key, head in heads.items():
+        # of several rates the one that validation prefers, as a race of them would
+        best = {p: max(rows, key=lambda row: row["val_gain"]) for p, rows in tuned[key].items()}
+        if {"half", "full"} <= set(best):
+            cells.append(Cell(*key, head, best))
+    return sorted(cells, key=lambda c: (c.per_class or 10**6, c.head["train"], c.set, c.seed))
 
 
-def evidence_of(told: dict) -> Evidence:
-    known = {k: told[k] for k in Evidence.__dataclass_fields__}
-    known["probes"] = tuple(Probe(**probe) for probe in told["probes"])
-    return Evidence(**known | {k: Probe(**told[k]) for k in ("joined", "pixels")})
+def evidence_of(row: dict) -> Evidence:
+    known = {name: row[name] for name in Evidence.__dataclass_fields__}
+    known["probes"] = tuple(Probe(**probe) for probe in row["probes"])
+    return Evidence(**known | {name: Probe(**row[name]) for name in ("joined", "pixels")})
 
 
-# -- the evidence policy's fit -------------------------------------------------------------------
+# -- what to keep after a tuning -------------------------------------------------------------------
 
 
-def fit(cells: list[Cell], plan: str) -> tuple[np.ndarray, float]:
-    """Return intercept and coefficients of a plan's gain, and its error on sets left out."""
-    names = sorted({cell.set for cell in cells})
-    x = np.array([features(c.effective, c.evidence.similarity, c.evidence) for c in cells])
-    y = np.array([c.accuracy(plan) - c.accuracy("head") for c in cells])
-    own = np.array([cell.set for cell in cells])
-    errors = np.concatenate([
-        y[own == name] - predicted(ridge(x[own != name], y[own != name]), x[own == name])
-        for name in names
-    ])  # fmt: skip
-    return ridge(x, y), float(np.sqrt(np.mean(errors**2)))
+def candidate_table(cells: Sequence[Cell]) -> str:
+    """Return what each candidate came to beside the solved head, refit where it can be."""
+    lines = [
+        "| candidate | runs | beside the refit head, points: mean | least | most | log loss |"
+        " calibration error |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    by_name: dict[str, list[tuple[float, float, float]]] = defaultdict(list)
+    for cell in cells:
+        for row in cell.tuned.values():
+            for each in row["candidates"]:
+                gain = each["refit"]["accuracy"] - cell.accuracy("head")
+                by_name[each["name"]].append(
+                    (gain, each["refit"]["log_loss"], each["refit"]["ece"])
+                )
+            final = row["saved"]
+            gain = final["accuracy"] - cell.accuracy("head")
+            by_name["what is saved"].append((gain, final["log_loss"], final["ece"]))
+    for name, values in by_name.items():
+        gains, losses, errors = zip(*values, strict=True)
+        shown = " | ".join(f"{100 * f(gains):+.1f}" for f in (fmean, min, max))
+        lines.append(
+            f"| {name} | {len(values)} | {shown} | {fmean(losses):.3f} | {fmean(errors):.3f} |"
+        )
+    return "\n".join(lines)
 
 
-def ridge(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    mean, spread = x.mean(0), x.std(0) + 1e-9
-    z = (x - mean) / spread
-    slope = np.linalg.solve(z.T @ z + PENALTY * np.eye(z.shape[1]), z.T @ (y - y.mean())) / spread
-    return np.concatenate([[y.mean() - slope @ mean], slope])
+def margin_table(cells: Sequence[Cell]) -> str:
+    """Return what is saved by how many standard errors a candidate must beat the head."""
+    lines = [
+        "| must beat the head by | tuned kept | gain of what is saved: mean | least | most |",
+        "|---|---|---|---|---|",
+    ]
+    rows = [(cell, row) for cell in cells for row in cell.tuned.values()]
+    for margin in MARGINS:
+        picked = [chosen(row, margin) for _, row in rows]
+        gains = [
+            each["refit"]["accuracy"] - cell.accuracy("head")
+            for (cell, _), each in zip(rows, picked, strict=True)
+        ]
+        kept = sum(each["name"] != HEAD for each in picked)
+        shown = " | ".join(f"{100 * f(gains):+.2f}" for f in (fmean, min, max))
+        lines.append(f"| {margin:g} standard errors | {kept} of {len(rows)} | {shown} |")
+    return "\n".join(lines)
 
 
-def predicted(weights: np.ndarray, x: np.ndarray) -> np.ndarray:
-    return weights[0] + x @ weights[1:]
+def chosen(row: dict, margin: float) -> dict:
+    """Return the candidate that `candidates.choose` takes with this margin."""
+    head, *others = row["candidates"]
+    best = min(others, key=lambda each: each["val_log_loss"])
+    gain = head["val_log_loss"] - best["val_log_loss"]
+    enough = row["val"] >= JUDGED_FROM and gain > margin * best["gain_stderr"]
+    return best if enough else head
 
 
-# -- the policies --------------------------------------------------------------------------------
+# -- the policies ----------------------------------------------------------------------------------
 
 Policy = Callable[[Cell], str]
 
 
-def nearest(share: float) -> str:
-    return min(SHARES, key=lambda plan: abs(SHARES[plan] - share))
+def nearest(cell: Cell, share: float) -> str:
+    return min(cell.plans, key=lambda plan: abs(SHARES[plan] - share))
 
 
-def policies(cells: list[Cell]) -> dict[str, tuple[Policy, bool]]:
-    """Return each policy, and whether what it tunes is kept only where it beat the head."""
-
-    def rule(similarity: Callable[[Cell], float]) -> Policy:
-        return lambda c: nearest(founding_rule(c.effective, similarity(c)))
-
-    guessed = rule(lambda c: SIMILARITY[GUESSED[c.set]])
-    measured = rule(lambda c: c.evidence.similarity)
-    found: dict[str, tuple[Policy, bool]] = {
-        f"always {plan}": (lambda c, plan=plan: plan, False)
-        for plan in (*HEADS, *TUNED)
-        if all(plan in c.plans for c in cells)
+def policies(cells: Sequence[Cell]) -> dict[str, Policy]:
+    always = {
+        f"always {plan}": (lambda cell, plan=plan: plan)
+        for plan in SHARES
+        if all(plan in cell.plans for cell in cells)
     }
-    return found | {
-        "half, guarded": (lambda c: "half", True),
-        "full, guarded": (lambda c: "full", True),
-        "rule, S guessed": (guessed, False),
-        "rule, S measured": (measured, False),
-        "rule, S measured, guarded": (measured, True),
-        "evidence, guarded": (by_evidence(cells), True),
-        "trial of half and full, guarded": (by_trial, True),
+    shipped = {
+        f"{name}{' (the default)' if name == DEFAULT_POLICY else ''}": (
+            lambda cell, policy=policy: nearest(cell, policy(cell.stats).share)
+        )
+        for name, policy in POLICIES.items()
     }
+    return always | shipped | {"a race on validation": by_race}
 
 
-def by_trial(cell: Cell) -> str:
-    return min(("half", "full"), key=lambda plan: cell.plans[plan]["val_log_loss"])
+def by_race(cell: Cell) -> str:
+    """The plan whose best candidate has the least validation log loss; it costs as all do."""
+    gains = {plan: row["val_gain"] for plan, row in cell.tuned.items()}
+    best = max(gains, key=lambda plan: gains[plan])
+    return best if gains[best] > 0 else "head"
 
 
-def by_evidence(cells: list[Cell]) -> Policy:
-    """The shipped choice, with numbers fitted to the other sets."""
-    fits = {}
-    for name in {cell.set for cell in cells}:
-        others = [cell for cell in cells if cell.set != name]
-        fits[name] = {plan: fit(others, plan) for plan in ("half", "full")}
-
-    def policy(cell: Cell) -> str:
-        if cell.plans["last"]["val"] < JUDGED_FROM:
-            return "head"
-        x = np.array(features(cell.effective, cell.evidence.similarity, cell.evidence))
-        told = [
-            Gain(SHARES[plan], float(predicted(weights, x)), error)
-            for plan, (weights, error) in fits[cell.set].items()
-        ]
-        return nearest(choose(told, cell.evidence.head_error))
-
-    return policy
+def judged(cells: Sequence[Cell], policy: Policy) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the regret, the cost and the accuracy of a policy in each cell."""
+    plans = [policy(cell) for cell in cells]
+    pairs = list(zip(cells, plans, strict=True))
+    regret = [cell.accuracy(best_plan(cells, cell)) - cell.accuracy(plan) for cell, plan in pairs]
+    cost = [
+        sum(cell.cost(p) - 1 for p in cell.plans) + 1 if policy is by_race else cell.cost(plan)
+        for cell, plan in pairs
+    ]
+    return np.array(regret), np.array(cost), np.array([c.accuracy(p) for c, p in pairs])
 
 
-def judged(cells: list[Cell], policy: Policy, guarded: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Return the regret and the cost of a policy in each cell."""
-    regret, cost = [], []
-    for cell in cells:
-        plan = policy(cell)
-        got = cell.guarded(plan) if guarded else cell.accuracy(plan)
-        regret.append(cell.accuracy(best_plan(cells, cell)) - got)
-        cost.append(cell.cost(plan))
-    return np.array(regret), np.array(cost)
-
-
-def best_plan(cells: list[Cell], cell: Cell) -> str:
+def best_plan(cells: Sequence[Cell], cell: Cell) -> str:
     """Return the best plan by the other seeds, or by this one where there is no other."""
     same = [c for c in cells if (c.set, c.per_class) == (cell.set, cell.per_class)]
     judges = [c for c in same if c.seed != cell.seed] or same
-    plans = [p for p in (*HEADS, *TUNED) if all(p in c.plans for c in [*judges, cell])]
+    plans = [plan for plan in cell.plans if all(plan in c.plans for c in judges)]
     return max(plans, key=lambda plan: fmean(c.accuracy(plan) for c in judges))
 
 
@@ -223,83 +213,66 @@ def interval(values: np.ndarray, sets: np.ndarray) -> tuple[float, float]:
     return float(low), float(high)
 
 
-# -- what is printed -----------------------------------------------------------------------------
+# -- what is printed -------------------------------------------------------------------------------
 
 
-def accuracies(cells: list[Cell]) -> str:
-    plans = [p for p in (*HEADS, *TUNED) if any(p in c.plans for c in cells)]
+def accuracy_table(cells: Sequence[Cell]) -> str:
+    plans = [plan for plan in SHARES if any(plan in cell.plans for cell in cells)]
     lines = [
-        f"| set | a class | train / val / test | seeds | S | {' | '.join(plans)} |",
-        "|---|---|---|---|---|" + "---|" * len(plans),
+        f"| set | px | a class | train / val / test | seed | S | {' | '.join(plans)} | best kept |"
+        " policy | time, half and full beside the head |",
+        "|---|---|---|---|---|---|" + "---|" * (len(plans) + 3),
     ]
-    groups = defaultdict(list)
+    policy = policies(cells)[f"{DEFAULT_POLICY} (the default)"]
     for cell in cells:
-        groups[cell.set, cell.per_class].append(cell)
-    for (name, per_class), own in groups.items():
-        first = own[0].plans["last"]
-        shown = []
-        for plan in plans:
-            known = [c.accuracy(plan) for c in own if plan in c.plans]
-            shown.append(f"{fmean(known):.3f}" if known else "")
-        s = fmean(c.evidence.similarity for c in own)
-        sizes = f"{first['train']} / {first['val']} / {first['test']}"
-        head = f"| {name} | {per_class or 'all'} | {sizes} | {len(own)} | {s:.2f} |"
-        lines.append(f"{head} {' | '.join(shown)} |")
+        head = cell.head
+        shown = [f"{cell.accuracy(p):.3f}" if p in cell.plans else "" for p in plans]
+        kept = max(cell.tuned.values(), key=lambda row: row["val_gain"])["kept"]
+        times = ", ".join(
+            f"x{(cell.tuned[p]['cpu_seconds'] + head['cpu_seconds']) / head['cpu_seconds']:.1f}"
+            for p in ("half", "full")
+        )
+        lines.append(
+            f"| {cell.set} | {head['size']} | {cell.per_class or 'all'} | "
+            f"{head['train']} / {head['val']} / {head['test']} | {cell.seed} | "
+            f"{cell.stats.similarity:.2f} | {' | '.join(shown)} | {kept} | {policy(cell)} | "
+            f"{times} |"
+        )
     return "\n".join(lines)
 
 
-def regrets(cells: list[Cell]) -> str:
-    sizes = sorted({c.per_class or 10**6 for c in cells})
-    names = [str(n) if n < 10**6 else "all" for n in sizes]
+def regret_table(cells: Sequence[Cell]) -> str:
+    sizes = sorted({cell.per_class or 10**6 for cell in cells})
+    names = [f"at {n} a class" if n < 10**6 else "at all" for n in sizes]
     lines = [
-        f"| policy | mean regret | {' | '.join(f'at {n} a class' for n in names)}"
-        " | 90th percentile | worst | within a point | cost |",
-        "|---|---|" + "---|" * (len(names) + 4),
+        f"| policy | mean accuracy | mean regret | {' | '.join(names)} | worst | within a point |"
+        " calibration error | cost |",
+        "|---|---|---|" + "---|" * (len(names) + 4),
     ]
     sets = np.array([cell.set for cell in cells])
     of = np.array([cell.per_class or 10**6 for cell in cells])
-    for name, (policy, guarded) in policies(cells).items():
-        regret, cost = judged(cells, policy, guarded)
+    for name, policy in policies(cells).items():
+        regret, cost, accuracy = judged(cells, policy)
         low, high = interval(regret, sets)
         mean = f"{100 * regret.mean():.1f} ({100 * low:.1f} to {100 * high:.1f})"
         by_size = " | ".join(f"{100 * regret[of == n].mean():.1f}" for n in sizes)
-        tail = f"{100 * np.percentile(regret, 90):.1f} | {100 * regret.max():.1f}"
-        within = f"{(regret <= 0.01).mean():.0%}"
-        lines.append(f"| {name} | {mean} | {by_size} | {tail} | {within} | {cost.mean():.1f} |")
-    return "\n".join(lines)
-
-
-def guard(cells: list[Cell]) -> str:
-    """What is kept by how many standard errors tuning must gain on validation."""
-    rows = [c.plans[p] for c in cells for p in TUNED if p in c.plans]
-    lines = [
-        "| kept beyond | kept | gain of the kept: mean | least | most"
-        " | of the others: mean | least | most |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
-    rules: dict[str, Callable[[dict], bool]] = {
-        f"{beyond:g} standard errors": (
-            lambda row, beyond=beyond: row["val_gain"] > beyond * row["val_gain_stderr"]
+        error = fmean(cell.calibration_error(policy(cell)) for cell in cells)
+        lines.append(
+            f"| {name} | {accuracy.mean():.3f} | {mean} | {by_size} | {100 * regret.max():.1f} | "
+            f"{(regret <= 0.01).mean():.0%} | {error:.3f} | {cost.mean():.1f} |"
         )
-        for beyond in (1.0, 1.5, 2.0)
-    }
-    for name, rule in (rules | {"Student's t, 97.5 %": keeps}).items():
-        kept = [row["test_accuracy"] - row["head_test_accuracy"] for row in rows if rule(row)]
-        lost = [row["test_accuracy"] - row["head_test_accuracy"] for row in rows if not rule(row)]
-        figures = " | ".join(f"{100 * f(x):+.1f}" for x in (kept, lost) for f in (fmean, min, max))
-        lines.append(f"| {name} | {len(kept)} of {len(rows)} | {figures} |")
     return "\n".join(lines)
 
 
-def picture(cells: list[Cell], path: Path) -> None:
+def picture(cells: Sequence[Cell], path: Path) -> None:
     """Draw mean regret against cost, a point a policy."""
     drawn = figure(7.5, 4.5)
     axes = drawn.subplots()
-    for name, (policy, guarded) in policies(cells).items():
-        regret, cost = judged(cells, policy, guarded)
-        shipped = name == "evidence, guarded"
-        colour = "#ee6677" if shipped else "#4477aa" if guarded else "#999999"
-        axes.plot(cost.mean(), 100 * regret.mean(), "o", color=colour, ms=9 if shipped else 6)
+    for name, policy in policies(cells).items():
+        regret, cost, _ = judged(cells, policy)
+        shipped = "default" in name
+        axes.plot(cost.mean(), 100 * regret.mean(), "o", color="#ee6677" if shipped else "#4477aa",
+                  ms=9 if shipped else 6)  # fmt: skip
         axes.annotate(name, (cost.mean(), 100 * regret.mean()), (6, -12 if shipped else 4),
                       textcoords="offset points", fontsize=8)  # fmt: skip
     axes.set(xlabel="cost, forward passes an image", ylabel="mean regret, points of accuracy")
@@ -313,17 +286,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("lines", nargs="?", type=Path, default=Path("docs/data/policy.jsonl"))
     parser.add_argument("--plot", type=Path, help="PNG of regret against cost")
-    given = parser.parse_args()
-    cells = read(given.lines)
-    if given.plot:
-        picture(cells, given.plot)
-    print(accuracies(cells), guard(cells), sep="\n\n")
-    print("\nGAINS = {")
-    for plan in ("half", "full"):
-        weights, error = fit(cells, plan)
-        named = dict(zip(("intercept", *FEATURES), weights.round(4).tolist(), strict=True))
-        print(f'    "{plan}": ({named}, {error:.3f}),')
-    print(f"}}\n\n{regrets(cells)}")
+    options = parser.parse_args()
+    cells = read(options.lines)
+    if options.plot:
+        picture(cells, options.plot)
+    for table in (accuracy_table, candidate_table, margin_table, regret_table):
+        print(table(cells), end="\n\n")
 
 
 if __name__ == "__main__":

@@ -22,11 +22,11 @@ from tl_cli.engine.head.linear_head import fit_temperature, scores_of
 from tl_cli.engine.metrics.figures import log_losses
 from tl_cli.engine.networks.classifier import Classifier
 from tl_cli.engine.trained_model import TrainedModel
+from tl_cli.plan.evidence import JUDGED_FROM
 from tl_cli.results.training import CandidateResult
 
 HEAD, TUNED, HALFWAY = "head", "tuned", "halfway"
 AGAIN_BEST, AGAIN_LAST = "solved again, best epoch", "solved again, last epoch"
-JUDGED_FROM = 10  # validation images from which on a gain can be told from chance
 MARGIN = 0.0  # standard errors by which a candidate must beat the solved head on validation
 
 
