@@ -196,10 +196,10 @@ def test_a_small_class_gets_one_image_to_validate_on_and_it_is_said() -> None:
     assert seen == {(0.8, "(train)"), (0.2, "(val)")}
 
 
-def test_a_small_class_is_validated_on_even_where_chance_made_all_of_it_test() -> None:
+def test_a_small_class_is_validated_on_even_where_all_of_it_would_be_tested_on() -> None:
     data = manifest_of([*many(50, "ab"), *many(2, "s")])
     for seed in range(40):
-        split = assign_splits(data, val=0.2, test=0.5, seed=seed)
+        split = assign_splits(data, val=0.2, test=0.7, seed=seed)
         assert (split.counts("train")["s"], split.counts("val")["s"]) == (1, 1)
 
 
