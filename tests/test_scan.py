@@ -18,7 +18,7 @@ import pytest
 from conftest import ImageFolder, picture
 from PIL import Image
 
-from tl_cli.data import decode, pixel_cache
+from tl_cli.data import decode, duplicates, pixel_cache
 from tl_cli.data.decode import open_rgb, open_rgb_bytes
 from tl_cli.data.duplicates import exact_duplicates, near_duplicates
 from tl_cli.data.manifest import Record
@@ -522,6 +522,24 @@ def test_three_edits_of_one_photo_are_one_group_and_their_exact_copies_go_with_t
     assert sum(bool(r.near) for r in manifest.records) == 4
     # a name of a user's group is left as it is
     assert {r.group for r in manifest.records} == {""}
+
+
+def test_of_a_burst_no_pair_is_opened_that_others_have_joined(
+    image_folder: ImageFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = image_folder(n=3, size=(96, 96))
+    photo = 0.8 * np.asarray(picture(99, (180, 160)), dtype=float) + 20
+    rng = np.random.default_rng(0)
+    for i in range(12):  # their hashes differ in a bit here and there: 23 pairs are near
+        cells = np.kron(rng.normal(0, 2, (8, 9, 1)), np.ones((20, 20, 1)))
+        pixels = np.clip(photo + cells, 0, 255).astype("uint8")
+        Image.fromarray(pixels).save(folder / "cat" / f"burst{i}.png")
+    opened: list[int] = []
+    monkeypatch.setattr(duplicates, "_alike", lambda *pair: opened.append(1) or True)
+    [group] = near_duplicates(scan(str(folder)))
+    assert (len(group), len(opened)) == (12, 11)
+    monkeypatch.setattr(duplicates, "MOST_PAIRS", 5)
+    assert sum(map(len, near_duplicates(scan(str(folder))))) < 12
 
 
 def test_plain_images_are_not_taken_for_near_duplicates(image_folder: ImageFolder) -> None:

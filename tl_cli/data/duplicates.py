@@ -6,7 +6,7 @@ to be sure; whoever comes later goes by the key that it sets.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -71,25 +71,35 @@ def near_duplicates(manifest: Manifest) -> tuple[Group, ...]:
 
 
 def mark_near(records: Sequence[Record]) -> list[Record]:
-    """Return the records, those that look nearly the same with a key in common (Record.near)."""
-    key: dict[str, str] = {}  # digest -> the smallest digest that it is joined to
+    """Return the records, those that look nearly the same with a key in common (Record.near).
+
+    Their perceptual hashes differ in at most NEAR bits, and their thumbnails correlate: at most
+    MOST_PAIRS pairs are opened to see that, and none that others have joined already. Small and
+    plain images are left out: they agree by chance.
+    """
+    parent: dict[str, str] = {}  # digest -> a smaller digest that it is joined to, or itself
 
     def root(digest: str) -> str:
-        while key.setdefault(digest, digest) != digest:
-            digest = key[digest]
+        while parent.setdefault(digest, digest) != digest:
+            digest = parent[digest]
         return digest
 
-    for first, second in _alike_pairs(records):
+    opened = 0
+    for first, second in _candidates(records):
         low, high = sorted((root(first.digest), root(second.digest)))
-        key[high] = low
-    return [replace(r, near=root(r.digest) if r.digest in key else "") for r in records]
+        if low != high and opened < MOST_PAIRS:
+            opened += 1
+            if _alike(first, second):
+                parent[high] = low
+    size = Counter(map(root, list(parent)))
+    joined = {digest: root(digest) for digest in list(parent) if size[root(digest)] > 1}
+    return [replace(r, near=joined[r.digest]) if r.digest in joined else r for r in records]
 
 
-def _alike_pairs(records: Sequence[Record]) -> list[tuple[Record, Record]]:
-    """Return the pairs of records of unlike content that look the same, by opening them.
+def _candidates(records: Sequence[Record]) -> list[tuple[Record, Record]]:
+    """Return the pairs of unlike content and near hashes, the nearest first.
 
-    Their perceptual hashes differ in at most NEAR bits, and their thumbnails correlate. Of exact
-    copies, one stands for all. Small and plain images are left out: they agree by chance.
+    Of exact copies, one stands for all.
     """
     unlike = {r.digest: r for r in reversed(records) if _tells(r)}
     by_hash = defaultdict(list)
@@ -97,8 +107,7 @@ def _alike_pairs(records: Sequence[Record]) -> list[tuple[Record, Record]]:
         by_hash[int(record.phash, 16)].append(record)
     pairs = [(g[0], other) for g in by_hash.values() for other in g[1:]]
     near = sorted(_near_pairs(list(by_hash)), key=lambda pair: (pair[0] ^ pair[1]).bit_count())
-    pairs += [(by_hash[a][0], by_hash[b][0]) for a, b in near]
-    return [pair for pair in pairs[:MOST_PAIRS] if _alike(*pair)]
+    return pairs + [(by_hash[a][0], by_hash[b][0]) for a, b in near]
 
 
 def _alike(first: Record, second: Record) -> bool:

@@ -221,34 +221,50 @@ def _mend(
 ) -> tuple[str, ...]:
     """Give each class a training and a validation image where its share gave it none; say so."""
     own: dict[str, dict[str, None]] = {name: {} for name in manifest.classes}
-    for key, record in zip(key_of, manifest.records, strict=True):
+    labels: dict[str, set[str]] = defaultdict(set)
+    for key, record in sorted(zip(key_of, manifest.records, strict=True), key=lambda p: p[0]):
         if _is_open(record):
             own[record.label][key] = None
-    moved, whole = [], []
+            labels[key].add(record.label)
     for label in manifest.classes:
         records = [r for r in manifest.records if r.label == label and _is_open(r)]
         _check_class(label, records, validates)
-        if len(own[label]) == 1 and validates:
-            splits[next(iter(own[label]))] = "train"
-            whole.append(repr(label))
-            continue
+    whole = [label for label in manifest.classes if len(own[label]) == 1 and validates]
+    pinned = {key for label in whole for key in own[label]}
+    splits.update(dict.fromkeys(pinned, "train"))
+
+    def spared(key: str, label: str) -> bool:
+        """Whether no other class has its only image of that split with this key."""
+        return splits[key] == "test" or all(
+            sum(splits[k] == splits[key] for k in own[name]) > 1 for name in labels[key] - {label}
+        )
+
+    moved = []
+    for label in (name for name in manifest.classes if name not in whole):
         ranked = sorted(own[label], key=lambda key: _rank(seed, key))
         for lacking in ("train", "val") if validates else ("train",):
-            if _move(ranked, lacking, splits):
-                moved.append(f"{label!r} ({lacking})")
-    return _told(moved, whole)
+            free = [key for key in ranked if key not in pinned]
+            if not free or any(splits[key] == lacking for key in ranked):
+                continue
+            needed = [key for key in ranked if not spared(key, label)]
+            splits[_giving(free, needed, lacking, splits)] = lacking
+            moved.append(f"{label!r} ({lacking})")
+    return _told(moved, list(map(repr, whole)))
 
 
-def _move(ranked: Sequence[str], lacking: str, splits: dict[str, str]) -> bool:
-    """Move the first of a class's keys into a split in which the class has none."""
+def _giving(
+    ranked: Sequence[str], needed: Sequence[str], lacking: str, splits: dict[str, str]
+) -> str:
+    """Return which of a class's keys is to move into a split in which the class has none.
+
+    One that the class can spare; rather one that no other class needs where it is; rather from
+    where the class has several.
+    """
     have = Counter(splits[key] for key in ranked)
-    if have[lacking]:
-        return False
     other = "val" if lacking == "train" else "train"
     giving = other if have[other] >= 2 else "test"
-    key = next((key for key in ranked if splits[key] == giving), ranked[0])
-    splits[key] = lacking
-    return True
+    able = [key for key in ranked if splits[key] == "test" or have[splits[key]] >= 2]
+    return min(able or ranked, key=lambda key: (key in needed, splits[key] != giving))
 
 
 def _check_class(label: str, records: Sequence[Record], validates: bool) -> None:
