@@ -8,6 +8,7 @@ from tiny import coloured, split_of, tiny_backbone
 from tl_cli.engine import features
 from tl_cli.engine.features import PLAIN, FeatureSpec, View
 from tl_cli.engine.networks import graph
+from tl_cli.results.progress import Note
 from tl_cli.store import cache
 
 
@@ -95,6 +96,16 @@ def test_other_weights_and_other_views_have_other_tables(backbone, records):
     assert len(names) == 8
 
 
+def test_another_version_of_the_code_has_other_tables(backbone, monkeypatch):
+    from tl_cli.engine.features import spec
+
+    names = {FeatureSpec((6,)).key(backbone)}
+    for version in ("FEATURES_VERSION", "DECODE_VERSION"):
+        monkeypatch.setattr(spec, version, 1000)
+        names.add(FeatureSpec((6,)).key(backbone))
+    assert len(names) == 3
+
+
 def test_the_same_image_twice_is_one_row(backbone, records):
     twice = [*records[:3], *records[:3]]
     [rows] = features.extract(backbone, twice, [FeatureSpec((6,))])
@@ -154,6 +165,56 @@ def test_an_image_that_is_gone_is_named(backbone, records):
     Path(records[0].path).unlink()
     with pytest.raises(TLError, match=Path(records[0].path).name):
         features.extract(backbone, records, [FeatureSpec((6,))])
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+def test_features_are_float32_whatever_the_training_computes_in(backbone, records, policy, passes):
+    specs = [FeatureSpec((2, 6), 3, dtype="float32", pixels=True), FeatureSpec(moments=True)]
+    expected = [rows.array() for rows in features.extract(backbone, records, specs)]
+    cache.clear()
+    keras.config.set_dtype_policy(policy)
+    try:
+        mixed = tiny_backbone()
+        before = [layer.compute_dtype for layer in mixed.model.layers]
+        found = [rows.array() for rows in features.extract(mixed, records, specs)]
+        assert keras.config.dtype_policy().name == policy
+        assert [layer.compute_dtype for layer in mixed.model.layers] == before
+        assert set(before) == {policy.removeprefix("mixed_")}
+        passes.clear()
+        features.extract(mixed, records, specs)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    for one, other in zip(found, expected, strict=True):
+        assert np.allclose(one, other, rtol=1e-4, atol=1e-4)
+    features.extract(backbone, records, specs)  # and the same table, whatever the policy
+    assert not passes
+
+
+def test_what_float16_cannot_hold_is_cut_off_and_told_each_time(records, passes):
+    loud = tiny_backbone()
+    loud.model.get_layer("norm5").gamma.assign(np.full(32, 1e6))
+    notes = []
+    for _ in range(2):
+        notes.clear()
+        [rows] = features.extract(loud, records, [FeatureSpec((6,))], on_progress=notes.append)
+        said = [note.text for note in notes if isinstance(note, Note) and note.warning]
+        assert len(said) == 1
+        assert "--feature-dtype float32" in said[0]
+    assert sum(passes) == 64  # the second time nothing was computed
+    assert rows.array().max() == np.finfo("float16").max
+    exact = FeatureSpec((6,), dtype="float32")
+    notes.clear()
+    [rows] = features.extract(loud, records, [exact], on_progress=notes.append)
+    assert not any(isinstance(note, Note) for note in notes)
+    expected = direct(loud, records, 6).mean((1, 2))
+    assert np.allclose(rows.array(), expected, rtol=1e-4)
+    assert expected.max() > 1e5
+
+
+def test_features_within_float16_are_not_warned_of(backbone, records):
+    notes = []
+    features.extract(backbone, records, [FeatureSpec((6,))], on_progress=notes.append)
+    assert not any(isinstance(note, Note) for note in notes)
 
 
 def test_plain_is_view_zero():

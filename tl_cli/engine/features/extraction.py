@@ -17,27 +17,37 @@ import keras
 import numpy as np
 
 from tl_cli.data.manifest import Record
+from tl_cli.engine.features.full_precision import FullPrecision, full_precision
 from tl_cli.engine.features.spec import PLAIN, FeatureSpec, View
 from tl_cli.engine.images import augmentation, image_store
 from tl_cli.engine.networks import graph
 from tl_cli.engine.networks.loading import Backbone
-from tl_cli.results.progress import OnProgress, Progress, silent
+from tl_cli.results.progress import Note, OnProgress, Progress, silent
 from tl_cli.store import cache
 from tl_cli.store.rows import Rows, Table
 
 KIND = "features"
 BATCH = 32
+CLIPPED = "clipped"  # the file in a table's folder that says so
+OVERFLOW = (
+    "Some features are beyond what float16 can hold (65,504) and were cut off there: "
+    "--feature-dtype float32 keeps them as they are."
+)
 
 
 def network(backbone: Backbone, wanted: Sequence[FeatureSpec]) -> keras.Model:
-    """Return the network from images [batch, size, size, 3] to one row for each table wanted."""
+    """Return the network from images [batch, size, size, 3] to one row for each table wanted.
+
+    It computes in float32 whatever the policy of the training: rows are the same under each.
+    """
     ends = sorted({end for each in wanted for end in each.ends})
     # what enters a BatchNorm, which moments are taken of, is not computed where it is folded away
     fold = not any(each.moments for each in wanted)
-    found = graph.feature_extractor(backbone.model, ends, fold=fold).outputs if ends else []
-    at = dict(zip(ends, found, strict=True))
-    outputs = [each.output(backbone, at) for each in wanted]
-    return keras.Model(backbone.model.inputs, outputs, name="features")
+    with full_precision(backbone.model):
+        found = graph.feature_extractor(backbone.model, ends, fold=fold).outputs if ends else []
+        at = dict(zip(ends, found, strict=True))
+        outputs = [each.output(backbone, at) for each in wanted]
+        return FullPrecision(keras.Model(backbone.model.inputs, outputs, name="features"))
 
 
 def extract(
@@ -66,6 +76,8 @@ def extract(
         if any(digest not in table.index for table in tables for digest in digests):
             _fill(backbone, records, list(zip(wanted, tables, strict=True)), stage, on_progress)
         rows = [table.rows(digests) for table in tables]
+        if any((table.folder / CLIPPED).exists() for table in tables):
+            on_progress(Note(OVERFLOW, warning=True))
     cache.evict(keep=[table.folder for table in tables])
     return rows
 
@@ -105,7 +117,7 @@ def _fill(
             outputs = _predict(model, images)
             for (_, table, append), values in zip(lacking, outputs, strict=True):
                 new = [i for i, r in enumerate(chunk) if r.digest not in table.index]
-                append([chunk[i].digest for i in new], values[new])
+                append([chunk[i].digest for i in new], _storable(values[new], table))
             done += len(chunk)
             on_progress(Progress(stage, done, len(todo)))
 
@@ -156,6 +168,15 @@ def images(records: Sequence[Record], size: int) -> np.ndarray:
     """Return the plain images as the network takes them: float32 [n, size, size, 3], 0..255."""
     store = image_store.store(records, size, memory=0, disk=0)
     return store.take(np.arange(len(records))).astype("float32")
+
+
+def _storable(values: np.ndarray, table: Table) -> np.ndarray:
+    """Return rows float32 [n, width] within what the table's dtype can hold; note it where not."""
+    most = np.finfo(table.dtype).max
+    if table.dtype == values.dtype or np.abs(values).max(initial=0) <= most:
+        return values
+    (table.folder / CLIPPED).touch()
+    return np.clip(values, -most, most)
 
 
 def _predict(model: keras.Model, images: np.ndarray) -> list[np.ndarray]:
