@@ -125,7 +125,7 @@ def test_it_says_what_was_saved_and_on_what_it_was_fitted(tmp_path, pictures):
     seen = page(tmp_path / "again", pictures)
     for part in (
         "tuned network of the last epoch, its head solved again",
-        "fitted to training and validation images together",
+        "in the end the head was fitted to training and validation images together",
         "of predictions made without these images in the fit; the saved head was then fitted",
     ):
         assert part in seen
@@ -242,6 +242,26 @@ def test_mistakes_are_shown_with_the_evidence_for_them(tmp_path):
     (run / run_dir.WEIGHTS).write_bytes(b"")
     assert tl("report", run).exit_code == 0
     assert "Grad-CAM" not in (run / run_dir.REPORT).read_text()
+
+
+def test_a_tuned_head_that_is_kept_is_not_said_to_be_refit(tmp_path, monkeypatch):
+    from tl_cli.engine.finetune import finetune
+
+    def tuned(_, alternatives):
+        return alternatives[1], 0.1, 0.01
+
+    monkeypatch.setattr(finetune, "choose", tuned)
+    for seed, (name, colour) in enumerate(COLOURS.items()):
+        paint(tmp_path / "photos" / name, seed, 10, colour)
+    run = tmp_path / "run"
+    done = tl("train", "--data", tmp_path / "photos", *SMALL, "--freeze", "half", "--epochs", 1,
+              "--output", run)  # fmt: skip
+    assert done.exit_code == 0, done.stderr
+    told = json.loads((run / run_dir.METRICS).read_text())
+    assert told["tune"]["kept"] == "tuned"
+    assert told["refit"] is json.loads((run / run_dir.CHECKPOINT).read_text())["refit"] is False
+    assert "Saved: the tuned network, with the head that was tuned" in done.stdout
+    assert "together" not in done.stdout
 
 
 # -- mistakes -------------------------------------------------------------------------------------

@@ -60,7 +60,8 @@ def report_html(facts: RunFacts, heat: Mapping[str, np.ndarray] | None = None) -
         decision=humanize.decision(facts.plan),
         blocks=_blocks(facts.plan),
         charts=_charts(facts),
-        saved=_saved(facts),
+        saved=_saved(facts, refit=facts.refit),
+        kept=_saved(facts, refit=False),
         unseen=_unseen(facts),
         chose=_chose(facts),
         again=any(row["name"].startswith("solved again") for row in facts.candidates),
@@ -141,11 +142,11 @@ def _charts(facts: RunFacts) -> dict[str, str]:
     return made
 
 
-def _saved(facts: RunFacts) -> str:
+def _saved(facts: RunFacts, *, refit: bool) -> str:
     """Say what was saved; nothing from scratch, where there is no choice."""
     if not facts.told.get("head"):
         return ""
-    return humanize.saved(facts.kept or "head", refit=facts.refit)
+    return humanize.saved(facts.kept or "head", refit=refit)
 
 
 def _unseen(facts: RunFacts) -> str:

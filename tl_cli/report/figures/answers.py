@@ -51,8 +51,9 @@ def coverage(axes: Axes, levels: Sequence[Answered]) -> None:
         near = min(shown, key=lambda a: abs(a.min_confidence - level))
         at = (near.coverage, near.accuracy or 0.0)
         axes.plot(*at, "o", color=ACCENT, ms=5)
-        axes.annotate(f"{percent(near.min_confidence, 0)} sure", at, (-6, -4), ha="right", va="top",
-                      textcoords="offset points", fontsize=9)  # fmt: skip
+        side, across = ("right", -6) if near.coverage > 0.3 else ("left", 6)  # within the axes
+        axes.annotate(f"{percent(near.min_confidence, 0)} sure", at, (across, -4), ha=side,
+                      va="top", textcoords="offset points", fontsize=9)  # fmt: skip
 
 
 @in_style

@@ -36,10 +36,10 @@ def advice_png(plan: Mapping[str, Any], folder: Path) -> Path:
     ruled = by_the_rule(plan)
     drawn, axes = axes_of(11 if ruled else 6.5, 4.2, 2 if ruled else 1)
     probes(axes[0], plan["evidence"])
-    axes[0].set_title("What each depth knows")
+    axes[0].set_title("What each depth knows", pad=24)  # above the legend
     if ruled:
         rule(axes[1], plan)
-        axes[1].set_title("The founding rule: the darker, the more layers it trains")
+        axes[1].set_title("The founding rule: the stronger the colour, the more it trains")
     return saved(drawn, folder / ADVICE)
 
 
@@ -60,7 +60,7 @@ def probes(axes: Axes, evidence: Mapping[str, Any]) -> None:
     axes.set_xticks(list(x), [str(row["tap"]) for row in rows], rotation=30, ha="right")
     axes.set(ylabel="held-out accuracy")
     axes.yaxis.set_major_formatter(percent)
-    axes.legend()
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, borderaxespad=0.2)
 
 
 def rule(axes: Axes, plan: Mapping[str, Any]) -> None:
