@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -13,16 +14,41 @@ from tl_cli.engine.metrics.figures import evaluate
 from tl_cli.plan import recommend
 from tl_cli.results import predictions
 from tl_cli.results.predictions import Prediction
+from tl_cli.results.training import CandidateResult, FinetuneResult
 from tl_cli.store import run_dir
 from tl_cli.store.run_dir import RunDir
 
-HISTORY = "epoch,seconds,loss,val_log_loss,val_accuracy\n0,0,nan,0.5,0.8\n1,2,0.4,0.4,0.85\n"
-TUNE = {
-    "epochs": 1,
-    "best_epoch": 1,
-    "kept": "tuned",
-    "reason": "the tuned network is kept: better",
+HISTORY = """epoch,seconds,loss,val_log_loss,val_accuracy
+0,0,nan,0.5,0.8
+1,2,0.9,0.47,0.81
+2,2,0.6,0.44,0.83
+3,2,0.4,0.42,0.84
+4,2,0.3,0.43,0.84
+"""
+AGAIN = "solved again, last epoch"
+TRIED = {  # log loss and accuracy on validation, accuracy on test
+    "head": (0.5, 0.8, 0.79),
+    "tuned": (0.42, 0.84, 0.82),
+    "halfway": (0.44, 0.83, 0.82),
+    "solved again, best epoch": (0.40, 0.85, 0.85),
+    AGAIN: (0.37, 0.86, 0.86),
 }
+
+
+def tuning(kept: str = AGAIN) -> dict:
+    """Return what metrics.json says of a tuning after which this candidate was kept."""
+    result = FinetuneResult(
+        epochs=4,
+        best_epoch=3,
+        kept=kept,
+        gain=0.13,
+        gain_stderr=0.02,
+        candidates=tuple(CandidateResult(name, *row) for name, row in TRIED.items()),
+        reason=f"the tuned network is kept ({kept}): better",
+    )
+    return asdict(result)
+
+
 HEAD = {"kind": "multi", "strength": 1.0, "temperature": 0.1, "cv_accuracy": 0.8,
         "cv_log_loss": 0.5, "cv_stderr": 0.02}  # fmt: skip
 ENVIRONMENT = {"python": "3.11", "platform": "Linux", "versions": {"tl-cli": "0.1.0"},
@@ -41,9 +67,18 @@ def records(pictures: list[Path], classes: list[str], each: int) -> list[Record]
 
 
 def finished(
-    path: Path, found: list[Record], *, skill: float = 2.0, evidence: dict | None = None
+    path: Path,
+    found: list[Record],
+    *,
+    skill: float = 2.0,
+    evidence: dict | None = None,
+    kept: str = AGAIN,
+    **planned: str,
 ) -> RunDir:
-    """Write the run of a made-up classifier; the greater its skill, the fewer its mistakes."""
+    """Write the run of a made-up classifier; the greater its skill, the fewer its mistakes.
+
+    `kept`: which candidate was kept after the tuning. `planned`: how the plan came about.
+    """
     run, classes = RunDir.create(path), sorted({r.label for r in found})
     bad = (BadFile("lost.jpg", classes[0], "is empty"),)
     manifest = Manifest("photos", tuple(classes), tuple(found), bad)
@@ -61,7 +96,9 @@ def finished(
         ]
     size = len(manifest.of("train"))
     blocks = catalog.get(catalog.DEFAULT).blocks
-    plan = recommend(size, len(classes), blocks, backbone=catalog.DEFAULT, freeze="half")
+    plan = recommend(
+        size, len(classes), blocks, backbone=catalog.DEFAULT, **(planned or {"freeze": "half"})
+    )
     write_csv(manifest, run / run_dir.MANIFEST)
     run.write_text(run_dir.BAD_FILES, bad_csv_text(manifest))
     run.write_text(run_dir.CONFIG, config.RunConfig(data="photos", image_size=64).to_yaml())
@@ -70,8 +107,7 @@ def finished(
     run.write_text(run_dir.PREDICTIONS, predictions.csv_text(said))
     run.write_json(run_dir.ENVIRONMENT, ENVIRONMENT)
     seconds = {"features": 3.0, "tune": 9.0, "total": 12.0}
-    run.write_json(
-        run_dir.METRICS, {"metrics": metrics, "head": HEAD, "tune": TUNE, "seconds": seconds}
-    )
+    told = {"metrics": metrics, "head": HEAD, "tune": tuning(kept), "seconds": seconds}
+    run.write_json(run_dir.METRICS, told | {"refit": kept not in ("tuned", "halfway")})
     run.status("done")
     return run

@@ -1,11 +1,14 @@
 """What the terminal shows while something goes on."""
 
+from dataclasses import replace
+
 import pytest
 from rich.console import Console
 
 from tl_cli.console import screen
 from tl_cli.console.screen import Screen
 from tl_cli.results.progress import Progress
+from tl_cli.results.training import CandidateResult, FinetuneResult, HeadResult, RunResult
 
 
 @pytest.fixture
@@ -26,6 +29,40 @@ def test_a_stage_that_comes_again_has_a_speed_of_its_own(clock, capsys):
     ends = [line for line in capsys.readouterr().err.splitlines() if "20/20" in line]
     assert len(ends) == 2
     assert all("  10 images/s" in line for line in ends)
+
+
+def result(kept: str | None, *, refit: bool) -> RunResult:
+    candidates = (CandidateResult("head", 0.5, 0.8), CandidateResult("halfway", 0.4, 0.9))
+    tune = FinetuneResult(3, 2, kept, 0.1, 0.01, candidates, "because [of] it") if kept else None
+    head = HeadResult("multi", 1.0, 0.1, 0.8, 0.5, 0.02)
+    return RunResult("run", {}, {}, {"total": 1.0}, head, tune, 64, "float32", 10, 10, refit=refit)
+
+
+@pytest.mark.parametrize(
+    ("kept", "refit", "said"),
+    [
+        (None, True, "Saved: the solved head on the frozen backbone; in the end the head was"),
+        ("head", False, "Saved: the solved head on the frozen backbone"),
+        ("halfway", False, "Saved: the network halfway between before and after tuning"),
+        ("solved again, last epoch", True, "Saved: the tuned network of the last epoch, its head"),
+        ("[new] one", False, "Saved: what is called '[new] one'"),
+    ],
+)
+def test_a_result_says_what_was_saved_and_whether_it_saw_the_validation_images(
+    capsys, kept, refit, said
+):
+    Screen().result(result(kept, refit=refit))
+    out = capsys.readouterr().out
+    assert said in out
+    whole = " ".join(out.split())
+    assert ("fitted to training and validation images together" in whole) is refit
+    assert "predictions made without these images in the fit" in whole
+    assert ("Tuning: because [of] it" in out) is bool(kept)
+
+
+def test_a_training_from_scratch_has_no_head_that_was_saved(capsys):
+    Screen().result(replace(result(None, refit=False), head=None))
+    assert "Saved" not in capsys.readouterr().out
 
 
 def test_a_bar_that_comes_again_starts_anew(capsys):

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,13 @@ from typer.main import get_command
 
 from tl_cli.cli.app import app
 from tl_cli.config import RunConfig
+from tl_cli.humanize import KEPT
+from tl_cli.results.training import (
+    CandidateResult,
+    FinetuneResult,
+    FromScratchResult,
+    HeadResult,
+)
 
 ROOT = Path(__file__).parent.parent
 TEXT = (ROOT / "docs" / "json.md").read_text()
@@ -54,6 +62,29 @@ def told(tmp_path_factory) -> dict[str, dict]:
 )
 def test_the_documented_keys_are_the_ones_that_are_printed(told, command):
     assert promised(command) == set(told[command])
+
+
+@pytest.mark.parametrize(
+    ("key", "kind"),
+    [("head", HeadResult), ("tune", FinetuneResult), ("scratch", FromScratchResult)],
+)
+def test_the_documented_keys_of_what_a_training_measured_are_its_fields(key, kind):
+    row = re.search(rf"^\| `{key}` \|.*$", TEXT, re.MULTILINE)[0]
+    keys = set(re.findall(r"`([a-z_]+)`", row)) - {key, "last", "multi"}
+    assert keys == {field.name for field in fields(kind)}
+
+
+def test_the_candidates_of_a_tuning_are_documented():
+    section = TEXT.split("The `candidates`", 1)[1].split("metrics.json", 1)[0]
+    keys = {field.name for field in fields(CandidateResult)}
+    named = {" ".join(name.split()) for name in re.findall(r"`([^`]+)`", section)}
+    assert named == keys | set(KEPT)
+
+
+def test_what_metrics_json_holds_is_documented(told):
+    section = TEXT.split("metrics.json holds", 1)[1].split("\n\n", 1)[0]
+    path = Path(told["tl train"]["run"]) / "metrics.json"
+    assert set(re.findall(r"`(\w+)`", section)) == set(json.loads(path.read_text()))
 
 
 def test_every_option_of_train_is_a_key_of_the_configuration():

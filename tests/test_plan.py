@@ -110,7 +110,7 @@ def test_half_of_the_layers_is_little_of_the_parameters():
 def test_epochs_fall_with_size_within_their_bounds():
     epochs = [plan(n, "low").epochs for n in (10, 100, 1_000, 10_000, 10**6)]
     assert epochs == sorted(epochs, reverse=True)
-    assert (epochs[0], epochs[-1]) == (30, 4)
+    assert (epochs[0], epochs[-1]) == (15, 6)
 
 
 def test_tiny_data_get_a_smaller_learning_rate():
@@ -120,7 +120,7 @@ def test_tiny_data_get_a_smaller_learning_rate():
 
 def test_ones_own_numbers_replace_the_plans_and_are_named():
     changed = override(plan(1_000, "low"), epochs=3, learning_rate=0.1, batch_size=None)
-    assert (changed.epochs, changed.learning_rate, changed.head_learning_rate) == (3, 0.1, 0.1)
+    assert (changed.epochs, changed.learning_rate) == (3, 0.1)
     assert changed.reasons[-1] == "You set epochs 3, learning_rate 0.1."
 
 
@@ -228,7 +228,7 @@ def test_other_data_would_have_led_elsewhere():
 def test_every_number_of_the_training_has_its_reason():
     tuned = plan(1_000, "low")
     assert set(tuned.why) == {
-        "learning_rate", "head_learning_rate", "epochs", "augment", "weight_decay", "layer_decay",
+        "learning_rate", "epochs", "augment", "weight_decay", "layer_decay",
         "label_smoothing", "batch_size",
     }  # fmt: skip
     assert plan(200, "high").why == {}

@@ -3,6 +3,7 @@
 import json
 import re
 from html.parser import HTMLParser
+from importlib.resources import files
 from pathlib import Path
 
 import browser
@@ -13,6 +14,7 @@ from finished import finished, records
 from test_cli import COLOURS, SMALL, paint, said, tl
 
 from tl_cli import report
+from tl_cli.report.figures.style import PALETTE
 from tl_cli.store import run_dir
 from tl_cli.store.run_dir import RunDir
 
@@ -90,11 +92,93 @@ def test_it_tells_what_the_run_was(html):
     for part in (
         "of 40 test images in 5 classes", "frozen", "You asked for --freeze half",
         "0.123 to the pretraining data", "What each depth knows", "lost.jpg",
-        "The tuned network is kept", "Log loss", "baseline 20%", "Most confused",
+        "The tuned network is kept", "Solved again.", "Log loss", "baseline 20%", "Most confused",
         "Can its probabilities be believed?", "Grad-CAM", "tl train --config",
         "tl train --data 'my photos'",
     ):  # fmt: skip
         assert part in seen, part
+
+
+def page(tmp_path, pictures, **how) -> str:
+    run = finished(tmp_path / "run", records(pictures, ["a", "b"], 8), **how)
+    return Text(report.report_html(report.read(run))).seen
+
+
+def test_the_candidates_are_shown_with_the_one_that_was_kept(html):
+    table = re.search(r'<figure class="candidates">.*?</figure>', html, re.DOTALL)[0]
+    rows = re.findall(r"<tr[ >].*?</tr>", table)
+    assert [cells(row) for row in rows] == [
+        ["candidate", "log loss", "accuracy", "on test", ""],
+        ["solved head", "0.500", "80.0%", "79.0%", ""],
+        ["tuned head", "0.420", "84.0%", "82.0%", ""],
+        ["halfway between the two", "0.440", "83.0%", "82.0%", ""],
+        ["solved again, best epoch", "0.400", "85.0%", "85.0%", ""],
+        ["solved again, last epoch", "0.370", "86.0%", "86.0%", "kept"],
+    ]
+
+
+def cells(row: str) -> list[str]:
+    return [Text(cell).seen for cell in re.findall(r"<t[dh][^>]*>(.*?)</t[dh]>", row, re.DOTALL)]
+
+
+def test_it_says_what_was_saved_and_on_what_it_was_fitted(tmp_path, pictures):
+    seen = page(tmp_path / "again", pictures)
+    for part in (
+        "tuned network of the last epoch, its head solved again",
+        "in the end the head was fitted to training and validation images together",
+        "of predictions made without these images in the fit; the saved head was then fitted",
+    ):
+        assert part in seen
+    seen = page(tmp_path / "tuned", pictures, kept="tuned")
+    assert "without these images in the fit." in seen
+    assert "together" not in seen.split("The results")[0].split("Saved:")[1]
+
+
+@pytest.mark.parametrize(
+    ("kept", "key", "said"),
+    [("head", "blocks", "The solved head was kept"), ("tuned", "frozen_blocks", "Frozen: ")],
+)
+def test_where_the_head_was_kept_the_whole_backbone_is_drawn_frozen(
+    tmp_path, pictures, kept, key, said
+):
+    run = finished(tmp_path / "run", records(pictures, ["a", "b"], 8), kept=kept)
+    html = report.report_html(report.read(run))
+    plan = json.loads((run / run_dir.PLAN).read_text())
+    assert html.count('<i class="frozen" style') == plan[key]
+    assert f'aria-label="{plan[key]} of {plan["blocks"]} blocks are frozen"' in html
+    assert said in html
+
+
+def test_a_candidate_that_it_has_never_heard_of_is_called_by_its_name(tmp_path, pictures):
+    assert "what is called 'averaged <b>'" in page(tmp_path, pictures, kept="averaged <b>")
+
+
+def test_a_run_of_an_older_tl_has_a_page_too(tmp_path, pictures):
+    run = finished(tmp_path / "run", records(pictures, ["a", "b"], 8), kept="head")
+    told = json.loads((run / run_dir.METRICS).read_text())
+    del told["refit"]
+    told["tune"] = {"epochs": 4, "best_epoch": 9, "kept": "head", "reason": "it gained too little"}
+    run.write_json(run_dir.METRICS, told)
+    facts = report.read(run)
+    seen = Text(report.report_html(facts)).seen
+    assert "solved, tuned" in seen
+    assert "solved again" not in seen
+    assert "It gained too little" in seen
+    assert "head kept" in Text(report.comparison_html([facts, facts])).seen
+
+
+@pytest.mark.parametrize(("policy", "drawn"), [("rule", True), ("evidence", False)])
+def test_the_founding_rule_is_drawn_where_it_decided(tmp_path, pictures, policy, drawn):
+    run = finished(tmp_path / "run", records(pictures, ["a", "b"], 8), freeze="auto", policy="rule")
+    plan = json.loads((run / run_dir.PLAN).read_text())
+    run.write_json(run_dir.PLAN, plan | {"policy": policy})
+    assert ("founding rule</h3>" in report.report_html(report.read(run))) is drawn
+
+
+def test_the_palette_is_the_pages_own():
+    css = (files("tl_cli.report") / "templates" / "style.css").read_text()
+    light = css.split("}", 1)[0]
+    assert PALETTE.items() <= dict(re.findall(r"--(\w+): (#\w+)", light)).items()
 
 
 def test_what_a_run_lacks_is_done_without(run, pictures, tmp_path):
@@ -158,6 +242,26 @@ def test_mistakes_are_shown_with_the_evidence_for_them(tmp_path):
     (run / run_dir.WEIGHTS).write_bytes(b"")
     assert tl("report", run).exit_code == 0
     assert "Grad-CAM" not in (run / run_dir.REPORT).read_text()
+
+
+def test_a_tuned_head_that_is_kept_is_not_said_to_be_refit(tmp_path, monkeypatch):
+    from tl_cli.engine.finetune import finetune
+
+    def tuned(_, alternatives):
+        return alternatives[1], 0.1, 0.01
+
+    monkeypatch.setattr(finetune, "choose", tuned)
+    for seed, (name, colour) in enumerate(COLOURS.items()):
+        paint(tmp_path / "photos" / name, seed, 10, colour)
+    run = tmp_path / "run"
+    done = tl("train", "--data", tmp_path / "photos", *SMALL, "--freeze", "half", "--epochs", 1,
+              "--output", run)  # fmt: skip
+    assert done.exit_code == 0, done.stderr
+    told = json.loads((run / run_dir.METRICS).read_text())
+    assert told["tune"]["kept"] == "tuned"
+    assert told["refit"] is json.loads((run / run_dir.CHECKPOINT).read_text())["refit"] is False
+    assert "Saved: the tuned network, with the head that was tuned" in done.stdout
+    assert "together" not in done.stdout
 
 
 # -- mistakes -------------------------------------------------------------------------------------

@@ -27,6 +27,25 @@ def decision(plan: Mapping[str, Any]) -> str:
     }[plan["strategy"]]
 
 
+KEPT = {  # by the name of what may be kept after a tuning
+    "head": "the solved head on the frozen backbone",
+    "tuned": "the tuned network, with the head that was tuned",
+    "halfway": "the network halfway between before and after tuning",
+    "solved again, best epoch": "the tuned network of the best epoch, its head solved again",
+    "solved again, last epoch": "the tuned network of the last epoch, its head solved again",
+}
+
+
+def saved(kept: str, *, refit: bool) -> str:
+    """Return what was saved after a training, in a clause, by the name of what was kept.
+
+    `refit`: whether its head was fitted to the validation images too, in the end.
+    """
+    clause = KEPT.get(kept, f"what is called '{kept}'")
+    together = "; in the end the head was fitted to training and validation images together"
+    return clause + together * refit
+
+
 def size(count: float) -> str:
     """Return bytes as people say them: ``17 MB``."""
     if count < 1000:

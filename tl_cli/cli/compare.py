@@ -47,7 +47,7 @@ def show(
 ) -> None:
     """Print the comparison of some runs and draw it. `best`: the one that validation prefers."""
     from tl_cli.report import comparison
-    from tl_cli.report.curves import comparison_png
+    from tl_cli.report.figures.runs import comparison_png
 
     found = comparison.compare(runs)
     picture = comparison_png(found, plot or runs[0] / PICTURE)
@@ -76,6 +76,7 @@ def _cells(run: Compared) -> dict[str, str]:
     return {
         "backbone": run.backbone,
         "trained": WAYS[run.strategy],
+        "kept": "head kept" if run.kept == "head" else run.kept,
         "evaluated on": f"{run.n:,} {run.split} images",
         "accuracy": f"{run.figures['accuracy']:.3f}",
         "95 % interval": f"{low:.3f} to {high:.3f}",

@@ -84,13 +84,13 @@ def _show(found: EvaluatedModel, screen: Screen, json: bool) -> None:
 
 def _drawn(found: EvaluatedModel, run: RunDir) -> Iterator[Path]:
     """Draw all pictures into the run, and yield where each lies."""
-    from tl_cli.report import areas, confusion_png
+    from tl_cli.report.figures import answers as figures
 
     told, answers = found.diagnostics, found.answers
-    yield confusion_png(found.evaluation, run)
-    yield areas.reliability_png(told, run.path)
-    yield areas.roc_png(told, answers.probabilities, answers.labels, run.path)
-    yield areas.precision_recall_png(told, answers.probabilities, answers.labels, run.path)
+    yield figures.confusion_png(found.evaluation, run)
+    yield figures.reliability_png(told, run.path)
+    yield figures.roc_png(told, answers.probabilities, answers.labels, run.path)
+    yield figures.precision_recall_png(told, answers.probabilities, answers.labels, run.path)
 
 
 def _evaluated(

@@ -187,7 +187,7 @@ def _compare(
 
 
 def _draw_gradients(run: RunDir, screen: Screen) -> None:
-    from tl_cli.report.curves import gradients_png
+    from tl_cli.report.figures.training import gradients_png
     from tl_cli.store import run_dir
 
     if (run / run_dir.GRADIENTS).is_file():

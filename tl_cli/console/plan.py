@@ -19,10 +19,9 @@ from tl_cli.plan.evidence import CLAIM_FROM
 from tl_cli.results.dry_run import DryRun
 
 BAR = 30  # characters for an accuracy of 1
-RECIPE = {  # of a plan: what it is called
+HYPERPARAMETERS = {  # of a plan: what each is called
     "epochs": "epochs",
     "learning_rate": "learning rate",
-    "head_learning_rate": "head's rate",
     "layer_decay": "layer decay",
     "weight_decay": "weight decay",
     "label_smoothing": "label smoothing",
@@ -44,7 +43,7 @@ def show_plan(screen: Screen, plan: Mapping[str, Any]) -> None:
     screen.out.print(_listed(map(escape, plan["reasons"])))
     if plan["epochs"]:
         _heading(screen, "Training")
-        screen.out.print(_recipe(plan))
+        screen.out.print(_hyperparameters(plan))
 
 
 def show_advice(screen: Screen, found: DryRun) -> None:
@@ -147,9 +146,9 @@ def _by_depth(seen: Mapping[str, Any]) -> Table:
     return table
 
 
-def _recipe(plan: Mapping[str, Any]) -> Table:
+def _hyperparameters(plan: Mapping[str, Any]) -> Table:
     grid = two_columns()
-    for key, name in RECIPE.items():
+    for key, name in HYPERPARAMETERS.items():
         value = plan[key]
         shown = value if isinstance(value, str) else f"{value:g}"
         grid.add_row(f"[dim]{name}[/]", shown, f"[dim]{escape(plan['why'].get(key, ''))}[/]")

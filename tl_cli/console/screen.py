@@ -28,7 +28,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tl_cli.errors import TLError
-from tl_cli.humanize import duration, printable
+from tl_cli.humanize import duration, printable, saved
 from tl_cli.results.evaluation import Evaluation
 from tl_cli.results.progress import Note, Progress
 from tl_cli.results.training import RunResult
@@ -213,6 +213,8 @@ class Screen:
             self.out.print(line, highlight=False)
         if result.tune:
             self.out.print(f"[bold]Tuning:[/] {safe(result.tune.reason)}", highlight=False)
+        if result.head:
+            self.out.print(f"[bold]Saved:[/] {_saved(result)}", highlight=False)
         for evaluation in result.metrics.values():
             self.evaluation(evaluation, details=False)
         spent = ", ".join(f"{k} {duration(v)}" for k, v in result.seconds.items() if k != "total")
@@ -290,6 +292,12 @@ def columns(header: Iterable[str], rows: Iterable[tuple[str, Sequence[str]]]) ->
 
 def _facts(facts: Mapping[str, float]) -> str:
     return "  ".join(f"{name} {value:.4g}" for name, value in facts.items())
+
+
+def _saved(result: RunResult) -> str:
+    kept = result.tune.kept if result.tune else "head"
+    unseen = "[dim](figures on val: predictions made without these images in the fit)[/]"
+    return f"{safe(saved(kept, refit=result.refit))} {unseen}"
 
 
 def _ways(result: RunResult) -> Iterator[str]:

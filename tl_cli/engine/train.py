@@ -92,7 +92,9 @@ def train(
             plan = decided.plan
             if head:
                 metrics = _metrics(context, trained, None)
-                interim = _result(context, run, plan, metrics, head, None, 0, clock)
+                interim = _result(
+                    context, run, plan, metrics, head, None, 0, clock, refit=trained.refit
+                )
                 _announce(run, interim, settings.feeding(context, decided), on_progress)
                 finetuned = finetune(context, decided, head, on_progress)
             else:
@@ -110,7 +112,15 @@ def train(
         for note in _caveats(context, plan, metrics, _difference(context, saved, trained)):
             on_progress(note)
     result = _result(
-        context, run, plan, metrics, head, finetuned, _trained_count(trained, plan), clock
+        context,
+        run,
+        plan,
+        metrics,
+        head,
+        finetuned,
+        _trained_count(trained, plan),
+        clock,
+        refit=trained.refit,
     )
     run_files.write_result(run, result)
     return Trained(result, saved)
@@ -245,6 +255,8 @@ def _result(
     finetuned: Finetuned | FromScratch | None,
     trained_parameters: int,
     clock: Clock,
+    *,
+    refit: bool,
 ) -> RunResult:
     outcome = finetuned.result if finetuned else None
     return RunResult(
@@ -259,6 +271,6 @@ def _result(
         peak_memory=resources.peak_memory(),
         image_size=context.backbone.image_size,
         precision=context.precision,
-        refit=bool(head) and context.config.refit,
+        refit=refit,
         notes=context.manifest.notes,
     )

@@ -20,7 +20,7 @@ from tl_cli.plan.dataset_stats import (
 )
 from tl_cli.plan.evidence import Evidence
 from tl_cli.plan.gain_model import Gain
-from tl_cli.plan.hyperparameters import recipe
+from tl_cli.plan.hyperparameters import hyperparameters
 from tl_cli.plan.policies import DEFAULT_POLICY, POLICIES
 
 SCRATCH = "scratch"  # the strategy that no rule recommends: see scratch.py
@@ -50,7 +50,6 @@ class FreezePlan:
     frozen_parameters_share: float
     frozen_compute_share: float
     learning_rate: float
-    head_learning_rate: float
     weight_decay: float
     batch_size: int
     epochs: int
@@ -58,7 +57,7 @@ class FreezePlan:
     layer_decay: float
     label_smoothing: float
     reasons: tuple[str, ...]
-    why: Mapping[str, str]  # of the recipe's numbers, by name
+    why: Mapping[str, str]  # of the hyperparameters, by name
     image_size: int | None = None  # pixels; None where no images are known
     predicted_gains: tuple[Gain, ...] = ()
     evidence: Evidence | None = None
@@ -127,7 +126,7 @@ def _plan(
     shares = frozen_shares(blocks, cut)
     frozen = sum(len(block.layers) for block in blocks[:cut])
     strategy = "head" if cut == len(blocks) else "full" if cut == 0 else "partial"
-    numbers, why = recipe(given.size, given.effective_size, strategy)
+    numbers, why = hyperparameters(given.size, given.effective_size, strategy)
     plan = FreezePlan(
         strategy=strategy,
         freeze_ratio=round(shares.layers, 4),
@@ -193,8 +192,6 @@ def override(plan: FreezePlan, **given: Any) -> FreezePlan:
         return plan
     said = f"You set {', '.join(f'{k} {v}' for k, v in changed.items())}."
     why = dict(plan.why) | dict.fromkeys(changed, "you said so")
-    if "learning_rate" in changed:
-        changed["head_learning_rate"] = changed["learning_rate"]
     before = plan.reasons[: -len(training_reasons(plan))]
     plan = replace(plan, **changed, why=why)
     return replace(plan, reasons=(*before, *training_reasons(plan), said))

@@ -19,7 +19,6 @@ EPOCHS = 15, 120  # least and most
 AUGMENT = "medium"
 WHY = {
     "learning_rate": "random weights bear, and need, a larger rate than pretrained ones",
-    "head_learning_rate": "the head is as random as the rest",
     "layer_decay": "no block knows more than another",
     "weight_decay": "what nothing was learnt for should stay small",
     "label_smoothing": "none",
@@ -40,7 +39,6 @@ def recommend(
         plan,
         strategy=SCRATCH,
         learning_rate=LEARNING_RATE,
-        head_learning_rate=LEARNING_RATE,
         weight_decay=WEIGHT_DECAY,
         epochs=epochs(size),
         augment=AUGMENT,

@@ -1,4 +1,4 @@
-"""How the freed part is trained: every number of the recipe with its reason. Pure."""
+"""How the freed part is trained: every number of it with its reason. Pure."""
 
 from __future__ import annotations
 
@@ -9,14 +9,16 @@ from tl_cli.plan.dataset_stats import TINY
 EPOCHS = (6, 15)  # least and most
 EPOCHS_AT_100 = 15  # images; from a softened head half as many do as from a sure one
 
-Recipe = dict[str, Any]
+Hyperparameters = dict[str, Any]
 
 
-def recipe(size: int, effective: int, strategy: str) -> tuple[Recipe, dict[str, str]]:
+def hyperparameters(
+    size: int, effective: int, strategy: str
+) -> tuple[Hyperparameters, dict[str, str]]:
     """Return the numbers that a plan sets beside the ratio, and why each is what it is.
 
     `size`: training images; `effective`: N_eff; `strategy`: head, partial or full. The head is
-    solved, so it has no rate of its own until it is tuned together with the rest.
+    solved already, so it is tuned at the rate of the rest.
     """
     if strategy == "head":
         return _HEAD_ONLY, {}
@@ -25,7 +27,6 @@ def recipe(size: int, effective: int, strategy: str) -> tuple[Recipe, dict[str, 
     epochs = round(max(EPOCHS[0], min(EPOCHS[1], EPOCHS_AT_100 * (size / 100) ** -0.35)))
     numbers = _HEAD_ONLY | {
         "learning_rate": rate,
-        "head_learning_rate": rate,
         "epochs": epochs,
         "augment": "light",
     }
@@ -33,8 +34,8 @@ def recipe(size: int, effective: int, strategy: str) -> tuple[Recipe, dict[str, 
         "learning_rate": "what the plans were compared at on 20 to 330 images (docs/policy.md)"
         if tiny
         else "measured: from 400 images on the larger rates did better",
-        "head_learning_rate": "the head is solved already, so it needs no larger one",
-        "epochs": f"{EPOCHS_AT_100} x ({size:,} / 100)^-0.35, {EPOCHS[0]} to {EPOCHS[1]}: more images, fewer",
+        "epochs": f"{EPOCHS_AT_100} x ({size:,} / 100)^-0.35, {EPOCHS[0]} to {EPOCHS[1]}: "
+        "more images, fewer",
         "augment": "crops and shifts keep every label; mirroring only where the data allow it",
         "weight_decay": "AdamW's usual one; biases and BatchNorm are left out",
         "layer_decay": "no block is slower than another: the ratio decides what moves",
@@ -43,9 +44,8 @@ def recipe(size: int, effective: int, strategy: str) -> tuple[Recipe, dict[str, 
     }
 
 
-_HEAD_ONLY: Recipe = {
+_HEAD_ONLY: Hyperparameters = {
     "learning_rate": 1e-4,
-    "head_learning_rate": 1e-4,
     "weight_decay": 1e-2,
     "batch_size": 32,
     "layer_decay": 1.0,

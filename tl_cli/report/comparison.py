@@ -38,6 +38,7 @@ class Compared:
     run: str
     backbone: str
     strategy: str
+    kept: str  # what was kept after a tuning; empty where nothing was tuned
     split: str
     n: int
     figures: Mapping[str, float]
@@ -109,6 +110,7 @@ def _compared(facts: RunFacts, name: str) -> Compared:
         run=str(facts.run.path),
         backbone=facts.plan["backbone"],
         strategy=facts.plan["strategy"],
+        kept=facts.kept,
         split=facts.split,
         n=figures["n"],
         figures={key: figures[key] for key in figures["intervals"]},

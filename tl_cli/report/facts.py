@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -43,6 +43,36 @@ class RunFacts:
     def split(self) -> str:
         """The split whose figures count: the test images, else the validation images."""
         return "test" if "test" in self.metrics else "val"
+
+    @property
+    def tune(self) -> Mapping[str, Any]:
+        """What tuning came to, keys as in docs/json.md; empty where nothing was tuned."""
+        return self.told.get("tune") or {}
+
+    @property
+    def candidates(self) -> Sequence[Mapping[str, Any]]:
+        """What might have been kept after the tuning; empty where an older tl made the run."""
+        return self.tune.get("candidates") or ()
+
+    @property
+    def refit(self) -> bool:
+        """Whether the saved head was fitted to the validation images too."""
+        return bool(self.told.get("refit"))
+
+    @property
+    def kept(self) -> str:
+        """The name of the candidate that was kept after a tuning; empty where nothing was tuned."""
+        return str(self.tune.get("kept", ""))
+
+    @property
+    def kept_in_short(self) -> str:
+        """What was kept after a tuning, as a table says it."""
+        return "head kept" if self.kept == "head" else self.kept
+
+    @property
+    def frozen_blocks(self) -> int:
+        """How many blocks of the saved backbone are as they were: all, where the head was kept."""
+        return int(self.plan["blocks" if self.kept == "head" else "frozen_blocks"])
 
     @property
     def evidence(self) -> Mapping[str, Any]:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from tl_cli.data.decode import open_rgb
 from tl_cli.data.manifest import Manifest, Record
 from tl_cli.errors import TLError
+from tl_cli.report.figures.dataset import evenly
 from tl_cli.report.heat import overlay
-from tl_cli.report.pictures import evenly
 
 if TYPE_CHECKING:
     import numpy as np

@@ -14,8 +14,11 @@ from tl_cli.data import inspection
 from tl_cli.data.manifest import Record, count, short
 from tl_cli.errors import TLError
 from tl_cli.plan.blocks import Block
-from tl_cli.report import charts, images
+from tl_cli.report import images
 from tl_cli.report.facts import RunFacts
+from tl_cli.report.figures import answers, evidence, training
+from tl_cli.report.figures.runs import overlaid
+from tl_cli.report.figures.svg import svg
 from tl_cli.results.calibration import coverage, reliability
 from tl_cli.results.evaluation import confused
 from tl_cli.results.paired import Paired, paired
@@ -57,6 +60,11 @@ def report_html(facts: RunFacts, heat: Mapping[str, np.ndarray] | None = None) -
         decision=humanize.decision(facts.plan),
         blocks=_blocks(facts.plan),
         charts=_charts(facts),
+        saved=_saved(facts, refit=facts.refit),
+        kept=_saved(facts, refit=False),
+        unseen=_unseen(facts),
+        chose=_chose(facts),
+        again=any(row["name"].startswith("solved again") for row in facts.candidates),
         inspected=found,
         samples=images.samples(facts.manifest),
         classes=_by_class(figures),
@@ -82,7 +90,7 @@ def comparison_html(runs: Sequence[RunFacts]) -> str:
         same=len({frozenset(p.path for p in facts.answers) for facts in runs}) == 1,
         settings=_differing(runs),
         pairs=[(facts, _paired(best, facts)) for facts in runs if facts is not best],
-        curves=charts.overlaid(tuned) if tuned else "",
+        curves=svg(overlaid, tuned) if tuned else "",
     )
 
 
@@ -118,19 +126,40 @@ def _environment() -> Environment:
 
 def _charts(facts: RunFacts) -> dict[str, str]:
     """Return the SVG of each figure that there is something to draw for."""
-    made = {"map": charts.decision_map(facts.plan["effective_size"], facts.plan["similarity"])}
+    made: dict[str, str] = {}
+    if evidence.by_the_rule(facts.plan):
+        made["rule"] = svg(evidence.rule, facts.plan)
     if facts.history:
-        way = facts.told.get("tune") or facts.told.get("scratch") or {"best_epoch": 0}
-        best = int(way["best_epoch"])
-        made["losses"] = charts.losses(facts.history, best)
-        made["accuracies"] = charts.accuracies(facts.history, best)
+        best = int((facts.tune or facts.told.get("scratch") or {}).get("best_epoch", 0))
+        made["losses"] = svg(training.losses, facts.history, best)
+        made["accuracies"] = svg(training.accuracies, facts.history, best)
     if facts.answers:
         sure, right = _answers(facts)
-        made["reliability"] = charts.reliability(reliability(sure, right).bins)
-        made["coverage"] = charts.coverage(coverage(sure, right, LEVELS))
+        made["reliability"] = svg(answers.reliability, reliability(sure, right).bins)
+        made["coverage"] = svg(answers.coverage, coverage(sure, right, LEVELS))
     if len(facts.evidence.get("probes", ())) > 1:
-        made["probes"] = charts.probes(facts.evidence)
+        made["probes"] = svg(evidence.probes, facts.evidence)
     return made
+
+
+def _saved(facts: RunFacts, *, refit: bool) -> str:
+    """Say what was saved; nothing from scratch, where there is no choice."""
+    if not facts.told.get("head"):
+        return ""
+    return humanize.saved(facts.kept or "head", refit=refit)
+
+
+def _unseen(facts: RunFacts) -> str:
+    """Say what the figures on validation are figures of."""
+    said = "Figures on validation are of predictions made without these images in the fit"
+    return f"{said}; the saved head was then fitted to them too." if facts.refit else f"{said}."
+
+
+def _chose(facts: RunFacts) -> str:
+    """Say what the validation images chose, nothing where they chose nothing."""
+    if facts.candidates:
+        return "among the candidates"
+    return "the best epoch" if facts.tune or facts.told.get("scratch") else ""
 
 
 def _answers(facts: RunFacts) -> tuple[list[float], list[bool]]:

@@ -1,8 +1,7 @@
-"""Results and images -> PNG files. Knows nothing of how results were made."""
+"""A data set -> PNG files: samples, augmented ones, images by class, their sizes."""
 
 from __future__ import annotations
 
-import functools
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,11 +9,9 @@ from typing import TYPE_CHECKING, TypeVar
 
 from tl_cli.data.decode import open_rgb
 from tl_cli.data.manifest import Manifest, Record
-from tl_cli.report.canvas import DPI
-from tl_cli.report.canvas import figure as _figure
-from tl_cli.report.canvas import saved as _saved
-from tl_cli.results.evaluation import Evaluation
-from tl_cli.store.run_dir import RunDir
+from tl_cli.report.canvas import DPI, figure, saved
+from tl_cli.report.figures.names import labels
+from tl_cli.report.figures.style import ACCENT, DASHED, DIM, SPLITS, axes_of, in_style
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,7 +20,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-CONFUSION = "confusion.png"
 SAMPLES, CLASSES = "samples.png", "classes.png"
 SIZES, AUGMENT = "sizes.png", "augment.png"
 
@@ -32,23 +28,7 @@ GAP = 4  # pixels between thumbnails
 SAMPLES_A_CLASS = 8
 MOST_ROWS = 40  # classes in samples.png; more would not be looked at
 MOST_BARS = 80  # classes whose bars are named
-LONGEST = 28  # characters of a class name
 WIDE_RANGE = 20  # times; beyond, sizes are drawn on logarithmic axes
-COLOURS = {"train": "#4477aa", "val": "#ccbb44", "test": "#ee6677", "all": "#4477aa"}
-
-
-def confusion_png(result: Evaluation, run: RunDir) -> Path:
-    """Draw the confusion matrix into the run directory and return where it lies."""
-    import numpy as np
-    from sklearn.metrics import ConfusionMatrixDisplay
-
-    side = max(4.0, 0.5 * len(result.classes) + 2)
-    figure = _figure(side, side)
-    shown = ConfusionMatrixDisplay(
-        np.array(result.confusion), display_labels=labels(result.classes)
-    )
-    shown.plot(ax=figure.subplots(), cmap="Blues", colorbar=False, xticks_rotation="vertical")
-    return _saved(figure, run / CONFUSION)
 
 
 def samples_png(manifest: Manifest, folder: Path) -> Path:
@@ -63,7 +43,7 @@ def samples_png(manifest: Manifest, folder: Path) -> Path:
     ]
     of_how_many = f"{len(names)} of " if len(names) < len(manifest.classes) else ""
     title = f"Samples of {of_how_many}{len(manifest.classes):,} classes (number of images)"
-    return _saved(_mosaic(rows, drawn, title), folder / SAMPLES)
+    return saved(_mosaic(rows, drawn, title), folder / SAMPLES)
 
 
 def augment_png(variants: np.ndarray, names: Sequence[str], level: str, folder: Path) -> Path:
@@ -74,9 +54,10 @@ def augment_png(variants: np.ndarray, names: Sequence[str], level: str, folder: 
     rows = [[Image.fromarray(image).resize(side) for image in row] for row in variants]
     heads = ["original", *(f"variant {i}" for i in range(1, variants.shape[1]))]
     title = f"Augmentation '{level}', without mirroring (see --mirror)"
-    return _saved(_mosaic(rows, labels(names), title, heads), folder / AUGMENT)
+    return saved(_mosaic(rows, labels(names), title, heads), folder / AUGMENT)
 
 
+@in_style
 def classes_png(counts: Mapping[str, Mapping[str, int]], folder: Path) -> Path:
     """Draw the images of each class, the largest on top, as a bar with a part for each split."""
     totals: Counter[str] = Counter()
@@ -84,13 +65,12 @@ def classes_png(counts: Mapping[str, Mapping[str, int]], folder: Path) -> Path:
         totals.update(own)
     names = [name for name, _ in totals.most_common()]
     named = len(names) <= MOST_BARS
-    figure = _figure(8, 1.3 + 0.24 * len(names) if named else 6)
-    axes = figure.subplots()
+    drawn, [axes] = axes_of(8, 1.3 + 0.24 * len(names) if named else 6)
     left = [0] * len(names)
     for split, own in counts.items():
         widths = [own[name] for name in names]
         bars = axes.barh(
-            range(len(names)), widths, 0.8 if named else 1, left, color=COLOURS[split], label=split
+            range(len(names)), widths, 0.8 if named else 1, left, color=SPLITS[split], label=split
         )
         left = [a + b for a, b in zip(left, widths, strict=True)]
     if named:
@@ -106,33 +86,31 @@ def classes_png(counts: Mapping[str, Mapping[str, int]], folder: Path) -> Path:
     )
     axes.locator_params(axis="x", integer=True)
     if len(counts) > 1:
-        figure.legend(loc="outside upper right", ncols=len(counts), frameon=False)
-    figure.suptitle("Images of each class", x=0.02, ha="left")
-    axes.spines[["top", "right"]].set_visible(False)
-    return _saved(figure, folder / CLASSES)
+        drawn.legend(loc="outside upper right", ncols=len(counts))
+    drawn.suptitle("Images of each class", x=0.02, ha="left")
+    return saved(drawn, folder / CLASSES)
 
 
+@in_style
 def sizes_png(manifest: Manifest, folder: Path) -> Path:
     """Draw widths against heights; a dot's area says how many images have this size."""
     sizes = Counter((r.width, r.height) for r in manifest.records)
     widths, heights = zip(*sizes, strict=True)
     largest, smallest = max(*widths, *heights), min(*widths, *heights)
     most = max(sizes.values())
-    figure = _figure(7, 6)
-    axes = figure.subplots()
+    drawn, [axes] = axes_of(7, 6)
     areas = [14 + 200 * n / most if most > 1 else 14 for n in sizes.values()]
-    axes.plot([0.1, 2 * largest], [0.1, 2 * largest], "--", color="#999999", lw=1, label="square")
-    axes.scatter(widths, heights, areas, color="#4477aa", alpha=0.5, linewidths=0)
+    axes.plot([0.1, 2 * largest], [0.1, 2 * largest], color=DIM, lw=1, ls=DASHED, label="square")
+    axes.scatter(widths, heights, areas, color=ACCENT, alpha=0.5, linewidths=0)
     axes.set(xlim=(0, 1.08 * max(widths)), ylim=(0, 1.08 * max(heights)))
     if largest > WIDE_RANGE * smallest:
         axes.set(xscale="log", yscale="log")
         axes.set(xlim=(0.7 * min(widths), 1.4 * max(widths)))
         axes.set(ylim=(0.7 * min(heights), 1.4 * max(heights)))
     axes.set(xlabel="width (pixels)", ylabel="height (pixels)")
-    axes.set_title(_sizes_title(sizes), loc="left")
-    axes.legend(frameon=False)
-    axes.spines[["top", "right"]].set_visible(False)
-    return _saved(figure, folder / SIZES)
+    axes.set_title(_sizes_title(sizes))
+    axes.legend()
+    return saved(drawn, folder / SIZES)
 
 
 def _sizes_title(sizes: Counter[tuple[int, int]]) -> str:
@@ -170,41 +148,13 @@ def _mosaic(
     for i, row in enumerate(rows):
         for j, image in enumerate(row):
             canvas[i * step :, j * step :][:THUMBNAIL, :THUMBNAIL] = np.asarray(image)
-    figure = _figure(columns * step / DPI, len(rows) * step / DPI)
-    figure.set_layout_engine("none")
-    axes = figure.add_axes((0, 0, 1, 1))  # names and title lie outside; saving makes room for them
+    drawn = figure(columns * step / DPI, len(rows) * step / DPI)
+    drawn.set_layout_engine("none")
+    axes = drawn.add_axes((0, 0, 1, 1))  # names and title lie outside; saving makes room for them
     axes.imshow(canvas, interpolation="none")
     axes.set_yticks([i * step + THUMBNAIL / 2 for i in range(len(rows))], names)
     axes.set_xticks([j * step + THUMBNAIL / 2 for j in range(len(heads))], heads)
     axes.tick_params(length=0, labeltop=True, labelbottom=False)
     axes.spines[:].set_visible(False)
     axes.set_title(title, loc="left", pad=10)
-    return figure
-
-
-def labels(names: Sequence[str]) -> list[str]:
-    """Return class names as a figure takes them: short, and of characters that its font has.
-
-    A name that loses characters is given its number, so that it can still be told from others.
-    """
-    numbers = {name: i for i, name in enumerate(sorted(set(names)), start=1)}
-    return [_label(name, numbers[name]) for name in names]
-
-
-def _label(name: str, number: int) -> str:
-    drawable = "".join(c if ord(c) in _glyphs() else "?" for c in name)
-    if drawable != name:
-        drawable = f"{drawable} #{number}"
-    if len(drawable) > LONGEST:
-        half = LONGEST // 2
-        drawable = f"{drawable[: half - 1]}…{drawable[-half:]}"
-    return drawable.replace("$", r"\$")  # else formulas are seen between two of them
-
-
-@functools.cache
-def _glyphs() -> frozenset[int]:
-    """Return the characters of the font that figures are drawn with."""
-    from matplotlib import font_manager
-
-    font = font_manager.get_font(font_manager.findfont(font_manager.FontProperties()))
-    return frozenset(font.get_charmap())
+    return drawn
