@@ -94,13 +94,13 @@ def _answers(
     """Return what is said of the records: the network's answers, or what was kept held out."""
     kept = fitted.known(records)
     probabilities = np.empty((len(records), len(classifier.classes)), "float32")
-    for i in np.flatnonzero(kept):
+    for i in np.flatnonzero(kept).tolist():
         probabilities[i] = fitted.held_out[records[i].digest]
     others = np.flatnonzero(~kept)
     if len(others):
         measured = predict.measure(
             classifier,
-            [records[i] for i in others],
+            [records[i] for i in others.tolist()],
             labels[others],
             on_progress,
             mirrored=mirrored,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -58,17 +59,17 @@ def gather_evidence(
     context: RunContext, rows: Rows, head: SolvedHead, layers: np.ndarray | None
 ) -> Evidence:
     """Return the evidence from what `choice.extract` gave, the heads and the distances."""
-    chosen = stratified(context.manifest.of("train"), PROBED)
+    chosen = np.array(stratified(context.manifest.of("train"), PROBED))
     labels = context.labels("train")[chosen]
     classes = len(context.manifest.classes)
     weights = context.sample_weights("train")
     # as the heads were solved, or the depths could not be compared with them
-    options = {
+    options: dict[str, Any] = {
         "seed": context.config.seed,
         "sample_weight": None if weights is None else weights[chosen],
         "groups": take_groups(context.groups("train"), chosen),
     }
-    pooled = rows[np.array(chosen)].astype("float32")  # training images come first
+    pooled = rows[chosen].astype("float32")  # training images come first
 
     def probe(name: str, columns: slice) -> Probe:
         solved = solve(pooled[:, columns], labels, classes, method="ridge", **options)

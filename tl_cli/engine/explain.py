@@ -46,7 +46,7 @@ class Explainer:
         parts = [self.model(part, training=False)[1] for part in _parts(images)]
         return np.concatenate([tf.nn.softmax(tf.cast(p, tf.float32)).numpy() for p in parts])
 
-    def maps(self, images: np.ndarray, numbers: Sequence[int]) -> np.ndarray:
+    def maps(self, images: np.ndarray, numbers: Sequence[int] | np.ndarray) -> np.ndarray:
         """Return how much each place speaks for a class: float32 [n, height, width], 0..1.
 
         `images`: float32 [n, size, size, 3]; `numbers`: the class of each. The greatest value of a

@@ -6,6 +6,7 @@ Northcutt et al. 2021 (arXiv:1911.00068), by cleanlab. Knows nothing of drawing.
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 
 import numpy as np
 
@@ -67,7 +68,7 @@ def _doubt(record: Record, p: np.ndarray, label: int, classes: list[str]) -> Lab
     )
 
 
-def _cleanlab():
+def _cleanlab() -> Callable[..., np.ndarray]:
     try:
         from cleanlab.filter import find_label_issues
     except ImportError as error:

@@ -161,7 +161,8 @@ def opened_images(
     paths: Sequence[str], size: int, batch: int
 ) -> Iterator[tuple[Sequence[str], list[Opened]]]:
     """Yield batches of paths with their images; some are made ahead of the one in use."""
-    pool, coming = ThreadPoolExecutor(cores()), deque()
+    pool = ThreadPoolExecutor(cores())
+    coming: deque[tuple[Sequence[str], Iterator[Opened]]] = deque()
     try:
         for start in range(0, len(paths), batch):
             chunk = paths[start : start + batch]

@@ -39,7 +39,7 @@ def recommend(
         epochs=config.epochs,
         augment=None if config.augment == "auto" else config.augment,
     )
-    why = plan.why | {"image_size": _why_this_size(context)}
+    why = {**plan.why, "image_size": _why_this_size(context)}
     return replace(plan, image_size=context.backbone.image_size, why=why)
 
 

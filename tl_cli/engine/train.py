@@ -79,7 +79,7 @@ def train(
     with clock.stage("plan"):
         plan = recommend_freeze.recommend(context, _evidence(context, rows, head, layers))
         mirror = _may_mirror(context, plan, head, on_progress)
-        if config.trial:
+        if config.trial and head:
             plan = successive_halving.decide(context, plan, head, on_progress, mirror=mirror)
     run_files.write_plan(run, context, settings.decide(context, plan, mirror=mirror), head)
     on_plan(plan)

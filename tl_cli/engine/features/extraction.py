@@ -134,7 +134,7 @@ def _batches(
     def load(start: int) -> np.ndarray:
         rows = np.arange(start, start + BATCH)
         rows[rows >= len(records)] = start
-        return _augmented(store.take(rows), [records[row] for row in rows], view)
+        return _augmented(store.take(rows), [records[row] for row in rows.tolist()], view)
 
     with ThreadPoolExecutor(1) as ahead:
         pending = ahead.submit(load, 0) if records else None

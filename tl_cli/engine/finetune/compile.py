@@ -35,8 +35,8 @@ def compile_suffix(
     model = classifier.suffix_model(cut, row_taps, auxiliary.cuts)
     if auxiliary.heads:
         scores, *tensors = model.outputs
-        others = [head(x) for head, x in zip(auxiliary.heads, tensors, strict=True)]
-        model = keras.Model(model.inputs[0], [scores, *others], name=model.name)
+        inner = [head(x) for head, x in zip(auxiliary.heads, tensors, strict=True)]
+        model = keras.Model(model.inputs[0], [scores, *inner], name=model.name)
     loss = (
         keras.losses.SparseCategoricalCrossentropy(from_logits=True)
         if sparse

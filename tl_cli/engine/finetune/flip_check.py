@@ -55,11 +55,11 @@ def decide(context: RunContext, head: SolvedHead, on_progress: OnProgress) -> bo
         sample_weight=None if weights is None else weights[kept],
         groups=take_groups(groups, kept),
     )
-    right = [
+    plain, flipped_right = (
         solved.probabilities(rows).argmax(1) == labels[held]
         for rows in (head.features["train"][held], mirrored.array())
-    ]
-    may, why = verdict(*right, labels[held])
+    )
+    may, why = verdict(plain, flipped_right, labels[held])
     on_progress(Note(f"Mirroring: {'yes' if may else 'no'}, {why}."))
     return may
 

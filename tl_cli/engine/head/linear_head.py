@@ -73,7 +73,7 @@ def fit_temperature(scores: Array, labels: Array, weight: Array | None = None) -
     return float(np.exp(found.x))
 
 
-def quality(held_out: Array, labels: Array) -> dict[str, float]:
+def quality(held_out: Array, labels: Array) -> dict[str, Any]:
     n = len(labels)
     hits = int(np.sum(held_out.argmax(1) == labels))
     share = (hits + 1) / (n + 2)  # Laplace: no mistake in ten images is no proof of none

@@ -28,8 +28,11 @@ AHEAD = 4
 class Source(Protocol):
     """What has rows that can be gathered: an ImageStore, an array, a memory-mapped array."""
 
-    shape: tuple[int, ...]
-    dtype: np.dtype
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+    @property
+    def dtype(self) -> np.dtype: ...
 
     def __getitem__(self, rows: np.ndarray) -> np.ndarray: ...
 

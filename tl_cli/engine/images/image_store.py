@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
 
@@ -39,7 +38,10 @@ class ImageStore:
     place: str
     take: Callable[[np.ndarray], np.ndarray]  # rows int [b] -> uint8 [b, size, size, 3]
     path: Path | None = None  # the folder in which a later run finds them again
-    dtype: ClassVar[np.dtype] = np.dtype(np.uint8)
+
+    @property
+    def dtype(self) -> np.dtype:
+        return np.dtype(np.uint8)
 
     def __len__(self) -> int:
         return self.shape[0]

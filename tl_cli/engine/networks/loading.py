@@ -21,7 +21,9 @@ import keras
 from tl_cli.catalog import PREPROCESSING, Card, require_pretrained
 from tl_cli.engine.networks import graph, pth_reader
 from tl_cli.engine.networks.architectures import NETWORKS, efficientnet_lite
+from tl_cli.engine.networks.nodes import flatten_nested
 from tl_cli.errors import TLError
+from tl_cli.plan.blocks import Block
 from tl_cli.quiet import quiet
 
 PRETRAINED = "pretrained"
@@ -36,7 +38,7 @@ class Backbone:
     card: Card
     image_size: int
     model: keras.Model
-    blocks: tuple[graph.Block, ...]
+    blocks: tuple[Block, ...]
 
     @cached_property
     def stage_ends(self) -> tuple[int, ...]:
@@ -85,7 +87,7 @@ def load(card: Card, image_size: int, weights: str | None = PRETRAINED) -> Backb
     scale, offset = PREPROCESSING[card.preprocessing]
     x = keras.layers.Rescaling(scale, offset, name="preprocessing")(inputs)
     # opened once: parts of it that are put together later must come from one and the same graph
-    model = graph.flatten_nested(SOURCES[card.source](card, inputs, x, weights))
+    model = flatten_nested(SOURCES[card.source](card, inputs, x, weights))
     return Backbone(card, image_size, model, tuple(graph.blocks(model)))
 
 

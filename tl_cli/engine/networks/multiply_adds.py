@@ -112,7 +112,7 @@ def _einsum(layer: Any, x: Shape, y: Shape) -> int:
 def _attention(layer: Any, x: Shape, y: Shape) -> int:
     # The projections are layers of their own, counted as such; this is scores and weighted sum,
     # of self-attention: the keys are taken to be as many as the queries.
-    tokens = _elements(x) // x[-1]
+    tokens = _elements(x[:-1])
     return tokens * tokens * layer.num_heads * (layer.key_dim + layer.value_dim)
 
 
