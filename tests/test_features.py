@@ -10,6 +10,7 @@ from tl_cli.engine.features import PLAIN, FeatureSpec, View
 from tl_cli.engine.networks import graph
 from tl_cli.results.progress import Note
 from tl_cli.store import cache
+from tl_cli.store.rows import Table
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +65,25 @@ def test_the_second_time_nothing_is_computed(backbone, records, passes):
     second = features.extract(backbone, records, [FeatureSpec((6,))])[0].array()
     assert len(passes) == before
     assert np.array_equal(first, second)
+
+
+def test_who_waited_for_its_turn_finds_nothing_left_to_do(backbone, records, passes, monkeypatch):
+    """Two processes on one cold cache: the second one's look at the table is from before."""
+    first = features.extract(backbone, records, [FeatureSpec((6,))])[0].array()
+    before = len(passes)
+    monkeypatch.setattr(
+        "tl_cli.engine.features.extraction.Table",
+        lambda *arguments: emptied(Table(*arguments)),
+    )
+    second = features.extract(backbone, records, [FeatureSpec((6,))])[0].array()
+    assert len(passes) == before
+    assert np.array_equal(first, second)
+
+
+def emptied(table):
+    """Return the table as it was read before another process filled it."""
+    table.index = {}
+    return table
 
 
 def test_new_images_cost_only_themselves_and_order_is_kept(backbone, records, passes):

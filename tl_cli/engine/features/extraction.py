@@ -108,6 +108,8 @@ def _fill(
             r.digest: r for r in records if any(r.digest not in t.index for _, t, _ in writers)
         }
         todo = list(missing.values())
+        if not todo:  # another process made them while this one waited for its turn
+            return
         lacking = [
             (w, t, append) for w, t, append in writers if any(r.digest not in t.index for r in todo)
         ]
