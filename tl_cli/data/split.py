@@ -240,13 +240,14 @@ def _mend(
         )
 
     moved = []
-    for label in (name for name in manifest.classes if name not in whole):
-        ranked = sorted(own[label], key=lambda key: _rank(seed, key))
-        for lacking in ("train", "val") if validates else ("train",):
+    # training last: what moves there takes no other class's training image away
+    for lacking in ("val", "train") if validates else ("train",):
+        for label in (name for name in manifest.classes if name not in whole):
+            ranked = sorted(own[label], key=lambda key: _rank(seed, key))
             free = [key for key in ranked if key not in pinned]
             if not free or any(splits[key] == lacking for key in ranked):
                 continue
-            needed = [key for key in ranked if not spared(key, label)]
+            needed = [key for key in free if not spared(key, label)]
             splits[_giving(free, needed, lacking, splits)] = lacking
             moved.append(f"{label!r} ({lacking})")
     return _told(moved, list(map(repr, whole)))
