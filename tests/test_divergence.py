@@ -1,6 +1,7 @@
 """A loss that is no longer a number: back to the last good weights, at half the rate, twice."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -92,26 +93,23 @@ def test_in_the_first_epoch_it_begins_again_from_the_start(data, poisoned, begun
 def test_in_the_middle_it_goes_on_from_the_last_good_epoch(
     data, poisoned, begun, monkeypatch, options
 ):
-    poisoned(3, times=1)
+    stages = 2 if options.get("unfreeze") else 1  # the second one begins with the third epoch
+    poisoned(3, times=stages)
+    monkeypatch.setattr(fitting, "LEAST_PATIENCE", 6)
     seen, see = {}, BestCheckpoint.see
 
-    def watched(self, row, weights):
+    def watched(self, row, weights, *more):
         if math.isfinite(row["val_log_loss"]):
             seen[row["epoch"]] = copies(weights)
-        see(self, row, weights)
+        return see(self, row, weights, *more)
 
     monkeypatch.setattr(BestCheckpoint, "see", watched)
     context = tiny_context(data, "half", epochs=6, learning_rate=RATE, **options)
-    if options.get("unfreeze"):  # the second of its stages begins with the third epoch
-        monkeypatch.setattr(fitting, "LEAST_PATIENCE", 6)
     _, fitted = run(context)
-    again = begun[1] if not options.get("unfreeze") else begun[2]
-    assert again[0] == RATE / 2
-    assert same(again[1], seen[2])
-    epochs = [row["epoch"] for row in fitted.best.history]
-    assert epochs[:4] == [1, 2, 3, 3]
-    assert epochs[4:] == list(range(4, 4 + len(epochs[4:])))
-    assert fitted.best.last_epoch == epochs[-1]
+    assert [rate for rate, _ in begun][: stages + 1] == [RATE] * stages + [RATE / 2]
+    assert same(begun[stages][1], seen[2])
+    assert [row["epoch"] for row in fitted.best.history] == [1, 2, 3, 3, 4, 5, 6]
+    assert fitted.best.last_epoch == 6
     assert not fitted.diverged
 
 
@@ -144,7 +142,8 @@ def test_where_it_never_trains_the_head_is_kept_and_the_reason_says_so(data, poi
 
 
 def test_an_absurd_rate_never_raises(data):
-    context = tiny_context(data, "full", epochs=2, learning_rate=1e30)
+    context = tiny_context(data, "full", epochs=2)
+    context = replace(context, config=context.config.effective(learning_rate=1e30))
     before = copies(context.backbone.model.weights)
     tuned = tuning.finetune(context, tiny_settings(context), tiny_head(context), silent)
     assert tuned.result.kept == "head"

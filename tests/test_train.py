@@ -1,4 +1,4 @@
-"""The story from top to bottom: a result from the first head on, and what is on disk is measured."""
+"""The story from top to bottom: a result from the first head on; what is on disk is measured."""
 
 import json
 from dataclasses import replace
