@@ -1,17 +1,15 @@
 """Auxiliary classifiers: where they stand, what they weigh, and that nothing of them stays."""
 
-import dataclasses
-
 import keras
 import numpy as np
 import pytest
-from tiny import coloured, tiny_backbone, tiny_context
+from tiny import coloured, tiny_backbone, tiny_context, tiny_head, tiny_settings
 
 from tl_cli import catalog
-from tl_cli.engine import train
 from tl_cli.engine.finetune import auxiliary_heads, finetune
-from tl_cli.engine.head import choice
+from tl_cli.engine.finetune.compile import compile_suffix
 from tl_cli.engine.networks import classifier, loading
+from tl_cli.engine.predict import probabilities
 from tl_cli.errors import TLError
 from tl_cli.results.progress import silent
 
@@ -24,10 +22,10 @@ def data(tmp_path_factory):
 def built_with(number, frozen=0, weight=0.3):
     backbone = tiny_backbone()
     extra = auxiliary_heads.attach(backbone, 3, number, weight, frozen)
-    built = classifier.build(backbone, ["a", "b", "c"], [6], auxiliary=extra)
+    built = classifier.build(backbone, ["a", "b", "c"], [6])
     rng = np.random.default_rng(0)
     built.set_head(rng.normal(0, 0.3, built.head.kernel.shape), np.zeros(3))
-    return built
+    return built, extra
 
 
 def test_on_googlenet_two_stand_where_the_paper_put_them():
@@ -57,8 +55,9 @@ def test_they_stand_in_the_trained_part_only():
 def test_the_loss_is_the_main_one_and_its_weight_times_the_others(policy, weighted, sparse):
     keras.config.set_dtype_policy(policy)
     try:
-        built = built_with(2)
-        model = built.compile(0, keras.optimizers.SGD(0.01), 0, (), sparse=sparse)
+        built, extra = built_with(2)
+        sgd = keras.optimizers.SGD(0.01)
+        model = compile_suffix(built, 0, sgd, auxiliary=extra, sparse=sparse)
     finally:
         keras.config.set_dtype_policy("float32")
     rng = np.random.default_rng(1)
@@ -78,11 +77,11 @@ def test_the_loss_is_the_main_one_and_its_weight_times_the_others(policy, weight
 
 
 def test_their_loss_reaches_what_lies_before_them_and_nothing_after():
-    built = built_with(1, weight=1.0)  # after block 3
+    built, extra = built_with(1, weight=1.0)  # after block 3
     built.set_head(
         np.zeros(built.head.kernel.shape), np.zeros(3)
     )  # the main loss gives nothing back
-    model = built.compile(0, keras.optimizers.SGD(0.1), 0, ())
+    model = compile_suffix(built, 0, keras.optimizers.SGD(0.1), auxiliary=extra)
     before = {layer.name: np.array(layer.weights[0]) for layer in built.backbone.layers}
     x = np.random.default_rng(1).uniform(0, 255, (6, 32, 32, 3))
     model.train_on_batch(x, [np.eye(3)[[0, 1, 2, 0, 1, 2]]] * 2)
@@ -100,19 +99,14 @@ def test_their_loss_reaches_what_lies_before_them_and_nothing_after():
     ids=str,
 )  # fmt: skip
 def test_in_tuning_their_accuracies_are_in_the_history(data, ratio, options):
-    context = tiny_context(data, ratio, epochs=3, learning_rate=0.01, **options)
-    extra = auxiliary_heads.attach(context.backbone, 3, 2, 0.3, context.plan.frozen_blocks)
-    context = dataclasses.replace(context, auxiliary=extra)
-    solved = choice.solve(context, choice.look(context, silent))
-    built = classifier.build(
-        context.backbone, context.manifest.classes, solved.taps, auxiliary=extra
-    )
-    built.set_head(solved.head.weights, solved.head.bias)
-    tuned = finetune.tune(context, built, solved, silent)
+    context = tiny_context(data, ratio, epochs=3, learning_rate=0.01, aux_heads=2, **options)
+    tuned = finetune.finetune(context, tiny_settings(context), tiny_head(context), silent)
     assert {"val_accuracy_aux1", "val_accuracy_aux2"} <= set(tuned.history[1])
     assert all(0 <= row["val_accuracy_aux1"] <= 1 for row in tuned.history[1:])
-    assert not any("aux" in w.path for w in built.model.weights)
-    train.check_whole(context, built, tuned.probabilities if tuned.kept else solved.probabilities)
+    network = tuned.trained.classifier
+    assert not any("aux" in w.path for w in network.model.weights)
+    whole = probabilities(network, context.manifest.of("val"), silent)
+    np.testing.assert_allclose(whole, tuned.trained.fitted, atol=0.02)
 
 
 def test_a_saved_network_holds_nothing_of_them_and_comes_back(tmp_path, monkeypatch):
@@ -121,7 +115,9 @@ def test_a_saved_network_holds_nothing_of_them_and_comes_back(tmp_path, monkeypa
     from tl_cli.store import run_dir
     from tl_cli.store.run_dir import RunDir
 
-    built = built_with(2)
+    built, extra = built_with(2)
+    model = compile_suffix(built, 0, keras.optimizers.SGD(0.01), auxiliary=extra)
+    model.train_on_batch(np.zeros((3, 32, 32, 3)), [np.eye(3)] * 3)
     built.save(RunDir(tmp_path))
     names = []
     with h5py.File(tmp_path / run_dir.WEIGHTS) as file:

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 from PIL import Image
-from tiny import CARD, coloured, split_of, tiny_backbone
+from tiny import CARD, ROOM, coloured, split_of, tiny_backbone
 
 from tl_cli.config import RunConfig
 from tl_cli.data.scan import scan
@@ -28,14 +28,7 @@ def backbone():
 @pytest.fixture
 def context(tmp_path, backbone):
     manifest = split_of(coloured(tmp_path / "data", 20))
-    config = RunConfig(data=manifest.source)
-    return RunContext(
-        config,
-        manifest,
-        backbone,
-        recommend_freeze._plan(config, manifest, backbone, None),
-        "float32",
-    )
+    return RunContext(RunConfig(data=manifest.source), manifest, backbone, "float32", ROOM)
 
 
 @pytest.fixture
@@ -99,17 +92,18 @@ def test_images_like_those_that_batchnorm_remembers_are_at_no_distance(context):
 
 def test_each_image_passes_the_network_once(context, passes, monkeypatch):
     monkeypatch.setattr(evidence, "MOMENTS_OF", 8)
-    layers = evidence.distances(context, silent)
-    head = choice.solve(context, choice.look(context, silent))
-    found = evidence.gather_evidence(context, head, layers)
+    layers = evidence.batchnorm_distances(context, silent)
+    rows = choice.extract(context, silent)
+    found = evidence.gather_evidence(context, rows, choice.solve(context, rows), layers)
     assert sorted(passes) == sorted(record.digest for record in context.manifest.records)
     assert found.distance == pytest.approx(layers.mean())
     assert found.similarity is None  # nobody has calibrated the tiny network
 
 
 def test_the_probes_look_at_what_they_say(context, backbone):
-    head = choice.solve(context, choice.look(context, silent))
-    found = evidence.gather_evidence(context, head, None)
+    rows = choice.extract(context, silent)
+    head = choice.solve(context, rows)
+    found = evidence.gather_evidence(context, rows, head, None)
     assert [probe.tap for probe in found.probes] == [
         backbone.blocks[cut - 1].name for cut in context.depths
     ]
@@ -205,11 +199,11 @@ def test_a_network_without_batchnorm_says_that_it_cannot_be_measured(context, tm
     x = keras.layers.Conv2D(8, 3, 4, activation="relu")(inputs)
     model = keras.Model(inputs, keras.layers.Conv2D(16, 3, 2, activation="relu")(x))
     bare = Backbone(CARD, 32, model, tuple(graph.blocks(model)))
-    context = RunContext(context.config, context.manifest, bare, context.plan, "float32")
-    assert evidence.distances(context, silent) is None
-    settled = recommend_freeze.advise(context, silent)
-    assert settled.plan.similarity_source == "assumed"
-    assert any("without BatchNorm" in reason for reason in settled.plan.reasons)
+    context = replace(context, backbone=bare)
+    assert evidence.batchnorm_distances(context, silent) is None
+    plan = recommend_freeze.advise(context, silent)
+    assert plan.similarity_source == "assumed"
+    assert any("without BatchNorm" in reason for reason in plan.reasons)
 
 
 def test_a_part_of_the_images_is_chosen_by_content_and_keeps_each_class_s_share(tmp_path):
@@ -224,12 +218,10 @@ def test_a_part_of_the_images_is_chosen_by_content_and_keeps_each_class_s_share(
 
 def test_what_was_stated_goes_before_what_was_measured_and_both_are_told(context, monkeypatch):
     monkeypatch.setitem(evidence.catalog.ANCHORS, "tiny", {32: (0.1, 0.9)})
-    measured = recommend_freeze.advise(context, silent).plan
+    measured = recommend_freeze.advise(context, silent)
     assert measured.similarity_source == "measured"
-    stated = recommend_freeze.advise(
-        RunContext(context.config.effective(similarity="low"), *list(vars(context).values())[1:]),
-        silent,
-    ).plan
+    low = replace(context, config=context.config.effective(similarity="low"))
+    stated = recommend_freeze.advise(low, silent)
     assert (stated.similarity, stated.similarity_source) == (0.20, "given")
     assert stated.evidence == measured.evidence
     assert any(f"measured {measured.similarity:.2f}" in reason for reason in stated.reasons)

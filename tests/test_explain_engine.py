@@ -6,13 +6,13 @@ import keras
 import numpy as np
 import pytest
 from PIL import Image
-from tiny import coloured, split_of, tiny_backbone, tiny_context
+from tiny import coloured, split_of, tiny_backbone, tiny_context, tiny_head
 
 from tl_cli import catalog, config
 from tl_cli.engine import explain
+from tl_cli.engine.context import prepare
 from tl_cli.engine.head import choice
 from tl_cli.engine.networks import classifier, loading
-from tl_cli.engine.recommend_freeze import prepare
 from tl_cli.errors import TLError
 
 SIZE = 32
@@ -21,10 +21,7 @@ SIZE = 32
 def classified(root, head: str):
     """A classifier of three colours with a solved head, nothing tuned."""
     context = tiny_context(coloured(root, noise=60), "head", head=head)
-    solved = choice.solve(context, choice.look(context, lambda _: None))
-    built = classifier.build(context.backbone, context.manifest.classes, solved.taps)
-    built.set_head(solved.head.weights, solved.head.bias)
-    return built
+    return choice.attach(context, tiny_head(context))
 
 
 @pytest.fixture(scope="module", params=["last", "multi"])
@@ -66,10 +63,7 @@ def patterned(request, tmp_path_factory):
             Image.fromarray(pixels).save(root / name / f"{i}.png")
     settings = config.RunConfig(data=str(root), freeze="head", head=request.param, image_size=SIDE)
     context = prepare(settings, split_of(root))
-    solved = choice.solve(context, choice.look(context, lambda _: None))
-    built = classifier.build(context.backbone, context.manifest.classes, solved.taps)
-    built.set_head(solved.head.weights, solved.head.bias)
-    return built
+    return choice.attach(context, tiny_head(context))
 
 
 def test_the_evidence_for_each_of_two_classes_lies_on_its_own_half(patterned):

@@ -1,21 +1,19 @@
 """From random weights: what is drawn, what trains, that it learns, and what the user is told."""
 
-import dataclasses
 import json
 
 import keras
 import numpy as np
 import pytest
 from test_cli import COLOURS, SMALL, paint, tl
-from tiny import coloured, tiny_backbone, tiny_context
+from tiny import coloured, tiny_backbone, tiny_context, tiny_settings
 
 from tl_cli import catalog, config
-from tl_cli.engine import train
-from tl_cli.engine.finetune import from_scratch, time_budget
+from tl_cli.engine.finetune import fit, from_scratch
 from tl_cli.engine.networks import loading
+from tl_cli.engine.predict import probabilities
 from tl_cli.errors import TLError
 from tl_cli.plan import from_scratch as plans
-from tl_cli.plan import override
 from tl_cli.results.progress import silent
 from tl_cli.store import run_dir
 
@@ -26,14 +24,8 @@ def data(tmp_path_factory):
 
 
 def scratch_context(data, **options):
-    options = {"epochs": 4, "learning_rate": 0.01, "from_scratch": True} | options
-    context = tiny_context(data, "full", **options)
-    plan = plans.recommend(
-        context.plan.size, 3, context.backbone.blocks, backbone="tiny", images_per_class=7
-    )
-    given = {k: options[k] for k in ("epochs", "learning_rate")}
-    plan = override(plan, batch_size=8, augment="light", **given)
-    return dataclasses.replace(context, plan=plan)
+    options = {"epochs": 4, "learning_rate": 0.01, "augment": "light"} | options
+    return tiny_context(data, "auto", from_scratch=True, **options)
 
 
 def test_the_plan_says_what_is_done_and_why():
@@ -67,35 +59,54 @@ def test_kernels_have_he_variance():
     assert again.digest == digest
 
 
-def test_everything_trains_and_the_best_epoch_is_kept(data):
-    context = scratch_context(data, epochs=12)
-    built = from_scratch.begin(context)
-    before = {w.path: np.array(w) for w in built.model.weights}
-    outcome = from_scratch.train(context, built, silent)
-    assert all(not np.array_equal(before[w.path], w) for w in built.model.weights)
-    facts = outcome.scratch
-    assert facts.log_loss == min(row["val_log_loss"] for row in outcome.history)
-    assert facts.accuracy > 0.8
-    train.check_whole(context, built, outcome.probabilities)
+def test_everything_trains_and_the_best_epoch_is_kept(data, monkeypatch):
+    context, starts = scratch_context(data, epochs=12), []
+    began = from_scratch.random_classifier
+
+    def watched(context):
+        made = began(context)
+        starts.append({w.path: np.array(w) for w in made.model.weights})
+        return made
+
+    monkeypatch.setattr(from_scratch, "random_classifier", watched)
+    made = from_scratch.train_from_scratch(context, tiny_settings(context), silent)
+    [before], trained = starts, made.trained
+    weights = trained.classifier.model.weights
+    assert all(not np.array_equal(before[w.path], w) for w in weights)
+    result = made.result
+    assert result.log_loss == min(row["val_log_loss"] for row in made.history)
+    assert result.accuracy > 0.8
+    whole = probabilities(trained.classifier, context.manifest.of("val"), silent)
+    np.testing.assert_allclose(whole, trained.fitted, atol=1e-3)
+    assert trained.refit is False
+
+
+def test_the_weights_are_those_of_the_best_epoch_not_of_the_last(data, monkeypatch):
+    losses = iter((0.5, 0.2, 0.9, 0.8))
+    monkeypatch.setattr(fit, "validation_loss", lambda *_: next(losses))
+    seen, see = [], fit.BestCheckpoint.see
+
+    def watched(self, row, weights, *more):
+        seen.append(fit.copies(weights))
+        return see(self, row, weights, *more)
+
+    monkeypatch.setattr(fit.BestCheckpoint, "see", watched)
+    context = scratch_context(data)
+    made = from_scratch.train_from_scratch(context, tiny_settings(context), silent)
+    assert (made.result.best_epoch, made.result.epochs, made.result.log_loss) == (2, 4, 0.2)
+    kept = fit.copies(context.backbone.model.weights)
+    assert all(np.array_equal(a, b) for a, b in zip(kept, seen[1], strict=False))
+    assert not all(np.array_equal(a, b) for a, b in zip(kept, seen[3], strict=False))
 
 
 def test_it_is_repeatable(data):
     def once():
         keras.utils.set_random_seed(0)
         context = scratch_context(data, epochs=2)
-        return from_scratch.train(context, from_scratch.begin(context), silent).history[-1][
-            "val_log_loss"
-        ]
+        made = from_scratch.train_from_scratch(context, tiny_settings(context), silent)
+        return made.history[-1]["val_log_loss"]
 
     assert once() == once()
-
-
-def test_fewer_epochs_keep_the_reasons_true(data):
-    context = scratch_context(data, epochs=50)
-    short = time_budget.fit_into_time(context, from_scratch.begin(context), 0.0, silent)
-    assert short.plan.epochs == 1
-    assert "1 epochs at" in " ".join(short.plan.reasons)
-    assert "LP-FT" not in " ".join(short.plan.reasons)
 
 
 @pytest.fixture(scope="module")

@@ -1,20 +1,14 @@
 """The gradients that are recorded are the ones that train, and looking leaves no trace."""
 
-import dataclasses
-
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 from test_from_scratch import scratch_context
-from tiny import coloured, tiny_context
+from tiny import coloured, tiny_context, tiny_head, tiny_settings
 
-from tl_cli.engine.finetune import finetune, fit, from_scratch
-from tl_cli.engine.finetune.fit import BestCheckpoint
+from tl_cli.engine.finetune import finetune, from_scratch
 from tl_cli.engine.finetune.gradient_flow import GradientFlow, gradients
-from tl_cli.engine.finetune.training_data import TrainingData
-from tl_cli.engine.head import choice
-from tl_cli.engine.networks import classifier
 from tl_cli.results.progress import silent
 
 
@@ -26,18 +20,16 @@ def data(tmp_path_factory):
 def trained(data, flow):
     keras.utils.set_random_seed(0)
     context = scratch_context(data, epochs=3, gradient_flow=flow)
-    built = from_scratch.begin(context)
-    outcome = from_scratch.train(context, built, silent)
-    return built, outcome
+    return from_scratch.train_from_scratch(context, tiny_settings(context), silent)
 
 
 def test_looking_changes_nothing_and_sees_every_layer(data):
-    seen, outcome = trained(data, True)
-    unseen, _ = trained(data, False)
-    pairs = zip(seen.model.weights, unseen.model.weights, strict=True)
+    seen, unseen = trained(data, True), trained(data, False)
+    networks = [made.trained.classifier for made in (seen, unseen)]
+    pairs = zip(*(network.model.weights for network in networks), strict=True)
     assert all(np.array_equal(a, b) for a, b in pairs)
-    layers = len(seen.backbone.layers) + 1
-    rows = outcome.gradients
+    layers = len(networks[0].backbone.layers) + 1
+    rows = seen.gradients
     assert {row["depth"] for row in rows} == set(range(1, layers + 1))
     assert {row["epoch"] for row in rows} == {1, 2, 3}
     assert len(rows) == 3 * 3 * layers  # epochs, steps of each, layers
@@ -56,23 +48,17 @@ def test_the_size_is_that_of_the_gradient():
 
 def test_in_tuning_only_what_is_trained_has_a_gradient(data):
     context = tiny_context(data, "half", epochs=2, gradient_flow=True)
-    solved = choice.solve(context, choice.look(context, silent))
-    built = classifier.build(context.backbone, context.manifest.classes, solved.taps)
-    built.set_head(solved.head.weights, solved.head.bias)
-    rows = finetune.tune(context, built, solved, silent).gradients
+    decided = tiny_settings(context)
+    rows = finetune.finetune(context, decided, tiny_head(context), silent).gradients
     frozen = sum(
-        len(block.layers) for block in context.backbone.blocks[: context.plan.frozen_blocks]
+        len(block.layers) for block in context.backbone.blocks[: decided.plan.frozen_blocks]
     )
     assert min(row["depth"] for row in rows) == frozen + 1
     assert {row["kind"] for row in rows} == {"Conv2D", "Dense"}
 
 
 def test_one_step_an_epoch_is_looked_at_once(data):
-    context = dataclasses.replace(scratch_context(data, gradient_flow=True, epochs=1))
-    context = dataclasses.replace(context, plan=dataclasses.replace(context.plan, batch_size=64))
-    built, best = from_scratch.begin(context), BestCheckpoint()
-    _, rows = fit.train(
-        context, built, TrainingData(context, silent), best, [(0, range(1, 2))], silent, norms=True
-    )
-    assert {row["step"] for row in rows} == {1}
-    assert GradientFlow(built, 100).steps == {0, 50, 99}
+    context = scratch_context(data, gradient_flow=True, epochs=1, batch_size=64)
+    made = from_scratch.train_from_scratch(context, tiny_settings(context), silent)
+    assert {row["step"] for row in made.gradients} == {1}
+    assert GradientFlow(made.trained.classifier, 100).steps == {0, 50, 99}

@@ -13,13 +13,20 @@ from tl_cli.catalog import Card
 from tl_cli.data.manifest import Manifest
 from tl_cli.data.scan import scan
 from tl_cli.data.split import assign_splits
+from tl_cli.engine import recommend_freeze
 from tl_cli.engine.context import RunContext
+from tl_cli.engine.finetune import settings
+from tl_cli.engine.finetune.settings import FinetuneSettings
+from tl_cli.engine.head import choice
+from tl_cli.engine.head.choice import SolvedHead
 from tl_cli.engine.networks import graph
 from tl_cli.engine.networks.loading import Backbone
-from tl_cli.plan import override, recommend
+from tl_cli.plan import FreezePlan
+from tl_cli.results.progress import silent
 
 CARD = Card("tiny", "none", "", 32, "included", "nothing", "none")
 COLOURS = {"blue": (60, 70, 190), "green": (60, 180, 70), "red": (190, 60, 70)}
+ROOM = 10**9  # bytes of features that a run may keep
 
 
 def tiny_backbone(seed: int = 0) -> Backbone:
@@ -56,17 +63,24 @@ def split_of(root: Path, **options) -> Manifest:
     return assign_splits(scan(str(root)), **{"val": 0.3, "test": 0.2, **options})
 
 
-def tiny_context(root: Path, freeze_ratio: str = "half", **options) -> RunContext:
-    """A job on coloured pictures with the tiny backbone."""
-    settings = config.RunConfig(data=str(root), freeze=freeze_ratio, **options)
-    manifest, backbone = split_of(root), tiny_backbone()
-    counts = manifest.counts("train")
-    plan = recommend(
-        sum(counts.values()), len(counts), backbone.blocks, backbone="tiny", freeze=freeze_ratio
-    )
-    plan = override(
-        plan, epochs=settings.epochs, batch_size=8, learning_rate=settings.learning_rate,
-        layer_decay=settings.layer_decay, label_smoothing=settings.label_smoothing,
-        augment=None if settings.augment == "auto" else settings.augment,
-    )  # fmt: skip
-    return RunContext(settings, manifest, backbone, plan, "float32")
+def tiny_context(root: Path, freeze: str = "half", **options) -> RunContext:
+    """A run on coloured pictures with the tiny backbone, in batches of 8."""
+    options = {"batch_size": 8, **options}
+    chosen = config.RunConfig(data=str(root), freeze=freeze, **options)
+    room = ROOM if chosen.cache else 0
+    return RunContext(chosen, split_of(root), tiny_backbone(), "float32", room)
+
+
+def tiny_plan(context: RunContext) -> FreezePlan:
+    """The plan that follows from the options alone."""
+    return recommend_freeze.recommend(context, None)
+
+
+def tiny_settings(context: RunContext, *, mirror: bool = False) -> FinetuneSettings:
+    """The plan, and what follows from it for this run."""
+    return settings.decide(context, tiny_plan(context), mirror=mirror)
+
+
+def tiny_head(context: RunContext) -> SolvedHead:
+    """The head solved on the one pass."""
+    return choice.solve(context, choice.extract(context, silent))

@@ -222,13 +222,14 @@ def _mend(
     """Give each class a training and a validation image where its share gave it none; say so."""
     own: dict[str, dict[str, None]] = {name: {} for name in manifest.classes}
     labels: dict[str, set[str]] = defaultdict(set)
+    open_: dict[str, list[Record]] = defaultdict(list)
     for key, record in sorted(zip(key_of, manifest.records, strict=True), key=lambda p: p[0]):
         if _is_open(record):
             own[record.label][key] = None
             labels[key].add(record.label)
+            open_[record.label].append(record)
     for label in manifest.classes:
-        records = [r for r in manifest.records if r.label == label and _is_open(r)]
-        _check_class(label, records, validates)
+        _check_class(label, open_[label], validates)
     whole = [label for label in manifest.classes if len(own[label]) == 1 and validates]
     pinned = {key for label in whole for key in own[label]}
     splits.update(dict.fromkeys(pinned, "train"))
@@ -240,13 +241,14 @@ def _mend(
         )
 
     moved = []
-    for label in (name for name in manifest.classes if name not in whole):
-        ranked = sorted(own[label], key=lambda key: _rank(seed, key))
-        for lacking in ("train", "val") if validates else ("train",):
-            free = [key for key in ranked if key not in pinned]
-            if not free or any(splits[key] == lacking for key in ranked):
+    # training last: what moves there takes no other class's training image away
+    for lacking in ("val", "train") if validates else ("train",):
+        for label in (name for name in manifest.classes if name not in whole):
+            free = [key for key in own[label] if key not in pinned]
+            if not free or any(splits[key] == lacking for key in own[label]):
                 continue
-            needed = [key for key in ranked if not spared(key, label)]
+            free.sort(key=lambda key: _rank(seed, key))
+            needed = [key for key in free if not spared(key, label)]
             splits[_giving(free, needed, lacking, splits)] = lacking
             moved.append(f"{label!r} ({lacking})")
     return _told(moved, list(map(repr, whole)))

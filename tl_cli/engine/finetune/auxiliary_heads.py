@@ -25,9 +25,9 @@ class AuxiliaryHeads:
     weight: float = 0.0
 
     @property
-    def layers(self) -> list[keras.Layer]:
-        """The weighted layers of all heads: they train whatever else is frozen."""
-        return [layer for head in self.heads for layer in head.layers if layer.weights]
+    def weights(self) -> list[keras.Variable]:
+        """The weights of all heads: they train whatever else is frozen."""
+        return [weight for head in self.heads for weight in head.weights]
 
 
 NONE = AuxiliaryHeads()

@@ -50,15 +50,23 @@ class BestCheckpoint:
         self.weights: list[np.ndarray] = []
         self.last: list[np.ndarray] = []
         self.last_epoch = 0
+        self.auxiliary: list[np.ndarray] = []  # of the last epoch too; they are never saved
 
-    def see(self, row: Row, weights: Sequence[keras.Variable]) -> None:
-        """Add an epoch; keep its weights."""
+    def see(
+        self,
+        row: Row,
+        weights: Sequence[keras.Variable],
+        auxiliary: Sequence[keras.Variable] = (),
+    ) -> bool:
+        """Add an epoch; return whether its losses are numbers, and keep its weights if so."""
         self.history.append(row)
-        if not math.isfinite(row["val_log_loss"]):
-            return
+        if not (math.isfinite(row["loss"]) and math.isfinite(row["val_log_loss"])):
+            return False
         self.last, self.last_epoch = copies(weights), int(row["epoch"])
+        self.auxiliary = copies(auxiliary)
         if row["val_log_loss"] < self.loss:
             self.loss, self.epoch, self.weights = row["val_log_loss"], self.last_epoch, self.last
+        return True
 
 
 @dataclass(frozen=True)
@@ -84,7 +92,8 @@ def fit(
     """
     best, steps, waiting = BestCheckpoint(), data.steps(), dataset.Waiting()
     flow = GradientFlow(classifier, steps) if context.config.gradient_flow else None
-    good, halvings = copies(classifier.model.weights), 0
+    auxiliary = settings.auxiliary.weights
+    start, halvings = (copies(classifier.model.weights), copies(auxiliary)), 0
     waited = trained = 0.0
     pending = stages(settings, context.config.unfreeze)
     while pending:
@@ -107,7 +116,9 @@ def fit(
         )
         waited, trained = waited + waiting.waited, trained + waiting.trained
         if follow.diverged:
-            assign(classifier.model.weights, best.last or good)
+            weights, others = (best.last, best.auxiliary) if best.last else start
+            assign(classifier.model.weights, weights)
+            assign(auxiliary, others)
             if halvings == HALVINGS:
                 break
             halvings += 1
@@ -177,6 +188,7 @@ class ValidationCallback(keras.callbacks.Callback):
         super().__init__()
         self.context, self.plan, self.classifier = context, settings.plan, classifier
         self.data, self.best, self.average, self.report = data, best, average, report
+        self.auxiliary = settings.auxiliary.weights
         self.steps = data.steps()
         self.patience = max(LEAST_PATIENCE, round(PATIENCE * self.plan.epochs))
         self.stage, self.started = "", 0.0
@@ -198,8 +210,8 @@ class ValidationCallback(keras.callbacks.Callback):
         with averaged(self.model, self.average):
             scores = self.data.outputs(self.model, "val")
             row = validation_row(self.context, epoch + 1, seconds, loss, scores)
-            self.best.see(row, self.classifier.model.weights)
-        if not (math.isfinite(loss) and math.isfinite(row["val_log_loss"])):
+            numbers = self.best.see(row, self.classifier.model.weights, self.auxiliary)
+        if not numbers:
             self.diverged = epoch + 1
             self.model.stop_training = True
             return

@@ -60,7 +60,8 @@ def train_from_scratch(
     model = classifier.suffix_model(data.cut, data.row_taps)
     scores = {"val": data.outputs(model, "val")[0]}
     trained = put_in_place(context, classifier, Candidate(SCRATCH, best.weights, scores))
-    row = next(row for row in best.history if row["epoch"] == best.epoch)
+    # the last of its number: an epoch that came to no number was gone through again
+    row = next(row for row in reversed(best.history) if row["epoch"] == best.epoch)
     result = FromScratchResult(
         epochs=len(best.history),
         best_epoch=best.epoch,

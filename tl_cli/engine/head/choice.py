@@ -121,7 +121,8 @@ def refit(context: RunContext, solved: SolvedHead, temperature: float = 1.0) -> 
     if not context.config.refit:
         return _softened(solved.head, 1 / temperature)
     both = np.concatenate([solved.features["train"], solved.features["val"]])
-    head = _solved(context, both, solved.widths, "train", "val")
+    # of the same kind: raw scores of ridge and of logistic regression are not of one scale
+    head = _solved(context, both, solved.widths, "train", "val", method=solved.head.kind)
     if temperature != 1.0:  # raw scores, divided by what the plain head's were divided by
         temperature *= solved.head.temperature / head.temperature
     return _softened(head, 1 / temperature)
@@ -147,7 +148,11 @@ def _softened(head: LinearHead, factor: float) -> LinearHead:
 
 
 def _solved(
-    context: RunContext, array: np.ndarray, widths: Sequence[int], *splits: str
+    context: RunContext,
+    array: np.ndarray,
+    widths: Sequence[int],
+    *splits: str,
+    method: str = "auto",
 ) -> LinearHead:
     """Return a head on the columns of one tap or of several, joined."""
     scales = None
@@ -160,5 +165,6 @@ def _solved(
         seed=context.config.seed,
         sample_weight=context.sample_weights(*splits),
         groups=context.groups(*splits),
+        method=method,
     )
     return head if scales is None else head.on_raw(scales)
