@@ -86,7 +86,7 @@ def test_what_ends_the_tuning_leaves_the_solved_head(data, tmp_path, monkeypatch
     np.testing.assert_allclose(whole(run), held_out, atol=1e-3)
     assert held_out.std() > 0.05
     figures = json.loads((run / run_dir.METRICS).read_text())
-    done = tl("evaluate", run, "--json")
+    done = tl("evaluate", run.path, "--split", "val", "--json")
     assert done.exit_code == 0, done.stderr
     again = json.loads(done.stdout)
     assert again["accuracy"] == figures["metrics"]["val"]["accuracy"]

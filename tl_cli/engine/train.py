@@ -143,7 +143,8 @@ def _may_mirror(
     """Return whether augmentation may mirror; from scratch there are no features to decide by."""
     if head is None:
         return context.config.mirror == "yes"
-    if plan.augment == "none" or not (plan.trains_backbone or context.config.trial):
+    # not the plan's augmentation: where a trial is to decide, the plan may be the head alone, for now
+    if context.config.augment == "none" or not (plan.trains_backbone or context.config.trial):
         return False
     return flip_check.decide(context, head, on_progress)
 
@@ -208,11 +209,9 @@ def _difference(context: RunContext, saved: Classifier, trained: TrainedModel) -
     As the greatest difference of a probability on some validation images of every class.
     """
     records, labels = context.manifest.of("val"), context.labels("val")
-    chosen = np.concatenate(
-        [np.flatnonzero(labels == number)[:CHECKED_A_CLASS] for number in np.unique(labels)]
-    )
-    if len(chosen) > CHECKED:
-        chosen = chosen[::CHECKED_A_CLASS]  # one a class, then
+    numbers = np.unique(labels)
+    most = CHECKED_A_CLASS if CHECKED_A_CLASS * len(numbers) <= CHECKED else 1
+    chosen = np.concatenate([np.flatnonzero(labels == number)[:most] for number in numbers])
     whole = probabilities(saved, [records[i] for i in chosen], silent)
     return float(np.abs(whole - trained.fitted[chosen]).max())
 
