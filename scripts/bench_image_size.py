@@ -16,9 +16,8 @@ from pathlib import Path
 from tl_cli import config
 from tl_cli.data.scan import scan
 from tl_cli.data.split import assign_splits
+from tl_cli.engine.context import prepare
 from tl_cli.engine.head import choice
-from tl_cli.engine.metrics.figures import encode
-from tl_cli.engine.recommend_freeze import prepare
 from tl_cli.results.progress import silent
 
 SIZES = (32, 64, 96, 128, 160, 224)
@@ -28,9 +27,8 @@ SEEDS = (0, 1, 2)
 def accuracy(source: str, size: int, seed: int) -> float:
     settings = config.RunConfig(data=source, freeze="head", image_size=size, seed=seed)
     context = prepare(settings, assign_splits(scan(source), seed=seed))
-    head = choice.solve(context, choice.look(context, silent))
-    labels = encode([r.label for r in context.manifest.of("test")], context.manifest.classes)
-    return float((head.probabilities("test").argmax(1) == labels).mean())
+    head = choice.solve(context, choice.extract(context, silent))
+    return float((head.probabilities("test").argmax(1) == context.labels("test")).mean())
 
 
 def main() -> None:

@@ -19,6 +19,7 @@ import numpy as np
 
 from tl_cli import catalog
 from tl_cli.engine.finetune import time_budget
+from tl_cli.engine.finetune.compile import compile_suffix
 from tl_cli.engine.networks import classifier, graph, loading
 
 import keras  # isort: skip  (after the engine, which imports it quietly)
@@ -57,7 +58,8 @@ def epoch(generator: bool) -> str:
     backbone = loading.load(catalog.get("efficientnet_lite0"), SIZE)
     built = classifier.build(backbone, [str(i) for i in range(CLASSES)], backbone.stage_ends)
     taps = tuple(tap for tap in backbone.stage_ends if tap <= CUT)
-    model = built.compile(CUT, keras.optimizers.AdamW(1e-4, global_clipnorm=1.0), CUT, taps)
+    optimizer = keras.optimizers.AdamW(1e-4, global_clipnorm=1.0)
+    model = compile_suffix(built, CUT, optimizer, CUT, taps)
     rng, n = np.random.default_rng(0), STEPS * BATCH
     x = rng.normal(0, 1, (n, model.inputs[0].shape[1])).astype("float32")
     y = np.eye(CLASSES, dtype="float32")[rng.integers(0, CLASSES, n)]

@@ -139,10 +139,10 @@ def of_patients(manifest, backbone, **changed):
     split = assign_splits(manifest)
     if changed:
         split = split.with_records(replace(r, **changed) for r in split.records)
-    plan = recommend_freeze._plan(config, split, backbone, None)
-    context = RunContext(config, split, backbone, plan, "float32")
-    head = choice.solve(context, choice.look(context, silent))
-    found = evidence.gather_evidence(context, head, None)
+    context = RunContext(config, split, backbone, "float32", ROOM)
+    rows = choice.extract(context, silent)
+    head = choice.solve(context, rows)
+    found = evidence.gather_evidence(context, rows, head, None)
     probes = [*found.probes, found.joined, found.pixels]
     return context, [h.cv_accuracy for h in head.candidates.values()], probes
 
@@ -185,8 +185,9 @@ def test_the_choice_of_head_and_the_probes_are_weighted_as_the_fit(context, monk
 
     monkeypatch.setattr(choice, "choose_head", choose)
     monkeypatch.setattr(evidence, "solve", probe)
-    head = choice.solve(weighted, choice.look(weighted, silent))
-    evidence.gather_evidence(weighted, head, None)
+    rows = choice.extract(weighted, silent)
+    head = choice.solve(weighted, rows)
+    evidence.gather_evidence(weighted, rows, head, None)
     labels = weighted.labels("train")
     for weight in (*chosen, *probed):
         sums = np.bincount(labels, weights=weight)
