@@ -69,14 +69,15 @@ def save(
     run: RunDir, context: RunContext, trained: TrainedModel, plan: FreezePlan | None = None
 ) -> None:
     """Write a classifier as a whole: weights, exported model, checkpoint, held-out answers."""
-    with run.replacing(run_dir.HELD_OUT) as path, path.open("wb") as file:
-        np.save(file, trained.held_out.astype("float32"), allow_pickle=False)
-    trained.classifier.save(
-        run,
-        freeze_ratio=plan.freeze_ratio if plan else 1.0,
-        precision=context.precision,
-        refit=trained.refit,
-    )
+    with run.replacing(run_dir.HELD_OUT) as path:
+        with path.open("wb") as file:
+            np.save(file, trained.held_out.astype("float32"), allow_pickle=False)
+        trained.classifier.save(
+            run,
+            freeze_ratio=plan.freeze_ratio if plan else 1.0,
+            precision=context.precision,
+            refit=trained.refit,
+        )
 
 
 def write_history(

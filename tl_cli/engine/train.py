@@ -143,7 +143,7 @@ def _may_mirror(
     """Return whether augmentation may mirror; from scratch there are no features to decide by."""
     if head is None:
         return context.config.mirror == "yes"
-    # not the plan's augmentation: where a trial is to decide, the plan may be the head alone, for now
+    # not the plan's augmentation: where a trial decides, the plan may be the head alone by now
     if context.config.augment == "none" or not (plan.trains_backbone or context.config.trial):
         return False
     return flip_check.decide(context, head, on_progress)

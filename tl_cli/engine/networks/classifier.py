@@ -136,14 +136,25 @@ class Classifier:
         return (*trained, self.head)
 
     def save(self, run: RunDir, **facts: Any) -> None:
-        """Write the checkpoint (JSON and weights) and the exported plain Keras model beside it."""
-        with run.replacing(run_dir.WEIGHTS) as path:
-            self.model.save_weights(path)
+        """Write the checkpoint (JSON and weights) and the exported plain Keras model beside it.
+
+        All are written whole before the first takes its place, so that what was saved before is
+        replaced within a moment.
+        """
         image = self.model.inputs[0]
         plain = keras.Model(image, self.model(image, training=False))
-        with run.replacing(run_dir.EXPORTED) as path:
-            plain.save(path)
-        described = {
+        with (
+            run.replacing(run_dir.CHECKPOINT) as described,
+            run.replacing(run_dir.WEIGHTS) as weights,
+            run.replacing(run_dir.EXPORTED) as exported,
+        ):
+            plain.save(exported)
+            self.model.save_weights(weights)
+            text = json.dumps(self._described(facts), indent=2, ensure_ascii=False)
+            described.write_text(text + "\n", encoding="utf-8")
+
+    def _described(self, facts: Mapping[str, Any]) -> dict[str, Any]:
+        return {
             "format": FORMAT,
             "tl": __version__,
             "backbone": self.backbone.card.name,
@@ -153,7 +164,6 @@ class Classifier:
             "classes": list(self.classes),
             **facts,
         }
-        run.write_json(run_dir.CHECKPOINT, described)
 
 
 def build(
