@@ -218,6 +218,20 @@ def test_several_runs_are_compared_on_the_same_images(run, pictures, tmp_path):
     assert Text(page).tags.isdisjoint({"script", "b"})
 
 
+def test_runs_side_by_side_say_what_was_kept(pictures, tmp_path):
+    runs = [finished(tmp_path / kept, records(pictures, ["a", "b"], 4), kept=kept)
+            for kept in ("head", "halfway")]  # fmt: skip
+    done = tl("compare", *(run.path for run in runs))
+    assert done.exit_code == 0, done.stderr
+    [row] = [line for line in done.stdout.splitlines() if line.startswith("kept ")]
+    assert row.split() == ["kept", "head", "kept", "halfway"]
+    told = json.loads(tl("compare", *(run.path for run in runs), "--json").stdout)
+    assert [run["kept"] for run in told["runs"]] == ["head", "halfway"]
+    seen = Text(report.comparison_html([report.read(run) for run in runs])).seen
+    assert "head kept" in seen
+    assert "halfway" in seen
+
+
 def test_the_command_writes_where_it_says(run, tmp_path):
     done = tl("report", run.path, "--output", tmp_path / "x.html")
     assert done.exit_code == 0, done.stderr
@@ -261,7 +275,7 @@ def test_a_tuned_head_that_is_kept_is_not_said_to_be_refit(tmp_path, monkeypatch
     assert told["tune"]["kept"] == "tuned"
     assert told["refit"] is json.loads((run / run_dir.CHECKPOINT).read_text())["refit"] is False
     assert "Saved: the tuned network, with the head that was tuned" in done.stdout
-    assert "together" not in done.stdout
+    assert "fitted to" not in done.stdout
 
 
 # -- mistakes -------------------------------------------------------------------------------------
