@@ -14,7 +14,6 @@ from tl_cli.config import RunConfig
 from tl_cli.data.manifest import Manifest
 from tl_cli.engine import evidence, features, recommend_freeze, resources, run_files
 from tl_cli.engine.context import RunContext, prepare
-from tl_cli.engine.features import Rows
 from tl_cli.engine.finetune import flip_check, settings, successive_halving, time_budget
 from tl_cli.engine.finetune.candidates import from_head
 from tl_cli.engine.finetune.finetune import Finetuned, finetune, softened
@@ -32,6 +31,7 @@ from tl_cli.plan.evidence import Evidence
 from tl_cli.results.evaluation import Evaluation
 from tl_cli.results.progress import Note, OnProgress, silent
 from tl_cli.results.training import FinetuneResult, FromScratchResult, RunResult
+from tl_cli.store import run_dir
 from tl_cli.store.run_dir import RunDir
 
 OnPlan = Callable[[FreezePlan], None]
@@ -66,7 +66,7 @@ def train(
         context = prepare(config, manifest)
         run_files.write_inputs(run, context)
 
-    head = rows = layers = None
+    head = seen = None
     if not config.from_scratch:
         with clock.stage("features"):
             layers = evidence.batchnorm_distances(context, on_progress)
@@ -75,53 +75,36 @@ def train(
             head = choice.solve(context, rows)
             trained = from_head(context, head)
             run_files.save(run, context, trained)  # from here on there is a result, come what may
+        if recommend_freeze.needs_evidence(config):
+            with clock.stage("evidence"):
+                seen = evidence.gather_evidence(context, rows, head, layers)
 
     with clock.stage("plan"):
-        plan = recommend_freeze.recommend(context, _evidence(context, rows, head, layers))
-        mirror = _may_mirror(context, plan, head, on_progress)
-        if config.trial and head:
-            plan = successive_halving.decide(context, plan, head, on_progress, mirror=mirror)
-    run_files.write_plan(run, context, settings.decide(context, plan, mirror=mirror), head)
-    on_plan(plan)
+        decided = _decide(context, seen, head, clock, on_progress)
+        run_files.write_plan(run, context, decided, head)
+    on_plan(decided.plan)
 
     finetuned: Finetuned | FromScratch | None = None
-    if plan.trains_backbone:
+    if decided.plan.trains_backbone:
         with clock.stage("tune"):
-            decided = _within_time(context, plan, head, clock, on_progress, mirror=mirror)
-            run_files.write_plan(run, context, decided, head)
-            plan = decided.plan
             if head:
-                metrics = _metrics(context, trained, None)
-                interim = _result(
-                    context, run, plan, metrics, head, None, 0, clock, refit=trained.refit
-                )
-                _announce(run, interim, settings.feeding(context, decided), on_progress)
+                _announce(run, context, decided, trained, head, clock, on_progress)
                 finetuned = finetune(context, decided, head, on_progress)
             else:
                 finetuned = train_from_scratch(context, decided, on_progress)
-            trained = finetuned.trained
-            run_files.write_history(run, finetuned.history, finetuned.gradients)
+        trained = finetuned.trained
+        run_files.write_history(run, finetuned.history, finetuned.gradients)
 
     with clock.stage("save"):
-        run_files.save(run, context, trained, plan)
+        run_files.save(run, context, trained, decided.plan)
     with clock.stage("evaluate"):
-        saved = load_checkpoint(run)
+        saved = load_checkpoint(run)  # what is measured is what is on disk
         test = _test_probabilities(context, saved, on_progress)
         metrics = _metrics(context, trained, test)
         run_files.write_predictions(run, context, {"val": trained.held_out, "test": test})
-        for note in _caveats(context, plan, metrics, _difference(context, saved, trained)):
+        for note in _caveats(context, decided.plan, metrics, _difference(context, saved, trained)):
             on_progress(note)
-    result = _result(
-        context,
-        run,
-        plan,
-        metrics,
-        head,
-        finetuned,
-        _trained_count(trained, plan),
-        clock,
-        refit=trained.refit,
-    )
+    result = _result(context, run, decided.plan, metrics, trained, head, finetuned, clock)
     run_files.write_result(run, result)
     return Trained(result, saved)
 
@@ -129,12 +112,24 @@ def train(
 # == what the story calls ==========================================================================
 
 
-def _evidence(
-    context: RunContext, rows: Rows | None, head: SolvedHead | None, layers: np.ndarray | None
-) -> Evidence | None:
-    if rows is None or head is None or not recommend_freeze.needs_evidence(context.config):
-        return None
-    return evidence.gather_evidence(context, rows, head, layers)
+def _decide(
+    context: RunContext,
+    seen: Evidence | None,
+    head: SolvedHead | None,
+    clock: Clock,
+    on_progress: OnProgress,
+) -> FinetuneSettings:
+    """Return the plan and all that follows from it for this run, decided once."""
+    config, plan = context.config, recommend_freeze.recommend(context, seen)
+    mirror = _may_mirror(context, plan, head, on_progress)
+    if config.trial and head:
+        plan = successive_halving.decide(context, plan, head, on_progress, mirror=mirror)
+    decided = settings.decide(context, plan, mirror=mirror)
+    if not (config.max_minutes and plan.trains_backbone):
+        return decided
+    classifier = softened(context, head) if head else random_classifier(context)
+    left = config.max_minutes * 60 - clock.all()["total"]
+    return time_budget.fit_into_time(context, decided, classifier, left, on_progress)
 
 
 def _may_mirror(
@@ -149,30 +144,23 @@ def _may_mirror(
     return flip_check.decide(context, head, on_progress)
 
 
-def _within_time(
+def _announce(
+    run: RunDir,
     context: RunContext,
-    plan: FreezePlan,
-    head: SolvedHead | None,
+    decided: FinetuneSettings,
+    trained: TrainedModel,
+    head: SolvedHead,
     clock: Clock,
     on_progress: OnProgress,
-    *,
-    mirror: bool,
-) -> FinetuneSettings:
-    """Return the settings, with no more epochs than fit into the minutes that were asked for."""
-    decided = settings.decide(context, plan, mirror=mirror)
-    if context.config.max_minutes:
-        classifier = softened(context, head) if head else random_classifier(context)
-        left = context.config.max_minutes * 60 - clock.all()["total"]
-        decided = time_budget.fit_into_time(context, decided, classifier, left, on_progress)
-    return decided
-
-
-def _announce(run: RunDir, interim: RunResult, feeding: str, on_progress: OnProgress) -> None:
-    """Say that there is a result, and what is tried next."""
+) -> None:
+    """Write down that there is a result, and say it, and what is tried next."""
+    metrics = _metrics(context, trained, None)
+    interim = _result(context, run, decided.plan, metrics, trained, head, None, clock)
+    run_files.write_predictions(run, context, {"val": trained.held_out})
     run_files.write_result(run, interim)
-    run.status("head")
+    run.status(run_dir.HEAD)
     on_progress(Note(f"Ready: {run.final_path}. Now trying to improve it; Ctrl-C keeps this."))
-    on_progress(Note(feeding))
+    on_progress(Note(settings.feeding(context, decided)))
 
 
 def _test_probabilities(
@@ -250,12 +238,10 @@ def _result(
     run: RunDir,
     plan: FreezePlan,
     metrics: Mapping[str, Evaluation],
+    trained: TrainedModel,
     head: SolvedHead | None,
     finetuned: Finetuned | FromScratch | None,
-    trained_parameters: int,
     clock: Clock,
-    *,
-    refit: bool,
 ) -> RunResult:
     outcome = finetuned.result if finetuned else None
     return RunResult(
@@ -266,10 +252,10 @@ def _result(
         head=head.result if head else None,
         tune=outcome if isinstance(outcome, FinetuneResult) else None,
         scratch=outcome if isinstance(outcome, FromScratchResult) else None,
-        trained_parameters=trained_parameters,
+        trained_parameters=_trained_count(trained, plan),
         peak_memory=resources.peak_memory(),
         image_size=context.backbone.image_size,
         precision=context.precision,
-        refit=refit,
+        refit=trained.refit,
         notes=context.manifest.notes,
     )

@@ -17,7 +17,7 @@ from tl_cli.results.paired import Paired, paired
 from tl_cli.results.predictions import Prediction
 from tl_cli.store.run_dir import RunDir
 
-BEFORE = ("build", "features", "head", "plan")  # stages before the first epoch
+BEFORE = ("build", "features", "head", "evidence", "plan")  # stages before the first epoch
 
 
 @dataclass(frozen=True)
