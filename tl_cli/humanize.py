@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 
@@ -58,3 +59,23 @@ def size(count: float) -> str:
 def printable(text: str) -> str:
     """Return a name as a terminal takes it: neither broken bytes nor line breaks."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def short(path: str) -> str:
+    """Return the last two parts of a path, quoted, for a sentence."""
+    return repr("/".join(Path(path).parts[-2:]))
+
+
+def naming(things: Iterable[str], most: int = 3) -> str:
+    """Return the first few of some things, and how many more there are."""
+    names = list(things)
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more:,} more" if more > 0 else "")
+
+
+def count(n: int, thing: str) -> str:
+    """Return ``1 image``, ``1,200 images``."""
+    plural = f"{thing[:-1]}ies" if thing.endswith("y") else f"{thing}s"
+    if thing.endswith(("s", "x", "ch")):
+        plural = f"{thing}es"
+    return f"{n:,} {thing if n == 1 else plural}"

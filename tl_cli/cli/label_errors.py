@@ -50,8 +50,7 @@ def _page(found: Sequence[LabelError], images: int, folder: Path) -> Path:
 
 
 def _show(found: Sequence[LabelError], images: int, screen: Screen) -> None:
-    from tl_cli.data.manifest import count
-    from tl_cli.humanize import printable
+    from tl_cli.humanize import count, printable
 
     if not found:
         screen.out.print(f"No label of {count(images, 'training image')} looks wrong.")

@@ -147,7 +147,7 @@ def _told_where_it_stops(
 def _sum_up(
     screen: Screen, told: dict[str, Any], output: Path | None, sort_into: Path | None
 ) -> None:
-    from tl_cli.data.manifest import count
+    from tl_cli.humanize import count
     from tl_cli.results.progress import Note
 
     parts = [count(told["images"], "image")]

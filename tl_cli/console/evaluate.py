@@ -8,8 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tl_cli.console.screen import Screen
-from tl_cli.data.manifest import short
-from tl_cli.humanize import printable
+from tl_cli.humanize import printable, short
 from tl_cli.results.calibration import Answered
 from tl_cli.results.evaluation import Against, Calibration, Diagnostics, Loss, Slice, Threshold
 

@@ -14,9 +14,10 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from tl_cli.data.faults import BOMB_PIXELS, Fault, fault
-from tl_cli.data.manifest import Record, short
+from tl_cli.data.manifest import Record
 from tl_cli.data.sources import samples
 from tl_cli.errors import TLError
+from tl_cli.humanize import short
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture

@@ -12,8 +12,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tl_cli.data.decode import open_rgb
-from tl_cli.data.manifest import Manifest, Record, count, naming, short
+from tl_cli.data.manifest import Manifest, Record
 from tl_cli.errors import TLError
+from tl_cli.humanize import count, naming, short
 
 if TYPE_CHECKING:
     import numpy as np

@@ -74,23 +74,3 @@ def natural(path: str) -> tuple[str | int, ...]:
     """Return the sort key that puts ``img2`` before ``img10``."""
     parts = re.split("([0-9]+)", path)
     return tuple(int(part) if i % 2 else part for i, part in enumerate(parts))
-
-
-def short(path: str) -> str:
-    """Return the last two parts of a path, quoted, for a sentence."""
-    return repr("/".join(Path(path).parts[-2:]))
-
-
-def naming(things: Iterable[str], most: int = 3) -> str:
-    """Return the first few of some things, and how many more there are."""
-    names = list(things)
-    more = len(names) - most
-    return ", ".join(names[:most]) + (f" and {more:,} more" if more > 0 else "")
-
-
-def count(n: int, thing: str) -> str:
-    """Return ``1 image``, ``1,200 images``."""
-    plural = f"{thing[:-1]}ies" if thing.endswith("y") else f"{thing}s"
-    if thing.endswith(("s", "x", "ch")):
-        plural = f"{thing}es"
-    return f"{n:,} {thing if n == 1 else plural}"

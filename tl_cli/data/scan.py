@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING
 from tl_cli.data import decode, listing, pixel_cache
 from tl_cli.data.duplicates import findings, mark_near
 from tl_cli.data.faults import check_regular, fault
-from tl_cli.data.manifest import BadFile, Manifest, Options, Record, count, naming, natural, short
+from tl_cli.data.manifest import BadFile, Manifest, Options, Record, natural
 from tl_cli.data.scan_cache import FileState, ScanCache, ScanEntry
 from tl_cli.data.sources import samples
 from tl_cli.errors import TLError, unknown
+from tl_cli.humanize import count, naming, short
 from tl_cli.machine import cores
 
 if TYPE_CHECKING:

@@ -12,8 +12,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from tl_cli.data import groups
-from tl_cli.data.manifest import Manifest, Record, count, naming
+from tl_cli.data.manifest import Manifest, Record
 from tl_cli.errors import TLError
+from tl_cli.humanize import count, naming
 
 Unit = tuple[str, int]  # a key (see `groups`), and how many images have it
 

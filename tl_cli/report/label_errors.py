@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tl_cli.data.manifest import Record, short
+from tl_cli.data.manifest import Record
+from tl_cli.humanize import short
 from tl_cli.report import images
 from tl_cli.report.page import rendered
 from tl_cli.results.label_errors import LabelError

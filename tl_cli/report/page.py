@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from tl_cli import catalog, humanize
 from tl_cli.data import inspection
-from tl_cli.data.manifest import Record, count, short
+from tl_cli.data.manifest import Record
 from tl_cli.errors import TLError
+from tl_cli.humanize import count, short
 from tl_cli.plan.blocks import Block
 from tl_cli.report import images
 from tl_cli.report.facts import RunFacts

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tl_cli.data.decode import open_rgb
-from tl_cli.data.manifest import Record, short
+from tl_cli.data.manifest import Record
+from tl_cli.humanize import short
 from tl_cli.report import images
 from tl_cli.report.heat import overlay
 from tl_cli.report.page import rendered

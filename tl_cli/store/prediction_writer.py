@@ -18,8 +18,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, ClassVar
 
-from tl_cli.data.manifest import count
 from tl_cli.errors import TLError
+from tl_cli.humanize import count
 
 UNSURE = "unsure"
 HEADER = ("path", "label", "probability", "error")

@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from tl_cli.data.duplicates import FEW, IMBALANCE, findings
-from tl_cli.data.manifest import BadFile, Manifest, Record, count, short
+from tl_cli.data.manifest import BadFile, Manifest, Record
+from tl_cli.humanize import count, short
 
 WRONG, NOTE = "wrong", "note"
 ELONGATED = 3.0  # longer side / shorter side; every image is squashed to a square

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tl_cli.data.decode import SUFFIXES
-from tl_cli.data.manifest import BadFile, Manifest, Options, Record, count, naming
+from tl_cli.data.manifest import BadFile, Manifest, Options, Record
 from tl_cli.errors import TLError
+from tl_cli.humanize import count, naming
 
 SPLIT_FOLDERS = {
     "train": "train",

@@ -12,10 +12,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from tl_cli.data.decode import SUFFIXES
-from tl_cli.data.manifest import count, naming, natural
+from tl_cli.data.manifest import natural
 from tl_cli.data.sources import folder, table
 from tl_cli.data.sources.samples import SCHEME
 from tl_cli.errors import TLError, did_you_mean
+from tl_cli.humanize import count, naming
 
 STDIN, LIST = "-", ".txt"
 

@@ -15,10 +15,11 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from tl_cli.data.manifest import Manifest, Options, Record, count, naming
+from tl_cli.data.manifest import Manifest, Options, Record
 from tl_cli.data.sources.folder import SPLIT_FOLDERS
 from tl_cli.data.sources.samples import SCHEME
 from tl_cli.errors import TLError, did_you_mean
+from tl_cli.humanize import count, naming
 
 NEEDED = ("path", "label")
 OPTIONAL = ("split", "group")

@@ -9,12 +9,12 @@ from __future__ import annotations
 import numpy as np
 from scipy.stats import binom
 
-from tl_cli.data.manifest import count
 from tl_cli.engine import features
 from tl_cli.engine.context import RunContext
 from tl_cli.engine.features import FeatureSpec, View
 from tl_cli.engine.head import solve, stratified_folds, take_groups
 from tl_cli.engine.head.choice import SolvedHead
+from tl_cli.humanize import count
 from tl_cli.results.progress import Note, OnProgress
 
 MOST = 400  # held-out images passed once more, or
