@@ -9,13 +9,14 @@ from test_cli import COLOURS, SMALL, paint, tl
 from tiny import coloured, tiny_backbone, tiny_context, tiny_settings
 
 from tl_cli import catalog, config
+from tl_cli.engine.features import KIND
 from tl_cli.engine.finetune import fit, from_scratch
 from tl_cli.engine.networks import loading
 from tl_cli.engine.predict import probabilities
 from tl_cli.errors import TLError
 from tl_cli.plan import from_scratch as plans
 from tl_cli.results.progress import silent
-from tl_cli.store import run_dir
+from tl_cli.store import cache, run_dir
 
 
 @pytest.fixture(scope="module")
@@ -121,7 +122,8 @@ def test_a_run_from_scratch_tells_what_it_is_and_comes_back(photos, tmp_path):
     run = tmp_path / "run"
     done = tl(
         *("train", "--data", photos, "--backbone", "mobilenet_025", "--from-scratch", *SMALL),
-        *("--epochs", 2, "--aux-heads", 1, "--gradient-flow", "--output", run, "--json"),
+        *("--epochs", 2, "--aux-heads", 1, "--gradient-flow", "--test", 0.2),
+        *("--output", run, "--json"),
     )
     assert done.exit_code == 0, done.stderr
     told = json.loads(done.stdout)
@@ -136,8 +138,9 @@ def test_a_run_from_scratch_tells_what_it_is_and_comes_back(photos, tmp_path):
     history = (run / run_dir.HISTORY).read_text().splitlines()
     assert history[0].endswith("val_accuracy_aux1")
     assert (run / run_dir.GRADIENTS).read_text().count("\n") > 50
-    again = json.loads(tl("evaluate", run, "--json").stdout)
-    assert again["log_loss"] == pytest.approx(told["metrics"]["val"]["log_loss"], abs=1e-5)
+    again = json.loads(tl("evaluate", run, "--split", "test", "--json").stdout)
+    assert again["log_loss"] == pytest.approx(told["metrics"]["test"]["log_loss"], abs=1e-5)
+    assert not [entry for entry in cache.entries() if entry.kind == KIND]  # nothing passes twice
 
 
 def test_a_rehearsal_from_scratch_looks_at_nothing(photos):

@@ -5,6 +5,7 @@ Never prints: it reports through `on_progress`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -138,7 +139,7 @@ def _may_mirror(
     """Return whether augmentation may mirror; from scratch there are no features to decide by."""
     if head is None:
         return context.config.mirror == "yes"
-    # not the plan's augmentation: where a trial decides, the plan may be the head alone by now
+    # not the plan's augmentation: before a trial the plan may be the head alone
     if context.config.augment == "none" or not (plan.trains_backbone or context.config.trial):
         return False
     return flip_check.decide(context, head, on_progress)
@@ -173,7 +174,8 @@ def _test_probabilities(
     records = context.manifest.of("test")
     if not records:
         return None
-    if not context.config.cache or saved.backbone.digest != context.backbone.digest:
+    passed = context.config.cache and not context.config.from_scratch
+    if not passed or saved.backbone.digest != context.backbone.digest:
         return probabilities(saved, records, on_progress)
     [rows] = features.extract(saved.backbone, records, [context.feature_spec])
     return choice.probabilities_of(context, saved, rows.array())
@@ -230,7 +232,7 @@ def _caveats(
 def _trained_count(trained: TrainedModel, plan: FreezePlan) -> int:
     """Return how many numbers of the saved network the plan trains."""
     layers = trained.classifier.freeze_up_to(plan.frozen_blocks)
-    return sum(layer.count_params() for layer in layers)
+    return sum(math.prod(w.shape) for layer in layers for w in layer.trainable_weights)
 
 
 def _result(
