@@ -455,6 +455,10 @@ def test_a_prepared_tfds_dataset_becomes_files_with_its_splits_and_class_names(
     subprocess.run(command, check=True, timeout=60)
     Path(manifest.records[3].path).unlink()
     assert scan("tfds:tiny_shapes:png", **where) == manifest
+    # a listing of another version, with other columns, is made anew
+    listing = next((tmp_path / "cache").rglob("manifest.csv"))
+    listing.write_text(listing.read_text().replace(",near\n", "\n", 1))
+    assert scan("tfds:tiny_shapes:png", **where) == manifest
 
 
 def test_a_tfds_dataset_that_is_not_prepared(tmp_path: Path) -> None:

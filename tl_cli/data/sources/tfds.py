@@ -35,12 +35,20 @@ def listed(source: str, options: Options) -> Manifest:
     where = _version(data_dir, *_names(source))
     folder = (options.cache or cache.folder()) / "tfds" / _state(where)
     kept = folder / "manifest.csv"
-    if not (kept.is_file() and all(Path(r.path).is_file() for r in read_csv(kept).records)):
+    if not _is_whole(kept):
         records = tuple(_unpacked(source, where, folder))
         if not records:
             raise TLError(f"'{source}' has no labelled images", f"look at what is in '{where}'")
         write_csv(Manifest(source, (), records), kept)
     return Manifest(source, (), read_csv(kept).records)
+
+
+def _is_whole(kept: Path) -> bool:
+    """Return whether a listing and all its images are there, as this version writes them."""
+    try:
+        return kept.is_file() and all(Path(r.path).is_file() for r in read_csv(kept).records)
+    except TLError:
+        return False
 
 
 def _names(source: str) -> tuple[str, str]:
