@@ -15,6 +15,7 @@ from tl_cli.config import RunConfig
 from tl_cli.data.manifest import Manifest
 from tl_cli.engine import evidence, features, recommend_freeze, resources, run_files
 from tl_cli.engine.context import RunContext, prepare
+from tl_cli.engine.features import BATCH
 from tl_cli.engine.finetune import flip_check, settings, successive_halving, time_budget
 from tl_cli.engine.finetune.candidates import from_head
 from tl_cli.engine.finetune.finetune import Finetuned, finetune, softened
@@ -30,7 +31,7 @@ from tl_cli.engine.trained_model import TrainedModel
 from tl_cli.plan import FreezePlan
 from tl_cli.plan.evidence import Evidence
 from tl_cli.results.evaluation import Evaluation
-from tl_cli.results.progress import Note, OnProgress, silent
+from tl_cli.results.progress import Note, OnProgress
 from tl_cli.results.training import FinetuneResult, FromScratchResult, RunResult
 from tl_cli.store import run_dir
 from tl_cli.store.run_dir import RunDir
@@ -202,7 +203,12 @@ def _difference(context: RunContext, saved: Classifier, trained: TrainedModel) -
     numbers = np.unique(labels)
     most = CHECKED_A_CLASS if CHECKED_A_CLASS * len(numbers) <= CHECKED else 1
     chosen = np.concatenate([np.flatnonzero(labels == number)[:most] for number in numbers])
-    whole = probabilities(saved, [records[i] for i in chosen], silent)
+    images = features.images([records[i] for i in chosen], saved.backbone.image_size)
+    # called, not predicted with: so few images are not worth the tracing of a graph
+    parts = [
+        saved.model(images[i : i + BATCH], training=False) for i in range(0, len(images), BATCH)
+    ]
+    whole = np.concatenate([np.asarray(part) for part in parts])
     return float(np.abs(whole - trained.fitted[chosen]).max())
 
 
