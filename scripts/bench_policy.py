@@ -9,7 +9,7 @@ all of test/ is tested on. Each plan is then carried out as `tl train` does it:
 
 - head: solved in closed form, before and after its refit; with it, what a policy can go by.
 - quarter, half, full: that share of the layers is tuned from the softened head, and each candidate
-  (tuned, halfway, solved again at the best and at the last epoch) is measured on the test images,
+  (tuned, solved again at the best and at the last epoch) is measured on the test images,
   though only validation decides which is kept.
 
 One JSON line a run is appended to --out; what stands there is not run again, so it can be stopped

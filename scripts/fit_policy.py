@@ -21,16 +21,17 @@ from statistics import fmean
 
 import numpy as np
 
-from tl_cli.engine.finetune.candidates import HEAD
+from tl_cli.engine.finetune.candidates import HEAD, MARGIN
 from tl_cli.plan import DEFAULT_POLICY, POLICIES, DatasetStats
 from tl_cli.plan.evidence import JUDGED_FROM, Evidence, Probe
 from tl_cli.report.canvas import figure, saved
 
 SHARES = {"head": 0.0, "quarter": 0.25, "half": 0.5, "full": 1.0}
 MARGINS = (-1.0, 0.0, 0.5, 1.0, 2.0)
-OFFERED = {
-    "all": ("tuned", "halfway", "solved again"),
-    "tuned, solved again": ("tuned", "solved again"),
+SHIPPED = ("tuned", "solved again")
+OFFERED = {  # halfway: the mean of the weights before and after tuning, no longer offered
+    "tuned, halfway, solved again": ("tuned", "halfway", "solved again"),
+    "tuned, solved again": SHIPPED,
     "solved again": ("solved again",),
 }
 
@@ -51,11 +52,13 @@ class Cell:
 
     def accuracy(self, plan: str) -> float:
         """The test accuracy of what the plan leaves on disk."""
-        row = self.head["refit"] if plan == "head" else self.tuned[plan]["saved"]
-        return row["accuracy"]
+        return self.saved(plan)["accuracy"]
 
-    def calibration_error(self, plan: str) -> float:
-        return (self.head["refit"] if plan == "head" else self.tuned[plan]["saved"])["ece"]
+    def saved(self, plan: str) -> dict:
+        """The figures of what the plan leaves on disk, by what `tl train` offers and accepts now."""
+        if plan == "head":
+            return self.head["refit"]
+        return chosen(self.tuned[plan], MARGIN, SHIPPED)["refit"]
 
     def cost(self, plan: str) -> float:
         """Return passes of an image through the whole network, for each image that there is."""
@@ -116,7 +119,7 @@ def candidate_table(cells: Sequence[Cell]) -> str:
                 by_name[each["name"]].append(
                     (gain, each["refit"]["log_loss"], each["refit"]["ece"])
                 )
-            final = row["saved"]
+            final = chosen(row, MARGIN, SHIPPED)["refit"]
             gain = final["accuracy"] - cell.accuracy("head")
             by_name["what is saved"].append((gain, final["log_loss"], final["ece"]))
     for name, values in by_name.items():
@@ -131,8 +134,8 @@ def candidate_table(cells: Sequence[Cell]) -> str:
 def margin_table(cells: Sequence[Cell]) -> str:
     """Return what is saved by how many standard errors a candidate must beat the head."""
     lines = [
-        "| candidates beside the head | must beat it by | tuned kept | gain of what is saved: mean |"
-        " least | most |",
+        "| candidates beside the head | must beat it by | tuned kept |"
+        " gain of what is saved: mean | least | most |",
         "|---|---|---|---|---|---|",
     ]
     rows = [(cell, row) for cell in cells for row in cell.tuned.values()]
@@ -228,15 +231,14 @@ def interval(values: np.ndarray, sets: np.ndarray) -> tuple[float, float]:
 def accuracy_table(cells: Sequence[Cell]) -> str:
     plans = [plan for plan in SHARES if any(plan in cell.plans for cell in cells)]
     lines = [
-        f"| set | px | a class | train / val / test | seed | S | {' | '.join(plans)} | best kept |"
+        f"| set | px | a class | train / val / test | seed | S | {' | '.join(plans)} |"
         " policy | time, half and full beside the head |",
-        "|---|---|---|---|---|---|" + "---|" * (len(plans) + 3),
+        "|---|---|---|---|---|---|" + "---|" * (len(plans) + 2),
     ]
     policy = policies(cells)[f"{DEFAULT_POLICY} (the default)"]
     for cell in cells:
         head = cell.head
         shown = [f"{cell.accuracy(p):.3f}" if p in cell.plans else "" for p in plans]
-        kept = max(cell.tuned.values(), key=lambda row: row["val_gain"])["kept"]
         times = ", ".join(
             f"x{(cell.tuned[p]['cpu_seconds'] + head['cpu_seconds']) / head['cpu_seconds']:.1f}"
             for p in ("half", "full")
@@ -244,7 +246,7 @@ def accuracy_table(cells: Sequence[Cell]) -> str:
         lines.append(
             f"| {cell.set} | {head['size']} | {cell.per_class or 'all'} | "
             f"{head['train']} / {head['val']} / {head['test']} | {cell.seed} | "
-            f"{cell.stats.similarity:.2f} | {' | '.join(shown)} | {kept} | {policy(cell)} | "
+            f"{cell.stats.similarity:.2f} | {' | '.join(shown)} | {policy(cell)} | "
             f"{times} |"
         )
     return "\n".join(lines)
@@ -265,7 +267,7 @@ def regret_table(cells: Sequence[Cell]) -> str:
         low, high = interval(regret, sets)
         mean = f"{100 * regret.mean():.1f} ({100 * low:.1f} to {100 * high:.1f})"
         by_size = " | ".join(f"{100 * regret[of == n].mean():.1f}" for n in sizes)
-        error = fmean(cell.calibration_error(policy(cell)) for cell in cells)
+        error = fmean(cell.saved(policy(cell))["ece"] for cell in cells)
         lines.append(
             f"| {name} | {accuracy.mean():.3f} | {mean} | {by_size} | {100 * regret.max():.1f} | "
             f"{(regret <= 0.01).mean():.0%} | {error:.3f} | {cost.mean():.1f} |"

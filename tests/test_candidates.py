@@ -10,7 +10,6 @@ from tiny import coloured, tiny_backbone, tiny_context, tiny_head, tiny_settings
 from tl_cli.engine.finetune.candidates import (
     AGAIN_BEST,
     AGAIN_LAST,
-    HALFWAY,
     HEAD,
     TUNED,
     Candidate,
@@ -89,9 +88,9 @@ def scored(context, name, *, wrong, sure=3.0, splits=("val",)):
 
 def test_the_least_calibrated_log_loss_wins(context):
     made = [scored(context, HEAD, wrong=3), scored(context, TUNED, wrong=4),
-            scored(context, HALFWAY, wrong=0), scored(context, AGAIN_BEST, wrong=2)]  # fmt: skip
+            scored(context, AGAIN_BEST, wrong=0), scored(context, AGAIN_LAST, wrong=2)]  # fmt: skip
     chosen, gain, error = choose(context, made)
-    assert chosen.name == HALFWAY
+    assert chosen.name == AGAIN_BEST
     labels = context.labels("val")
     losses = [log_losses(calibrated(context, c.scores["val"]), labels) for c in made]
     assert gain == pytest.approx(losses[0].mean() - losses[2].mean())
@@ -110,7 +109,7 @@ def test_too_sure_a_candidate_is_judged_by_its_answers(context):
 
 def test_a_candidate_that_is_worse_than_the_head_is_not_taken(context):
     made = [scored(context, HEAD, wrong=6), scored(context, TUNED, wrong=3),
-            scored(context, HALFWAY, wrong=2)]  # fmt: skip
+            scored(context, AGAIN_BEST, wrong=2)]  # fmt: skip
     chosen, gain, _ = choose(context, made)
     assert chosen.name == HEAD
     assert gain < 0
@@ -154,7 +153,7 @@ def test_each_candidate_in_place_is_a_whole_network_that_says_what_the_parts_sai
     context = tiny_context(data, ratio, head=head, pooling=pooling, feature_dtype="float32")
     pretrained = {w.path: np.array(w) for w in context.backbone.model.weights}
     classifier, frozen, _, _, made = tuned(context)
-    assert [c.name for c in made] == [HEAD, TUNED, HALFWAY, AGAIN_BEST, AGAIN_LAST]
+    assert [c.name for c in made] == [HEAD, TUNED, AGAIN_BEST, AGAIN_LAST]
     fixed = {path for block in context.backbone.blocks[:frozen] for path in block.layers}
     for candidate in made:
         trained = put_in_place(context, classifier, candidate)
@@ -168,10 +167,8 @@ def test_each_candidate_in_place_is_a_whole_network_that_says_what_the_parts_sai
         assert all(same.values()) is (candidate.name == HEAD)
 
 
-def test_halfway_is_halfway_and_again_is_solved_on_the_tuned_features(context):
-    classifier, _, start, best, (_, tuned_, halfway, again, last) = tuned(context)
-    for one, a, b in zip(halfway.weights, start, best.weights, strict=True):
-        np.testing.assert_allclose(one, (a + b) / 2, atol=1e-6)
+def test_again_is_solved_on_the_tuned_features(context):
+    classifier, _, _, best, (_, tuned_, again, last) = tuned(context)
     assert tuned_.weights is again.weights is best.weights
     assert last.weights is best.last
     for weight, value in zip(classifier.model.weights, best.last, strict=True):

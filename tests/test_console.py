@@ -32,7 +32,7 @@ def test_a_stage_that_comes_again_has_a_speed_of_its_own(clock, capsys):
 
 
 def result(kept: str | None, *, refit: bool) -> RunResult:
-    candidates = (CandidateResult("head", 0.5, 0.8), CandidateResult("halfway", 0.4, 0.9))
+    candidates = (CandidateResult("head", 0.5, 0.8), CandidateResult("tuned", 0.4, 0.9))
     tune = FinetuneResult(3, 2, kept, 0.1, 0.01, candidates, "because [of] it") if kept else None
     head = HeadResult("multi", 1.0, 0.1, 0.8, 0.5, 0.02)
     return RunResult("run", {}, {}, {"total": 1.0}, head, tune, 64, "float32", 10, 10, refit=refit)
@@ -43,7 +43,7 @@ def result(kept: str | None, *, refit: bool) -> RunResult:
     [
         (None, True, "Saved: the solved head on the frozen backbone; in the end the head was"),
         ("head", False, "Saved: the solved head on the frozen backbone"),
-        ("halfway", False, "Saved: the network halfway between before and after tuning"),
+        ("tuned", False, "Saved: the tuned network, with the head that was tuned"),
         ("solved again, last epoch", True, "Saved: the tuned network of the last epoch, its head"),
         ("[new] one", False, "Saved: what is called '[new] one'"),
     ],

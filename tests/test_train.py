@@ -169,11 +169,11 @@ def test_the_difference_is_looked_for_on_images_of_every_class(data, monkeypatch
     fitted = np.random.default_rng(0).uniform(size=(len(records), classes))
     asked = []
 
-    def probabilities(saved, chosen, on_progress):
+    def from_pixels(saved, chosen):
         asked.extend(chosen)
         return np.array([fitted[records.index(r)] for r in chosen]) + 0.25
 
-    monkeypatch.setattr(train, "probabilities", probabilities)
+    monkeypatch.setattr(train, "_from_pixels", from_pixels)
     model = TrainedModel(None, fitted, fitted)
     assert train._difference(context, None, model) == pytest.approx(0.25)
     assert {r.label for r in asked} == set(names)

@@ -6,13 +6,13 @@ Never prints: it reports through `on_progress`.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from tl_cli.config import RunConfig
-from tl_cli.data.manifest import Manifest
+from tl_cli.data.manifest import Manifest, Record
 from tl_cli.engine import evidence, features, recommend_freeze, resources, run_files
 from tl_cli.engine.context import RunContext, prepare
 from tl_cli.engine.features import BATCH
@@ -203,13 +203,15 @@ def _difference(context: RunContext, saved: Classifier, trained: TrainedModel) -
     numbers = np.unique(labels)
     most = CHECKED_A_CLASS if CHECKED_A_CLASS * len(numbers) <= CHECKED else 1
     chosen = np.concatenate([np.flatnonzero(labels == number)[:most] for number in numbers])
-    images = features.images([records[i] for i in chosen], saved.backbone.image_size)
-    # called, not predicted with: so few images are not worth the tracing of a graph
-    parts = [
-        saved.model(images[i : i + BATCH], training=False) for i in range(0, len(images), BATCH)
-    ]
-    whole = np.concatenate([np.asarray(part) for part in parts])
+    whole = _from_pixels(saved, [records[i] for i in chosen])
     return float(np.abs(whole - trained.fitted[chosen]).max())
+
+
+def _from_pixels(saved: Classifier, records: Sequence[Record]) -> np.ndarray:
+    """Return a network's probabilities, float32 [n, C]; called, for few images need no tracing."""
+    images = features.images(records, saved.backbone.image_size)
+    batches = (images[i : i + BATCH] for i in range(0, len(images), BATCH))
+    return np.concatenate([np.asarray(saved.model(x, training=False)) for x in batches])
 
 
 def _caveats(

@@ -25,7 +25,7 @@ class HeadResult:
 class CandidateResult:
     """What might be saved after a tuning, as it did on the images that judge it."""
 
-    name: str  # head, tuned, halfway, or solved again
+    name: str  # head, tuned, or solved again
     log_loss: float  # on validation, calibrated by halves
     accuracy: float  # on validation
     test_accuracy: float | None = None  # on the test images, which decide nothing

@@ -25,7 +25,7 @@ from tl_cli.engine.trained_model import TrainedModel
 from tl_cli.plan.evidence import JUDGED_FROM
 from tl_cli.results.training import CandidateResult
 
-HEAD, TUNED, HALFWAY = "head", "tuned", "halfway"
+HEAD, TUNED = "head", "tuned"
 AGAIN_BEST, AGAIN_LAST = "solved again, best epoch", "solved again, last epoch"
 MARGIN = 0.0  # standard errors by which a candidate must beat the solved head on validation
 
@@ -58,12 +58,8 @@ def candidates(
     yield Candidate(HEAD, start, scores, head)
     model = classifier.suffix_model(data.cut, data.row_taps)
 
-    def as_it_is(name: str, weights: Sequence[np.ndarray]) -> Candidate:
-        assign(classifier.model.weights, weights)
-        return Candidate(name, weights, {s: data.outputs(model, s)[0] for s in held})
-
-    yield as_it_is(TUNED, best.weights)
-    yield as_it_is(HALFWAY, [(a + b) / 2 for a, b in zip(start, best.weights, strict=True)])
+    assign(classifier.model.weights, best.weights)
+    yield Candidate(TUNED, best.weights, {s: data.outputs(model, s)[0] for s in held})
     yield _solved_again(context, classifier, data, AGAIN_BEST, best.weights)
     if best.last_epoch != best.epoch:
         yield _solved_again(context, classifier, data, AGAIN_LAST, best.last)
