@@ -55,7 +55,7 @@ class Cell:
         return self.saved(plan)["accuracy"]
 
     def saved(self, plan: str) -> dict:
-        """The figures of what the plan leaves on disk, by what `tl train` offers and accepts now."""
+        """The figures of what the plan leaves on disk, by what `tl train` accepts now."""
         if plan == "head":
             return self.head["refit"]
         return chosen(self.tuned[plan], MARGIN, SHIPPED)["refit"]

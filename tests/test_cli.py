@@ -103,6 +103,7 @@ def test_evaluate_finds_the_figures_of_the_training_again(run):
     assert {"balanced_accuracy", "macro_f1", "intervals", "majority_baseline"} <= set(found)
 
 
+@pytest.mark.parametrize("run", ["full"], indirect=True)
 def test_the_exported_model_opens_without_this_package(run):
     path, _, _ = run
     code = (
@@ -119,6 +120,7 @@ def test_the_exported_model_opens_without_this_package(run):
     assert probabilities.argmax(1).tolist() == [2, 2]
 
 
+@pytest.mark.parametrize("run", ["0.9"], indirect=True)
 def test_the_configuration_repeats_the_run(run, tmp_path):
     path, told, _ = run
     done = tl("train", "--config", path / run_dir.CONFIG, "--output", tmp_path / "again", "--json")
@@ -128,6 +130,7 @@ def test_the_configuration_repeats_the_run(run, tmp_path):
     assert again["plan"]["freeze_ratio"] == told["plan"]["freeze_ratio"]
 
 
+@pytest.mark.parametrize("run", ["head"], indirect=True)
 def test_a_run_is_repeated_from_its_manifest(run, tmp_path):
     path, told, freeze = run
     done = tl("train", "--data", path / run_dir.MANIFEST, "--freeze", freeze, "--epochs", 2, *SMALL,

@@ -66,6 +66,7 @@ def test_a_trial_cannot_go_with_a_plan_that_is_given(folder, tmp_path):
     assert not (tmp_path / "r").exists()
 
 
+@pytest.mark.slow  # the tour of the README runs one, and test_train.py one of a tiny network
 def test_a_trial_says_what_it_tried(folder, tmp_path):
     run = tmp_path / "run"
     done = tl("train", "--data", folder, *SMALL, "--epochs", 6, "--trial", "--output", run)
