@@ -9,7 +9,7 @@ all of test/ is tested on. Each plan is then carried out as `tl train` does it:
 
 - head: solved in closed form, before and after its refit; with it, what a policy can go by.
 - quarter, half, full: that share of the layers is tuned from the softened head, and each candidate
-  (tuned, solved again at the best and at the last epoch) is measured on the test images,
+  (tuned, solved again) is measured on the test images,
   though only validation decides which is kept.
 
 One JSON line a run is appended to --out; what stands there is not run again, so it can be stopped
@@ -78,7 +78,7 @@ def tuned(context, freeze: str, rate: float | None) -> dict:
     from tl_cli.engine import recommend_freeze
     from tl_cli.engine.finetune import candidates, flip_check, settings
     from tl_cli.engine.finetune.finetune import softened
-    from tl_cli.engine.finetune.fit import copies, fit
+    from tl_cli.engine.finetune.fit import assign, copies, fit
     from tl_cli.engine.finetune.training_data import TrainingData
     from tl_cli.engine.head import choice
     from tl_cli.plan import override
@@ -91,8 +91,9 @@ def tuned(context, freeze: str, rate: float | None) -> dict:
     data, classifier = TrainingData(context, chosen, silent), softened(context, head)
     before = copies(classifier.model.weights)
     fitted = fit(context, chosen, classifier, data, silent)
-    tried = list(candidates.candidates(context, classifier, data, head, before, fitted.best))
-    best, gain, error = candidates.choose(context, tried)
+    assign(classifier.model.weights, fitted.best.last)
+    tried = candidates.candidates(context, classifier, data, head, before)
+    best, gain, error = candidates.choose(context, tried[0], tried[-1])
     seconds = time.process_time() - start
     rows = [candidate_row(context, tried[0], each) for each in tried]
     classifier.model.set_weights(before)

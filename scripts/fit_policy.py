@@ -3,7 +3,7 @@
     python scripts/fit_policy.py [docs/data/policy.jsonl] [--plot docs/policy.png]
 
 Reads the JSON lines and prints Markdown: test accuracies by plan, what each candidate of a tuning
-came to beside the solved head, by how many standard errors a candidate should beat the head, and
+came to beside the solved head, by which rule it should be kept, and
 the regret of each policy: accuracy of the cell's best plan minus that of the policy's plan, both
 as saved. Where several seeds were run the best plan is chosen on the other seeds. A policy with
 fitted numbers is judged on each set with numbers fitted to the others. Cost: passes of one image
@@ -21,19 +21,12 @@ from statistics import fmean
 
 import numpy as np
 
-from tl_cli.engine.finetune.candidates import HEAD, MARGIN
+from tl_cli.engine.finetune.candidates import AGAIN, HEAD, expected_gain
 from tl_cli.plan import DEFAULT_POLICY, POLICIES, DatasetStats
 from tl_cli.plan.evidence import JUDGED_FROM, Evidence, Probe
 from tl_cli.report.canvas import figure, saved
 
 SHARES = {"head": 0.0, "quarter": 0.25, "half": 0.5, "full": 1.0}
-MARGINS = (-1.0, 0.0, 0.5, 1.0, 2.0)
-SHIPPED = ("tuned", "solved again")
-OFFERED = {  # halfway: the mean of the weights before and after tuning, no longer offered
-    "tuned, halfway, solved again": ("tuned", "halfway", "solved again"),
-    "tuned, solved again": SHIPPED,
-    "solved again": ("solved again",),
-}
 
 
 @dataclass(frozen=True)
@@ -58,7 +51,8 @@ class Cell:
         """The figures of what the plan leaves on disk, by what `tl train` accepts now."""
         if plan == "head":
             return self.head["refit"]
-        return chosen(self.tuned[plan], MARGIN, SHIPPED)["refit"]
+        row = self.tuned[plan]
+        return (again(row) if expected(row) else row["candidates"][0])["refit"]
 
     def cost(self, plan: str) -> float:
         """Return passes of an image through the whole network, for each image that there is."""
@@ -114,12 +108,12 @@ def candidate_table(cells: Sequence[Cell]) -> str:
     by_name: dict[str, list[tuple[float, float, float]]] = defaultdict(list)
     for cell in cells:
         for row in cell.tuned.values():
-            for each in row["candidates"]:
+            for each in (*row["candidates"], again(row) | {"name": "solved again, last features"}):
                 gain = each["refit"]["accuracy"] - cell.accuracy("head")
                 by_name[each["name"]].append(
                     (gain, each["refit"]["log_loss"], each["refit"]["ece"])
                 )
-            final = chosen(row, MARGIN, SHIPPED)["refit"]
+            final = (again(row) if expected(row) else row["candidates"][0])["refit"]
             gain = final["accuracy"] - cell.accuracy("head")
             by_name["what is saved"].append((gain, final["log_loss"], final["ece"]))
     for name, values in by_name.items():
@@ -131,36 +125,48 @@ def candidate_table(cells: Sequence[Cell]) -> str:
     return "\n".join(lines)
 
 
-def margin_table(cells: Sequence[Cell]) -> str:
-    """Return what is saved by how many standard errors a candidate must beat the head."""
+def acceptance_table(cells: Sequence[Cell]) -> str:
+    """Return what is saved by the rule that accepts what tuning made."""
     lines = [
-        "| candidates beside the head | must beat it by | tuned kept |"
-        " gain of what is saved: mean | least | most |",
-        "|---|---|---|---|---|---|",
+        "| solved again is kept | kept | gain of what is saved, points: mean | least | most |",
+        "|---|---|---|---|---|",
     ]
     rows = [(cell, row) for cell in cells for row in cell.tuned.values()]
-    for offered, names in OFFERED.items():
-        for margin in MARGINS:
-            picked = [chosen(row, margin, names) for _, row in rows]
-            gains = [
-                each["refit"]["accuracy"] - cell.accuracy("head")
-                for (cell, _), each in zip(rows, picked, strict=True)
-            ]
-            kept = sum(each["name"] != HEAD for each in picked)
-            shown = " | ".join(f"{100 * f(gains):+.2f}" for f in (fmean, min, max))
-            beat = f"{margin:g} standard errors"
-            lines.append(f"| {offered} | {beat} | {kept} of {len(rows)} | {shown} |")
+    for name, rule in ACCEPTED.items():
+        picked = [row["candidates"][0] if not rule(row) else again(row) for _, row in rows]
+        gains = [
+            each["refit"]["accuracy"] - cell.accuracy("head")
+            for (cell, _), each in zip(rows, picked, strict=True)
+        ]
+        kept = sum(each["name"] != HEAD for each in picked)
+        shown = " | ".join(f"{100 * f(gains):+.2f}" for f in (fmean, min, max))
+        lines.append(f"| {name} | {kept} of {len(rows)} | {shown} |")
     return "\n".join(lines)
 
 
-def chosen(row: dict, margin: float, names: Sequence[str]) -> dict:
-    """Return the candidate that is taken with this margin, of those whose name begins so."""
-    head, *others = row["candidates"]
-    others = [each for each in others if each["name"].startswith(tuple(names))]
-    best = min(others, key=lambda each: each["val_log_loss"])
-    gain = head["val_log_loss"] - best["val_log_loss"]
-    enough = row["val"] >= JUDGED_FROM and gain > margin * best["gain_stderr"]
-    return best if enough else head
+def again(row: dict) -> dict:
+    """Return the head that was solved again on the features of the last epoch."""
+    return [each for each in row["candidates"] if each["name"].startswith(AGAIN)][-1]
+
+
+def validation_gain(row: dict) -> float:
+    return row["candidates"][0]["val_log_loss"] - again(row)["val_log_loss"]
+
+
+def expected(row: dict) -> bool:
+    """Return whether `tl train` keeps it: see `candidates.choose`."""
+    error, loss = again(row)["gain_stderr"], row["candidates"][0]["val_log_loss"]
+    enough = row["val"] >= JUDGED_FROM
+    return enough and expected_gain(validation_gain(row), error, loss) > 0
+
+
+ACCEPTED: dict[str, Callable[[dict], bool]] = {
+    "always": lambda row: True,
+    "if validation prefers it": lambda row: validation_gain(row) > 0,
+    "if by one standard error": lambda row: validation_gain(row) > again(row)["gain_stderr"],
+    "if by two": lambda row: validation_gain(row) > 2 * again(row)["gain_stderr"],
+    "if it is expected to be better (what tl does)": expected,
+}
 
 
 # -- the policies ----------------------------------------------------------------------------------
@@ -301,7 +307,7 @@ def main() -> None:
     cells = read(options.lines)
     if options.plot:
         picture(cells, options.plot)
-    for table in (accuracy_table, candidate_table, margin_table, regret_table):
+    for table in (accuracy_table, candidate_table, acceptance_table, regret_table):
         print(table(cells), end="\n\n")
 
 

@@ -8,19 +8,21 @@ from scipy.special import softmax
 from tiny import coloured, tiny_backbone, tiny_context, tiny_head, tiny_settings
 
 from tl_cli.engine.finetune.candidates import (
-    AGAIN_BEST,
-    AGAIN_LAST,
+    AGAIN,
+    EXPECTED,
     HEAD,
+    SPREAD,
     TUNED,
     Candidate,
     candidates,
     choose,
+    expected_gain,
     from_head,
     judged,
     put_in_place,
 )
 from tl_cli.engine.finetune.finetune import softened
-from tl_cli.engine.finetune.fit import BestCheckpoint, calibrated, copies
+from tl_cli.engine.finetune.fit import assign, calibrated, copies
 from tl_cli.engine.finetune.training_data import TrainingData
 from tl_cli.engine.head import choice, solver
 from tl_cli.engine.head.linear_head import fit_temperature
@@ -56,20 +58,15 @@ def stirred(classifier, frozen, seed):
 
 
 def tuned(context):
-    """Return a classifier, its weights at the start, and the candidates after two made-up epochs.
-
-    The first of the epochs is the best one.
-    """
+    """Return a classifier, the blocks that stay frozen, the candidates after a made-up epoch."""
     context.backbone.model.set_weights(tiny_backbone().model.get_weights())  # as it was at first
     decided, solved = tiny_settings(context), tiny_head(context)
-    classifier, best = softened(context, solved), BestCheckpoint()
+    classifier = softened(context, solved)
     start = copies(classifier.model.weights)
-    for epoch in (1, 2):
-        weights = stirred(classifier, decided.plan.frozen_blocks, epoch)
-        best.see({"epoch": epoch, "loss": 1.0, "val_log_loss": 0.1 * epoch}, weights)
+    assign(classifier.model.weights, stirred(classifier, decided.plan.frozen_blocks, 1))
     data = TrainingData(context, decided, silent)
-    made = list(candidates(context, classifier, data, solved, start, best))
-    return classifier, decided.plan.frozen_blocks, start, best, made
+    made = candidates(context, classifier, data, solved, start)
+    return classifier, decided.plan.frozen_blocks, made
 
 
 # -- which one is taken ---------------------------------------------------------------------------
@@ -86,54 +83,59 @@ def scored(context, name, *, wrong, sure=3.0, splits=("val",)):
     return Candidate(name, [], scores)
 
 
-def test_the_least_calibrated_log_loss_wins(context):
-    made = [scored(context, HEAD, wrong=3), scored(context, TUNED, wrong=4),
-            scored(context, AGAIN_BEST, wrong=0), scored(context, AGAIN_LAST, wrong=2)]  # fmt: skip
-    chosen, gain, error = choose(context, made)
-    assert chosen.name == AGAIN_BEST
+def test_the_gain_is_that_of_the_calibrated_log_loss(context):
+    head, again = scored(context, HEAD, wrong=3), scored(context, AGAIN, wrong=0)
+    chosen, gain, error = choose(context, head, again)
+    assert chosen is again
     labels = context.labels("val")
-    losses = [log_losses(calibrated(context, c.scores["val"]), labels) for c in made]
-    assert gain == pytest.approx(losses[0].mean() - losses[2].mean())
-    difference = losses[0] - losses[2]
+    losses = [log_losses(calibrated(context, c.scores["val"]), labels) for c in (head, again)]
+    assert gain == pytest.approx(losses[0].mean() - losses[1].mean())
+    difference = losses[0] - losses[1]
     assert error == pytest.approx(difference.std(ddof=1) / np.sqrt(len(labels)))
-    assert judged(context, made[2]).log_loss == pytest.approx(losses[2].mean())
+    assert judged(context, again).log_loss == pytest.approx(losses[1].mean())
 
 
 def test_too_sure_a_candidate_is_judged_by_its_answers(context):
-    head, sure = scored(context, HEAD, wrong=3), scored(context, TUNED, wrong=6, sure=60.0)
+    head, sure = scored(context, HEAD, wrong=3), scored(context, AGAIN, wrong=6, sure=60.0)
     labels = context.labels("val")
     raw = [log_losses(softmax(c.scores["val"], axis=1), labels).mean() for c in (head, sure)]
     assert raw[1] > raw[0]
-    assert choose(context, [head, sure])[0] is sure
+    assert choose(context, head, sure)[0] is sure
 
 
-def test_a_candidate_that_is_worse_than_the_head_is_not_taken(context):
-    made = [scored(context, HEAD, wrong=6), scored(context, TUNED, wrong=3),
-            scored(context, AGAIN_BEST, wrong=2)]  # fmt: skip
-    chosen, gain, _ = choose(context, made)
+def test_what_is_surely_worse_than_the_head_is_not_taken(context):
+    head, again = scored(context, HEAD, wrong=0), scored(context, AGAIN, wrong=2)
+    chosen, gain, _ = choose(context, head, again)
     assert chosen.name == HEAD
     assert gain < 0
-    even = [scored(context, HEAD, wrong=4), scored(context, TUNED, wrong=4)]
-    assert choose(context, even)[0].name == HEAD
 
 
-@pytest.mark.parametrize(("images", "kept"), [(9, HEAD), (10, TUNED)])
+def test_what_validation_says_counts_for_as_much_as_it_knows():
+    prior = EXPECTED * 0.5
+    assert expected_gain(-0.1, 1e-6, 0.5) == pytest.approx(-0.1, abs=1e-4)  # many images
+    assert expected_gain(-0.1, 1e6, 0.5) == pytest.approx(prior, abs=1e-4)  # hardly any
+    even = SPREAD * 0.5  # as sure as the prior: halfway
+    assert expected_gain(-0.1, even, 0.5) == pytest.approx((prior - 0.1) / 2)
+    assert expected_gain(-0.01, 0.1, 0.5) > 0 > expected_gain(-0.3, 0.05, 0.5)
+    assert expected_gain(-0.1, 0.0, 0.5) == -0.1  # every image alike
+
+
+@pytest.mark.parametrize(("images", "kept"), [(9, HEAD), (10, AGAIN)])
 def test_fewer_than_ten_validation_images_cannot_judge(context, images, kept):
     held = context.manifest.of("val")[:images]
     records = [*context.manifest.of("train"), *held]
     few = dataclasses.replace(context, manifest=context.manifest.with_records(records))
-    made = [scored(few, HEAD, wrong=2), scored(few, TUNED, wrong=0)]
-    chosen, gain, error = choose(few, made)
+    chosen, gain, error = choose(few, scored(few, HEAD, wrong=2), scored(few, AGAIN, wrong=0))
     assert chosen.name == kept
     assert gain > 0
     assert (error is None) is (kept == HEAD)
 
 
 def test_the_test_images_decide_nothing(context):
-    made = [scored(context, HEAD, wrong=3), scored(context, TUNED, wrong=6)]
+    made = [scored(context, HEAD, wrong=3), scored(context, AGAIN, wrong=6)]
     for name in (0, 1):
         made[name].scores["test"] = scored(context, "", wrong=name, splits=("test",)).scores["test"]
-    assert choose(context, made)[0].name == TUNED
+    assert choose(context, *made)[0].name == AGAIN
     assert judged(context, made[0]).test_accuracy == 1.0
     assert judged(context, made[1]).test_accuracy == 0.0
 
@@ -152,8 +154,8 @@ def test_each_candidate_in_place_is_a_whole_network_that_says_what_the_parts_sai
 ):
     context = tiny_context(data, ratio, head=head, pooling=pooling, feature_dtype="float32")
     pretrained = {w.path: np.array(w) for w in context.backbone.model.weights}
-    classifier, frozen, _, _, made = tuned(context)
-    assert [c.name for c in made] == [HEAD, TUNED, AGAIN_BEST, AGAIN_LAST]
+    classifier, frozen, made = tuned(context)
+    assert [c.name for c in made] == [HEAD, TUNED, AGAIN]
     fixed = {path for block in context.backbone.blocks[:frozen] for path in block.layers}
     for candidate in made:
         trained = put_in_place(context, classifier, candidate)
@@ -168,15 +170,13 @@ def test_each_candidate_in_place_is_a_whole_network_that_says_what_the_parts_sai
 
 
 def test_again_is_solved_on_the_tuned_features(context):
-    classifier, _, _, best, (_, tuned_, again, last) = tuned(context)
-    assert tuned_.weights is again.weights is best.weights
-    assert last.weights is best.last
-    for weight, value in zip(classifier.model.weights, best.last, strict=True):
-        weight.assign(value)
+    classifier, _, (_, candidate, again) = tuned(context)
+    assert candidate.weights is again.weights
+    assign(classifier.model.weights, again.weights)
     features = classifier.pooled_model(0, (), context.taps[-1:]).predict_on_batch(
         np.concatenate([_pixels(context, "val")])
     )
-    np.testing.assert_allclose(last.solved.features["val"], features, rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(again.solved.features["val"], features, rtol=1e-3, atol=1e-3)
 
 
 def _pixels(context, split):
@@ -186,7 +186,7 @@ def _pixels(context, split):
 
 
 def test_the_tuned_head_is_divided_by_the_temperature_that_validation_asks_for(context):
-    classifier, _, _, _, (_, candidate, *_) = tuned(context)
+    classifier, _, (_, candidate, _) = tuned(context)
     candidate.scores["val"] *= 20  # far too sure
     trained = put_in_place(context, classifier, candidate)
     temperature = fit_temperature(candidate.scores["val"], context.labels("val"))

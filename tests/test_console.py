@@ -43,8 +43,8 @@ def result(kept: str | None, *, refit: bool) -> RunResult:
     [
         (None, True, "Saved: the solved head on the frozen backbone; in the end the head was"),
         ("head", False, "Saved: the solved head on the frozen backbone"),
-        ("tuned", False, "Saved: the tuned network, with the head that was tuned"),
-        ("solved again, last epoch", True, "Saved: the tuned network of the last epoch, its head"),
+        ("solved again", False, "Saved: the tuned network, its head solved again"),
+        ("solved again", True, "Saved: the tuned network, its head solved again"),
         ("[new] one", False, "Saved: what is called '[new] one'"),
     ],
 )

@@ -95,7 +95,6 @@ def test_in_the_middle_it_goes_on_from_the_last_good_epoch(
 ):
     stages = 2 if options.get("unfreeze") else 1  # the second one begins with the third epoch
     poisoned(3, times=stages)
-    monkeypatch.setattr(fitting, "LEAST_PATIENCE", 6)
     seen, see = {}, BestCheckpoint.see
 
     def watched(self, row, weights, *more):

@@ -111,8 +111,7 @@ def test_the_candidates_are_shown_with_the_one_that_was_kept(html):
         ["candidate", "log loss", "accuracy", "on test", ""],
         ["solved head", "0.500", "80.0%", "79.0%", ""],
         ["tuned head", "0.420", "84.0%", "82.0%", ""],
-        ["solved again, best epoch", "0.400", "85.0%", "85.0%", ""],
-        ["solved again, last epoch", "0.370", "86.0%", "86.0%", "kept"],
+        ["solved again", "0.370", "86.0%", "86.0%", "kept"],
     ]
 
 
@@ -123,7 +122,7 @@ def cells(row: str) -> list[str]:
 def test_it_says_what_was_saved_and_on_what_it_was_fitted(tmp_path, pictures):
     seen = page(tmp_path / "again", pictures)
     for part in (
-        "tuned network of the last epoch, its head solved again",
+        "tuned network, its head solved again",
         "in the end the head was fitted to training and validation images together",
         "of predictions made without these images in the fit; the saved head was then fitted",
     ):
@@ -257,23 +256,17 @@ def test_mistakes_are_shown_with_the_evidence_for_them(tmp_path):
     assert "Grad-CAM" not in (run / run_dir.REPORT).read_text()
 
 
-def test_a_tuned_head_that_is_kept_is_not_said_to_be_refit(tmp_path, monkeypatch):
-    from tl_cli.engine.finetune import finetune
-
-    def tuned(_, alternatives):
-        return alternatives[1], 0.1, 0.01
-
-    monkeypatch.setattr(finetune, "choose", tuned)
+def test_a_head_that_was_not_refit_is_not_said_to_be(tmp_path):
     for seed, (name, colour) in enumerate(COLOURS.items()):
-        paint(tmp_path / "photos" / name, seed, 10, colour)
+        paint(tmp_path / "photos" / name, seed, 20, colour)
     run = tmp_path / "run"
     done = tl("train", "--data", tmp_path / "photos", *SMALL, "--freeze", "half", "--epochs", 1,
-              "--output", run)  # fmt: skip
+              "--no-refit", "--output", run)  # fmt: skip
     assert done.exit_code == 0, done.stderr
     told = json.loads((run / run_dir.METRICS).read_text())
-    assert told["tune"]["kept"] == "tuned"
+    assert told["tune"]["kept"] == "solved again"
     assert told["refit"] is json.loads((run / run_dir.CHECKPOINT).read_text())["refit"] is False
-    assert "Saved: the tuned network, with the head that was tuned" in done.stdout
+    assert "Saved: the tuned network, its head solved again" in done.stdout
     assert "fitted to" not in done.stdout
 
 

@@ -20,7 +20,7 @@ from tl_cli.engine.finetune import flip_check, settings, successive_halving
 from tl_cli.engine.networks import loading
 from tl_cli.engine.networks.classifier import Classifier
 from tl_cli.engine.trained_model import TrainedModel
-from tl_cli.plan import gain_model
+from tl_cli.plan import policies
 from tl_cli.results.progress import Note, silent
 from tl_cli.store import cache, run_dir
 from tl_cli.store.run_dir import RunDir
@@ -210,7 +210,7 @@ def test_each_image_passes_once_with_a_plan_that_was_open(data, tmp_path, monkey
         return batches(records, size, view)
 
     monkeypatch.setattr(extraction, "_batches", watched)
-    monkeypatch.setattr(gain_model, "choose", lambda *_: 0.5)
+    monkeypatch.setattr(policies, "share_by_evidence", lambda *_: 0.5)
     run, made = trained(data, tmp_path / "run", freeze="auto", views=2)
     assert made.result.plan["strategy"] == "partial"
     assert made.result.plan["policy"] == "evidence"

@@ -30,9 +30,7 @@ def decision(plan: Mapping[str, Any]) -> str:
 
 KEPT = {  # by the name of what may be kept after a tuning
     "head": "the solved head on the frozen backbone",
-    "tuned": "the tuned network, with the head that was tuned",
-    "solved again, best epoch": "the tuned network of the best epoch, its head solved again",
-    "solved again, last epoch": "the tuned network of the last epoch, its head solved again",
+    "solved again": "the tuned network, its head solved again",
 }
 
 

@@ -17,7 +17,6 @@ from tl_cli.plan.freeze_plan import (
     recommend,
     training_reasons,
 )
-from tl_cli.plan.gain_model import Gain
 from tl_cli.plan.policies import DEFAULT_POLICY, POLICIES, Choice, founding_rule
 
 __all__ = [
@@ -31,7 +30,6 @@ __all__ = [
     "Choice",
     "DatasetStats",
     "FreezePlan",
-    "Gain",
     "alternatives",
     "founding_rule",
     "override",

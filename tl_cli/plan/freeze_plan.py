@@ -19,7 +19,6 @@ from tl_cli.plan.dataset_stats import (
     situation,
 )
 from tl_cli.plan.evidence import Evidence
-from tl_cli.plan.gain_model import Gain
 from tl_cli.plan.hyperparameters import hyperparameters
 from tl_cli.plan.policies import DEFAULT_POLICY, POLICIES
 
@@ -59,7 +58,6 @@ class FreezePlan:
     reasons: tuple[str, ...]
     why: Mapping[str, str]  # of the hyperparameters, by name
     image_size: int | None = None  # pixels; None where no images are known
-    predicted_gains: tuple[Gain, ...] = ()
     evidence: Evidence | None = None
 
     @property
@@ -70,7 +68,6 @@ class FreezePlan:
         """Return the plan as JSON types, keys as documented in docs/json.md."""
         return asdict(self) | {
             "reasons": list(self.reasons),
-            "predicted_gains": [asdict(gain) for gain in self.predicted_gains],
             "evidence": self.evidence.to_json() if self.evidence else None,
         }
 
@@ -107,10 +104,10 @@ def recommend(
     if freeze == "auto":
         choice = POLICIES[policy](given)
         reasons = (*sentences(given), *choice.reasons)
-        return _plan(given, choice.share, blocks, backbone, policy, reasons, choice.gains)
+        return _plan(given, choice.share, blocks, backbone, policy, reasons)
     ratio = NAMED_RATIO[freeze] if freeze in NAMED_RATIO else float(freeze)
     reasons = (f"You asked for --freeze {freeze}; no rule was consulted.",)
-    return _plan(given, 1 - ratio, blocks, backbone, "given", reasons, ())
+    return _plan(given, 1 - ratio, blocks, backbone, "given", reasons)
 
 
 def _plan(
@@ -120,7 +117,6 @@ def _plan(
     backbone: str,
     policy: str,
     reasons: tuple[str, ...],
-    gains: tuple[Gain, ...],
 ) -> FreezePlan:
     cut = nearest_cut(blocks, _clean(1 - share))
     shares = frozen_shares(blocks, cut)
@@ -148,7 +144,6 @@ def _plan(
         frozen_compute_share=round(shares.compute, 4),
         reasons=reasons,
         why=why,
-        predicted_gains=gains,
         evidence=given.evidence,
         **numbers,
     )

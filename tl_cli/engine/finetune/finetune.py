@@ -20,7 +20,7 @@ from tl_cli.engine.finetune.candidates import (
     judged,
     put_in_place,
 )
-from tl_cli.engine.finetune.fit import Row, copies, fit, validation_row
+from tl_cli.engine.finetune.fit import Row, assign, copies, fit, validation_row
 from tl_cli.engine.finetune.settings import FinetuneSettings
 from tl_cli.engine.finetune.training_data import TrainingData
 from tl_cli.engine.head import choice
@@ -47,7 +47,7 @@ class Finetuned:
 def finetune(
     context: RunContext, settings: FinetuneSettings, head: SolvedHead, on_progress: OnProgress
 ) -> Finetuned:
-    """Tune the suffix and a softened head, solve the head again, and take the best candidate.
+    """Tune the suffix and a softened head, solve the head again, and take what promises more.
 
     The solved head fits its training images almost perfectly, so there would be no gradient that
     says anything: its scores are made a quarter, which changes no answer. In the end the backbone
@@ -58,13 +58,13 @@ def finetune(
     classifier = softened(context, head)
     start = copies(classifier.model.weights)
     fitted = fit(context, settings, classifier, data, on_progress)
-    alternatives = [Candidate(HEAD, start, {"val": scores_of(head.probabilities("val"))}, head)]
+    tried = [Candidate(HEAD, start, {"val": scores_of(head.probabilities("val"))}, head)]
+    chosen, gain, error = tried[0], 0.0, None
     if not fitted.diverged:
-        alternatives = list(candidates(context, classifier, data, head, start, fitted.best))
-    tried = tuple(judged(context, each) for each in alternatives)
-    chosen, gain, error = alternatives[0], 0.0, None
-    if len(alternatives) > 1:
-        chosen, gain, error = choose(context, alternatives)
+        assign(classifier.model.weights, fitted.best.last)
+        tried = candidates(context, classifier, data, head, start)
+        chosen, gain, error = choose(context, tried[0], tried[-1])
+    results = tuple(judged(context, candidate) for candidate in tried)
     trained = put_in_place(context, classifier, chosen)
     result = FinetuneResult(
         epochs=len(fitted.best.history),
@@ -72,10 +72,10 @@ def finetune(
         kept=chosen.name,
         gain=gain,
         gain_stderr=error,
-        candidates=tried,
-        reason=_reason(tried, chosen.name, gain, error, diverged=fitted.diverged),
+        candidates=results,
+        reason=_reason(results, chosen.name, gain, error, diverged=fitted.diverged),
     )
-    before = validation_row(context, 0, 0.0, float("nan"), [alternatives[0].scores["val"]])
+    before = validation_row(context, 0, 0.0, float("nan"), [tried[0].scores["val"]])
     return Finetuned(trained, result, [before, *fitted.best.history], fitted.gradients)
 
 
@@ -98,13 +98,16 @@ def _reason(
         return "the loss was no longer a number at any rate tried, so the solved head is kept"
     if error is None:
         return "too few validation images to tell a gain from chance, so the solved head is kept"
-    by_name = {candidate.name: candidate for candidate in tried}
-    head = by_name[HEAD]
-    best = min((c for c in tried if c.name != HEAD), key=lambda c: c.log_loss)
+    head, *_, again = tried
     said = (
-        f"log loss on validation {head.log_loss:.3f} with the solved head, {best.log_loss:.3f} "
-        f"with the best of what tuning made ({best.name}; gain {gain:+.3f} ± {error:.3f})"
+        f"log loss on validation {head.log_loss:.3f} with the solved head, {again.log_loss:.3f} "
+        f"with the head solved again after tuning (gain {gain:+.3f} ± {error:.3f})"
     )
     if kept == HEAD:
         return f"tuning did not help, so the solved head is kept: {said}"
-    return f"the tuned network is kept ({kept}): {said}"
+    if gain <= 0:
+        return (
+            "the tuned network is kept: on other sets it gained, and these few validation images "
+            f"do not speak against that: {said}"
+        )
+    return f"the tuned network is kept: {said}"

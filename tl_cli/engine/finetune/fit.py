@@ -27,8 +27,6 @@ from tl_cli.engine.metrics.figures import log_losses
 from tl_cli.engine.networks.classifier import Classifier
 from tl_cli.results.progress import Note, OnProgress, Progress
 
-LEAST_PATIENCE = 3  # epochs without a better validation before the training ends
-PATIENCE = 0.5  # of all epochs
 HALVINGS = 2  # of the rate, where the loss is no longer a number, before the training is given up
 WAITING = 0.2  # share of the time in which the network may wait for data
 WORTH_SAYING = 10.0  # seconds of waiting
@@ -85,7 +83,7 @@ def fit(
     data: TrainingData,
     on_progress: OnProgress,
 ) -> Fitted:
-    """Train stage by stage, or until validation gets no better.
+    """Train stage by stage, or until the patience with validation ends.
 
     Where the loss is no longer a number, the last good weights are put back and the rate is halved,
     twice at most.
@@ -187,10 +185,10 @@ class ValidationCallback(keras.callbacks.Callback):
     ) -> None:
         super().__init__()
         self.context, self.plan, self.classifier = context, settings.plan, classifier
+        self.patience = settings.patience
         self.data, self.best, self.average, self.report = data, best, average, report
         self.auxiliary = settings.auxiliary.weights
         self.steps = data.steps()
-        self.patience = max(LEAST_PATIENCE, round(PATIENCE * self.plan.epochs))
         self.stage, self.started = "", 0.0
         self.diverged = 0  # the epoch in which the loss was no longer a number
 
@@ -217,7 +215,7 @@ class ValidationCallback(keras.callbacks.Callback):
             return
         facts = {"loss": loss, "val accuracy": row["val_accuracy"]}
         self.report(Progress(self.stage, self.plan.size, self.plan.size, facts=facts))
-        if epoch + 1 - self.best.epoch >= self.patience:
+        if self.patience and epoch + 1 - self.best.epoch >= self.patience:
             self.model.stop_training = True
 
 

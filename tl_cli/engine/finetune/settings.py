@@ -14,6 +14,7 @@ from tl_cli.plan.freeze_plan import training_reasons
 
 VIEWS = 10  # kept an image at the most; see docs/benchmarks.md, "Views"
 VIEW_COST = 0.5  # of the tuning's multiply-adds: what the passes for the augmented views may cost
+LEAST_PATIENCE = 5  # epochs without a better validation before a training from scratch ends
 STEP_COST = 3  # forward passes that a training step costs, forward and back
 
 
@@ -27,6 +28,7 @@ class FinetuneSettings:
     mirror: bool = False  # whether augmentation may mirror
     auxiliary: AuxiliaryHeads = NONE
     batchnorm_trains: bool = False  # from scratch alone
+    patience: int | None = None  # epochs without a better validation; None: all are trained
 
 
 def decide(context: RunContext, plan: FreezePlan, *, mirror: bool = False) -> FinetuneSettings:
@@ -46,6 +48,8 @@ def decide(context: RunContext, plan: FreezePlan, *, mirror: bool = False) -> Fi
             plan.frozen_blocks,
         ),
         batchnorm_trains=config.from_scratch,
+        # a tuning is short, and its last features are the best ones: see docs/policy.md
+        patience=max(LEAST_PATIENCE, plan.epochs // 2) if config.from_scratch else None,
     )
 
 
