@@ -9,7 +9,7 @@ from tl_cli import catalog
 from tl_cli.errors import TLError
 from tl_cli.plan import alternatives, founding_rule, override, recommend, similarity_kind, size_kind
 from tl_cli.plan.evidence import Probe
-from tl_cli.plan.gain_model import FEATURES, GAINS, SHARES, Gain, choose, features
+from tl_cli.plan.policies import share_by_evidence
 
 BLOCKS = catalog.get("efficientnet_lite0").blocks
 
@@ -148,42 +148,31 @@ def seen(size=1_000, validation=200, **changed):
     return plan(size, None, classes=10, evidence=evidence(**changed), validation=validation)
 
 
-def test_the_fit_names_its_features_and_the_cheaper_plan_comes_first():
-    for weights, stderr in GAINS.values():
-        assert set(weights) == {"intercept", *FEATURES}
-        assert 0 < stderr < 0.2
-    assert list(GAINS) == list(SHARES) == sorted(SHARES, key=SHARES.get)
-
-
-def test_the_features_in_numbers():
-    known = dict(zip(FEATURES, features(1_000, 0.55, evidence()), strict=True))
-    assert known["head_error"] == pytest.approx(0.08)
-    assert known["error_x_images"] == pytest.approx(0.08)  # log10 of ten times a hundred images
-    assert known["unlike"] == pytest.approx(0.45)
-    assert known["joined_gain"] == pytest.approx(0.02)
-    assert known["pixels"] == pytest.approx(0.4)
-
-
 @pytest.mark.parametrize(
-    ("half", "full", "error", "share"),
+    ("size", "similarity", "error", "share"),
     [
-        ((-0.05, 0.03), (-0.10, 0.03), 0.2, 0.0),  # neither may well gain a point
-        ((0.01, 0.03), (0.03, 0.03), 0.2, 0.5),  # half is within a standard error of the best
-        ((0.01, 0.03), (0.09, 0.03), 0.2, 1.0),
-        ((0.05, 0.03), (0.05, 0.03), 0.005, 0.0),  # there is nothing left to gain
+        (1_000, 0.3, 0.2, 0.5),
+        (1_999, 0.3, 0.2, 0.5),
+        (2_000, 0.3, 0.2, 1.0),  # much that is unlike the pretraining data
+        (2_000, 0.6, 0.2, 0.5),
+        (50_000, 0.9, 0.2, 0.5),
+        (50_000, 0.3, 0.009, 0.0),  # there is nothing left to gain
     ],
 )
-def test_the_cheapest_plan_that_may_well_gain_is_tried(half, full, error, share):
-    assert choose((Gain(0.5, *half), Gain(1.0, *full)), error) == share
+def test_how_much_is_trained_follows_from_size_similarity_and_error(size, similarity, error, share):
+    assert share_by_evidence(size, similarity, error) == share
 
 
-def test_with_evidence_the_plan_says_what_it_predicts():
+def test_with_evidence_the_plan_says_why():
     chosen = seen()
     assert chosen.policy == "evidence"
     assert chosen.similarity_source == "measured"
-    assert [gain.share for gain in chosen.predicted_gains] == [0.5, 1.0]
-    assert any("Predicted gain" in reason for reason in chosen.reasons)
+    assert chosen.requested_ratio == 0.5
+    assert any("Measured on other sets" in reason for reason in chosen.reasons)
     assert any("92.0%" in reason for reason in chosen.reasons)
+    much = seen(size=5_000)
+    assert much.strategy == "full"
+    assert any("2,000 images and more" in reason for reason in much.reasons)
 
 
 def test_a_middle_that_beats_the_end_is_told_where_images_are_enough_to_tell():
@@ -210,7 +199,6 @@ def test_without_evidence_and_when_asked_the_rule_decides():
     assert plan(1_000, "low").reasons == plan(1_000, "low", policy="rule").reasons
     ruled = plan(1_000, None, evidence=evidence(), policy="rule")
     assert ruled.policy == "rule"
-    assert ruled.predicted_gains == ()
     assert ruled.requested_ratio == pytest.approx(
         1 - founding_rule(1_000, evidence().similarity), abs=1e-4
     )
