@@ -14,7 +14,7 @@ from trained import mobilenet_weights, photos, trained
 from tl_cli.data.csv_io import read_csv
 from tl_cli.engine import explain, predict
 from tl_cli.engine.features import extraction
-from tl_cli.report.sheet import Sheet
+from tl_cli.report.explain import Sheet
 from tl_cli.results.explanations import Explanation, Neighbour
 from tl_cli.store import run_dir
 

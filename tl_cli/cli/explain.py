@@ -18,7 +18,7 @@ from tl_cli.cli.session import opened_screen
 if TYPE_CHECKING:
     from tl_cli.console.screen import Screen
     from tl_cli.engine.explain import Explainer
-    from tl_cli.report.sheet import Sheet
+    from tl_cli.report.explain import Sheet
     from tl_cli.results.explanations import Explanation
 
 OUTPUT = Path("explain")
@@ -85,7 +85,7 @@ def _drawn(
     """Draw each explanation as it comes, with a line or progress on the screen, then the page."""
     from tl_cli.console.predict import explained
     from tl_cli.errors import TLError
-    from tl_cli.report.sheet import Sheet
+    from tl_cli.report.explain import Sheet
     from tl_cli.results.progress import Progress
 
     height, width = explainer.block.output_shape[:2]

@@ -18,8 +18,8 @@ from tl_cli.engine.context import RunContext, prepare
 from tl_cli.engine.features import BATCH
 from tl_cli.engine.finetune import flip_check, settings, successive_halving, time_budget
 from tl_cli.engine.finetune.candidates import from_head
-from tl_cli.engine.finetune.finetune import Finetuned, finetune, softened
-from tl_cli.engine.finetune.from_scratch import FromScratch, random_classifier, train_from_scratch
+from tl_cli.engine.finetune.finetune import finetune, softened
+from tl_cli.engine.finetune.from_scratch import random_classifier, train_from_scratch
 from tl_cli.engine.finetune.settings import FinetuneSettings
 from tl_cli.engine.head import choice
 from tl_cli.engine.head.choice import SolvedHead
@@ -27,7 +27,7 @@ from tl_cli.engine.metrics.figures import evaluate
 from tl_cli.engine.networks.classifier import Classifier
 from tl_cli.engine.predict import load_checkpoint, probabilities
 from tl_cli.engine.resources import Clock
-from tl_cli.engine.trained_model import TrainedModel
+from tl_cli.engine.trained_model import Finetuned, TrainedModel
 from tl_cli.plan import FreezePlan
 from tl_cli.plan.evidence import Evidence
 from tl_cli.results.evaluation import Evaluation
@@ -86,7 +86,7 @@ def train(
         run_files.write_plan(run, context, decided, head)
     on_plan(decided.plan)
 
-    finetuned: Finetuned | FromScratch | None = None
+    finetuned: Finetuned[FinetuneResult | FromScratchResult] | None = None
     if decided.plan.trains_backbone:
         with clock.stage("tune"):
             if head:
@@ -250,7 +250,7 @@ def _result(
     metrics: Mapping[str, Evaluation],
     trained: TrainedModel,
     head: SolvedHead | None,
-    finetuned: Finetuned | FromScratch | None,
+    finetuned: Finetuned[FinetuneResult | FromScratchResult] | None,
     clock: Clock,
 ) -> RunResult:
     outcome = finetuned.result if finetuned else None

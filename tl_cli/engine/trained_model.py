@@ -1,12 +1,17 @@
-"""A classifier as it is to be saved, and what it says of the images that tuned nothing of it."""
+"""A classifier as it is to be saved, how it came about, and what it says of held-out images."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 
 from tl_cli.engine.networks.classifier import Classifier
+from tl_cli.results.training import FinetuneResult, FromScratchResult
+
+Result = TypeVar("Result", bound=FinetuneResult | FromScratchResult, covariant=True)
 
 
 @dataclass(frozen=True)
@@ -22,3 +27,13 @@ class TrainedModel:
     held_out: np.ndarray
     fitted: np.ndarray
     refit: bool = False
+
+
+@dataclass(frozen=True)
+class Finetuned(Generic[Result]):
+    """What a fine-tuning came to, from a solved head or from scratch."""
+
+    trained: TrainedModel
+    result: Result
+    history: Sequence[Mapping[str, Any]]  # a row an epoch
+    gradients: Sequence[Mapping[str, Any]]  # none unless they were asked for

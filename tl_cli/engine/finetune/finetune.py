@@ -8,8 +8,6 @@ directories.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
 
 from tl_cli.engine.context import RunContext
 from tl_cli.engine.finetune.candidates import (
@@ -20,33 +18,23 @@ from tl_cli.engine.finetune.candidates import (
     judged,
     put_in_place,
 )
-from tl_cli.engine.finetune.fit import Row, assign, copies, fit, validation_row
+from tl_cli.engine.finetune.fit import assign, copies, fit, validation_row
 from tl_cli.engine.finetune.settings import FinetuneSettings
 from tl_cli.engine.finetune.training_data import TrainingData
 from tl_cli.engine.head import choice
 from tl_cli.engine.head.choice import SolvedHead
 from tl_cli.engine.head.linear_head import scores_of
 from tl_cli.engine.networks.classifier import Classifier
-from tl_cli.engine.trained_model import TrainedModel
+from tl_cli.engine.trained_model import Finetuned
 from tl_cli.results.progress import OnProgress
 from tl_cli.results.training import CandidateResult, FinetuneResult
 
 SOFTENING = 0.25  # of the solved head's scores when tuning begins; see docs/policy.md
 
 
-@dataclass(frozen=True)
-class Finetuned:
-    """What a fine-tuning came to: the classifier to save, and how it came about."""
-
-    trained: TrainedModel
-    result: FinetuneResult
-    history: Sequence[Row]
-    gradients: Sequence[dict[str, Any]]
-
-
 def finetune(
     context: RunContext, settings: FinetuneSettings, head: SolvedHead, on_progress: OnProgress
-) -> Finetuned:
+) -> Finetuned[FinetuneResult]:
     """Tune the suffix and a softened head, solve the head again, and take what promises more.
 
     The solved head fits its training images almost perfectly, so there would be no gradient that

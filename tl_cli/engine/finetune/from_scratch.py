@@ -6,21 +6,18 @@ What transfer learning is measured against. Knows nothing of run directories.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
 
 import keras
 import numpy as np
 
 from tl_cli.engine.context import RunContext
 from tl_cli.engine.finetune.candidates import Candidate, put_in_place
-from tl_cli.engine.finetune.fit import Row, assign, fit
+from tl_cli.engine.finetune.fit import assign, fit
 from tl_cli.engine.finetune.settings import FinetuneSettings
 from tl_cli.engine.finetune.training_data import TrainingData
 from tl_cli.engine.networks.classifier import Classifier, build
 from tl_cli.engine.networks.loading import Backbone
-from tl_cli.engine.trained_model import TrainedModel
+from tl_cli.engine.trained_model import Finetuned
 from tl_cli.errors import TLError
 from tl_cli.plan import SCRATCH
 from tl_cli.results.progress import OnProgress
@@ -30,19 +27,9 @@ from tl_cli.results.training import FromScratchResult
 MOMENTUM = 0.9
 
 
-@dataclass(frozen=True)
-class FromScratch:
-    """What a training from scratch came to: the classifier to save, and how it came about."""
-
-    trained: TrainedModel
-    result: FromScratchResult
-    history: Sequence[Row]
-    gradients: Sequence[dict[str, Any]]
-
-
 def train_from_scratch(
     context: RunContext, settings: FinetuneSettings, on_progress: OnProgress
-) -> FromScratch:
+) -> Finetuned[FromScratchResult]:
     """Train everything from random weights; the epoch that is best on validation is taken.
 
     Raises TLError where the loss is no longer a number at any rate tried: there is nothing to keep.
@@ -68,7 +55,7 @@ def train_from_scratch(
         log_loss=row["val_log_loss"],
         accuracy=row["val_accuracy"],
     )
-    return FromScratch(trained, result, best.history, fitted.gradients)
+    return Finetuned(trained, result, best.history, fitted.gradients)
 
 
 def random_classifier(context: RunContext) -> Classifier:

@@ -66,7 +66,7 @@ class Sheet:
     def close(self) -> None:
         """Write the page."""
         page = rendered(
-            "sheet.html.jinja",
+            "explain.html.jinja",
             title="Why?",
             about=self.about,
             shown=self._shown,
