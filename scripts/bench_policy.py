@@ -92,7 +92,7 @@ def tuned(context, freeze: str, rate: float | None) -> dict:
     before = copies(classifier.model.weights)
     fitted = fit(context, chosen, classifier, data, silent)
     assign(classifier.model.weights, fitted.best.last)
-    tried = candidates.candidates(context, classifier, data, head, before)
+    tried = candidates.candidates(context, classifier, fitted.model, data, head, before)
     best, gain, error = candidates.choose(context, tried[0], tried[-1])
     seconds = time.process_time() - start
     rows = [candidate_row(context, tried[0], each) for each in tried]

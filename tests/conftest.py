@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import gc
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -46,6 +47,8 @@ def image_folder(tmp_path: Path) -> ImageFolder:
 def networks_go() -> Iterator[None]:
     """Give back what a file's networks and graphs took: they refer to each other in circles."""
     yield
+    if "keras" in sys.modules:
+        sys.modules["keras"].backend.clear_session()
     gc.collect()
     with contextlib.suppress(AttributeError):  # glibc's own
         ctypes.CDLL(None).malloc_trim(0)

@@ -65,7 +65,8 @@ def tuned(context):
     start = copies(classifier.model.weights)
     assign(classifier.model.weights, stirred(classifier, decided.plan.frozen_blocks, 1))
     data = TrainingData(context, decided, silent)
-    made = candidates(context, classifier, data, solved, start)
+    model = classifier.suffix_model(data.cut, data.row_taps)
+    made = candidates(context, classifier, model, data, solved, start)
     return classifier, decided.plan.frozen_blocks, made
 
 

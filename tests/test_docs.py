@@ -11,7 +11,7 @@ from typer.main import get_command
 
 from tl_cli.cli.app import app
 from tl_cli.config import RunConfig
-from tl_cli.humanize import KEPT
+from tl_cli.engine.finetune.candidates import AGAIN, HEAD, TUNED
 from tl_cli.results.training import (
     CandidateResult,
     FinetuneResult,
@@ -78,7 +78,7 @@ def test_the_candidates_of_a_tuning_are_documented():
     section = TEXT.split("The `candidates`", 1)[1].split("metrics.json", 1)[0]
     keys = {field.name for field in fields(CandidateResult)}
     named = {" ".join(name.split()) for name in re.findall(r"`([^`]+)`", section)}
-    assert named == keys | set(KEPT)
+    assert named == keys | {HEAD, TUNED, AGAIN}
 
 
 def test_what_metrics_json_holds_is_documented(told):

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import keras
 import numpy as np
 from scipy.special import softmax
 
@@ -44,19 +45,20 @@ class Candidate:
 def candidates(
     context: RunContext,
     classifier: Classifier,
+    model: keras.Model,
     data: TrainingData,
     head: SolvedHead,
     start: Sequence[np.ndarray],
 ) -> list[Candidate]:
     """Return the solved head, from before, the network as it was tuned, and its head solved again.
 
-    `start`: the weights before the tuning. Those of the last epoch are in `classifier`: not those
-    of the best one, which is only where an overfitted head happened to do well. Each one's scores
-    are of the validation images, and of the test images, which decide nothing.
+    `model`: what was trained; `start`: the weights before the tuning. Those of the last epoch are
+    in `classifier`: not those of the best one, which is only where an overfitted head happened to
+    do well. Each one's scores are of the validation images, and of the test images, which decide
+    nothing.
     """
     weights = copies(classifier.model.weights)
     held = [split for split in ("val", "test") if context.manifest.of(split)]
-    model = classifier.suffix_model(data.cut, data.row_taps)
     tuned = {split: data.outputs(model, split)[0] for split in held}
     again = _solved_again(context, classifier, data)
     return [

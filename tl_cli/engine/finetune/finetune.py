@@ -50,7 +50,7 @@ def finetune(
     chosen, gain, error = tried[0], 0.0, None
     if not fitted.diverged:
         assign(classifier.model.weights, fitted.best.last)
-        tried = candidates(context, classifier, data, head, start)
+        tried = candidates(context, classifier, fitted.model, data, head, start)
         chosen, gain, error = choose(context, tried[0], tried[-1])
     results = tuple(judged(context, candidate) for candidate in tried)
     trained = put_in_place(context, classifier, chosen)

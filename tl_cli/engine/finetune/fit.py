@@ -71,6 +71,7 @@ class BestCheckpoint:
 class Fitted:
     """What the epochs left: the last weights stay in the classifier."""
 
+    model: keras.Model  # that was trained, fed as the data feed it
     best: BestCheckpoint
     gradients: list[dict[str, Any]]  # none unless they were asked for
     diverged: bool  # whether it was given up
@@ -126,7 +127,7 @@ def fit(
             break
     if waited > max(WORTH_SAYING, WAITING * trained):
         _complain(waited / trained, data, on_progress)
-    return Fitted(best, flow.rows if flow else [], not best.weights)
+    return Fitted(model, best, flow.rows if flow else [], not best.weights)
 
 
 def stages(settings: FinetuneSettings, unfreeze: str) -> list[Stage]:

@@ -44,8 +44,7 @@ def train_from_scratch(
             f"give a smaller --learning-rate than {settings.plan.learning_rate:g}",
         )
     assign(classifier.model.weights, best.weights)
-    model = classifier.suffix_model(data.cut, data.row_taps)
-    scores = {"val": data.outputs(model, "val")[0]}
+    scores = {"val": data.outputs(fitted.model, "val")[0]}
     trained = put_in_place(context, classifier, Candidate(SCRATCH, best.weights, scores))
     # the last of its number: an epoch that came to no number was gone through again
     row = next(row for row in reversed(best.history) if row["epoch"] == best.epoch)
