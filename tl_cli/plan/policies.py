@@ -16,7 +16,7 @@ from tl_cli.plan.evidence import CLAIM_FROM, JUDGED_FROM, Evidence
 
 HEAD_ONLY_BELOW = 0.15  # of the layers: training less is not worth its price
 WORTH = 0.01  # of accuracy: where the head errs less there is too little to gain
-MUCH, UNLIKE = 2_000, 0.60  # images, after N_eff; similarity: from there on everything pays
+MUCH, UNLIKE = 2_000, 0.75  # images, after N_eff; similarity: from there on everything pays
 
 
 @dataclass(frozen=True)
