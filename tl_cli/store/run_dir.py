@@ -10,7 +10,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -59,7 +59,7 @@ class RunDir:
         Raises TLError where a run is there already, where something else is, or where the place
         cannot be written to. Of two processes that want the same place one gets it.
         """
-        with _told(path):
+        with _writing_run(path):
             replacement.mend(_resolved(path), OURS)
             RunDir(path).check(overwrite=overwrite)
             if any((path / name).exists() for name in (STATUS, CONFIG)):
@@ -78,7 +78,7 @@ class RunDir:
     @classmethod
     def create_named(cls, folder: Path, name: str) -> RunDir:
         """Make folder/name, or folder/name-2, -3, ... where that is taken, even a moment ago."""
-        with _told(folder):
+        with _writing_run(folder):
             folder.mkdir(parents=True, exist_ok=True)
             for number in count(1):
                 path = folder / (name if number == 1 else f"{name}-{number}")
@@ -211,18 +211,19 @@ def replacing(path: Path) -> Iterator[Path]:
         beside.unlink(missing_ok=True)
 
 
+def _writing_run(path: Path) -> AbstractContextManager[None]:
+    return writing_to(f"the run directory {path}", "choose another with --output")
+
+
 @contextmanager
-def _told(path: Path) -> Iterator[None]:
-    """Say in one sentence that a place cannot be written to."""
+def writing_to(place: str, hint: str) -> Iterator[None]:
+    """Say in one sentence that a place cannot be written to; a full disk is told elsewhere."""
     try:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise
-        raise TLError(
-            f"cannot write to the run directory {path}: {error.strerror}",
-            "choose another with --output",
-        ) from error
+        raise TLError(f"cannot write to {place}: {error.strerror}", hint) from error
 
 
 def name_for(source: str) -> str:

@@ -5,36 +5,25 @@ Doing it again changes nothing: an image that is there already is not put there 
 
 from __future__ import annotations
 
-import errno
 import filecmp
 import os
 import re
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from itertools import chain, count
 from pathlib import Path
 
-from tl_cli.errors import TLError
-from tl_cli.store.run_dir import replacing
+from tl_cli.store.run_dir import replacing, writing_to
 
 
 def prepare(folder: Path) -> None:
     """Make the folder. Raises TLError where that cannot be."""
-    with _told(folder):
+    with _writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
 
 
-@contextmanager
-def _told(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        raise TLError(
-            f"cannot write to '{folder}': {error.strerror}", "choose another --sort-into"
-        ) from error
+def _writing(folder: Path) -> AbstractContextManager[None]:
+    return writing_to(f"'{folder}'", "choose another --sort-into")
 
 
 def put(image: Path, folder: Path, label: str, *, link: bool) -> Path:
@@ -43,7 +32,7 @@ def put(image: Path, folder: Path, label: str, *, link: bool) -> Path:
     Another image of the same name gets a number. Raises TLError where it cannot be written.
     """
     place = folder / folder_name(label)
-    with _told(place):
+    with _writing(place):
         place.mkdir(exist_ok=True)
         return _placed(image, place, link)
 
