@@ -96,9 +96,9 @@ def train(
                 finetuned = train_from_scratch(context, decided, on_progress)
         trained = finetuned.trained
         run_files.write_history(run, finetuned.history, finetuned.gradients)
+        with clock.stage("save"):
+            run_files.save(run, context, trained, decided.plan)
 
-    with clock.stage("save"):
-        run_files.save(run, context, trained, decided.plan)
     with clock.stage("evaluate"):
         saved = load_checkpoint(run)  # what is measured is what is on disk
         test = _test_probabilities(context, saved, on_progress)

@@ -15,7 +15,13 @@ from scipy.special import softmax
 
 from tl_cli.data.manifest import SPLITS
 from tl_cli.engine.context import RunContext
-from tl_cli.engine.finetune.fit import accuracy, assign, calibrated, copies
+from tl_cli.engine.finetune.fit import (
+    accuracy,
+    assign,
+    calibrated,
+    copies,
+    validation_loss,
+)
 from tl_cli.engine.finetune.training_data import TrainingData
 from tl_cli.engine.head import choice
 from tl_cli.engine.head.choice import SolvedHead
@@ -42,6 +48,18 @@ class Candidate:
     solved: SolvedHead | None = None
 
 
+def head_candidate(context: RunContext, head: SolvedHead, start: Sequence[np.ndarray]) -> Candidate:
+    """Return the solved head as it was before the tuning, with the weights from then."""
+    return Candidate(
+        HEAD, start, {s: scores_of(head.probabilities(s)) for s in _held(context)}, head
+    )
+
+
+def _held(context: RunContext) -> list[str]:
+    """Return the splits that are not trained on, of those that have images."""
+    return [split for split in ("val", "test") if context.manifest.of(split)]
+
+
 def candidates(
     context: RunContext,
     classifier: Classifier,
@@ -58,11 +76,11 @@ def candidates(
     nothing.
     """
     weights = copies(classifier.model.weights)
-    held = [split for split in ("val", "test") if context.manifest.of(split)]
+    held = _held(context)
     tuned = {split: data.outputs(model, split)[0] for split in held}
     again = _solved_again(context, classifier, data)
     return [
-        Candidate(HEAD, start, {s: scores_of(head.probabilities(s)) for s in held}, head),
+        head_candidate(context, head, start),
         Candidate(TUNED, weights, tuned),
         Candidate(AGAIN, weights, {s: scores_of(again.probabilities(s)) for s in held}, again),
     ]
@@ -83,13 +101,11 @@ def _solved_again(context: RunContext, classifier: Classifier, data: TrainingDat
 
 def judged(context: RunContext, candidate: Candidate) -> CandidateResult:
     """Return a candidate's figures on validation, calibrated by halves as every other's."""
-    labels = context.labels("val")
-    losses = log_losses(calibrated(context, candidate.scores["val"]), labels)
     test = candidate.scores.get("test")
     return CandidateResult(
         name=candidate.name,
-        log_loss=float(np.average(losses, weights=context.sample_weights("val"))),
-        accuracy=accuracy(candidate.scores["val"], labels),
+        log_loss=validation_loss(context, candidate.scores["val"]),
+        accuracy=accuracy(candidate.scores["val"], context.labels("val")),
         test_accuracy=None if test is None else accuracy(test, context.labels("test")),
     )
 
@@ -128,33 +144,30 @@ def expected_gain(gain: float, stderr: float, head_loss: float) -> float:
 def put_in_place(context: RunContext, classifier: Classifier, candidate: Candidate) -> TrainedModel:
     """Give the network the candidate's weights, with its calibrated head; return it to be saved."""
     assign(classifier.model.weights, candidate.weights)
-    labels, weights = context.labels("val"), context.sample_weights("val")
-    scores = candidate.scores["val"]
-    held_out = calibrated(context, scores).astype("float32")
-    if candidate.solved is None:
-        temperature = fit_temperature(scores, labels, weights)
-        kernel, bias = classifier.head.get_weights()
-        classifier.set_head(kernel / temperature, bias / temperature)
-        return TrainedModel(classifier, held_out, softmax(scores / temperature, axis=1))
-    solved = candidate.solved
-    if candidate.name == HEAD:
+    solved, scores = candidate.solved, candidate.scores["val"]
+    if solved and candidate.name == HEAD:
         return from_head(context, solved)
-    temperature = fit_temperature(scores, labels, weights)
-    head = choice.refit(context, solved, temperature)
-    return TrainedModel(
-        choice.attach(context, solved, head),
-        held_out,
-        head.probabilities(solved.features["val"]),
-        refit=context.config.refit,
-    )
+    held_out = calibrated(context, scores).astype("float32")
+    temperature = fit_temperature(scores, context.labels("val"), context.sample_weights("val"))
+    if solved:
+        return _with_head(context, solved, held_out, temperature)
+    kernel, bias = classifier.head.get_weights()
+    classifier.set_head(kernel / temperature, bias / temperature)
+    return TrainedModel(classifier, held_out, softmax(scores / temperature, axis=1))
 
 
 def from_head(context: RunContext, solved: SolvedHead) -> TrainedModel:
     """Return the classifier of the frozen network and the solved head, refit."""
-    head = choice.refit(context, solved)
+    return _with_head(context, solved, solved.probabilities("val"))
+
+
+def _with_head(
+    context: RunContext, solved: SolvedHead, held_out: np.ndarray, temperature: float = 1.0
+) -> TrainedModel:
+    head = choice.refit(context, solved, temperature)
     return TrainedModel(
         choice.attach(context, solved, head),
-        solved.probabilities("val"),
+        held_out,
         head.probabilities(solved.features["val"]),
         refit=context.config.refit,
     )

@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from tl_cli.engine.context import RunContext
 from tl_cli.engine.finetune.candidates import (
     HEAD,
-    Candidate,
     candidates,
     choose,
+    head_candidate,
     judged,
     put_in_place,
 )
@@ -23,7 +23,6 @@ from tl_cli.engine.finetune.settings import FinetuneSettings
 from tl_cli.engine.finetune.training_data import TrainingData
 from tl_cli.engine.head import choice
 from tl_cli.engine.head.choice import SolvedHead
-from tl_cli.engine.head.linear_head import scores_of
 from tl_cli.engine.networks.classifier import Classifier
 from tl_cli.engine.trained_model import Finetuned
 from tl_cli.results.progress import OnProgress
@@ -46,7 +45,7 @@ def finetune(
     classifier = softened(context, head)
     start = copies(classifier.model.weights)
     fitted = fit(context, settings, classifier, data, on_progress)
-    tried = [Candidate(HEAD, start, {"val": scores_of(head.probabilities("val"))}, head)]
+    tried = [head_candidate(context, head, start)]
     chosen, gain, error = tried[0], 0.0, None
     if not fitted.diverged:
         assign(classifier.model.weights, fitted.best.last)
