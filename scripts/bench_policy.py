@@ -1,7 +1,8 @@
 """Which plan is best, on which data? The grid that the freeze policy is fitted to and judged by.
 
     python scripts/bench_policy.py SETS [--sets a,b] [--per-class 10,40,all] [--seeds 2]
-        [--plans head,half,full,quarter] [--rates auto,1e-3] [--size 128] [--out FILE]
+        [--plans head,half,full,quarter] [--variants as-is,layer_decay=0.9]
+        [--size 128] [--out FILE]
 
 SETS is a folder of <set>/{train,test}/<class>/*; TL_SETS is used where it is not given. For each
 set, so many images a class are drawn from train/ by the seed, a fifth of them to validate on, and
@@ -11,6 +12,9 @@ all of test/ is tested on. Each plan is then carried out as `tl train` does it:
 - quarter, half, full: that share of the layers is tuned from the softened head, and each candidate
   (tuned, solved again) is measured on the test images,
   though only validation decides which is kept.
+
+A variant is the plan with other options of the configuration: `learning_rate=0.001`,
+`augment=none+layer_decay=0.9`; `as-is` is the plan's own.
 
 One JSON line a run is appended to --out; what stands there is not run again, so it can be stopped
 and gone on with. A cell (set, images a class, seed) is one process. Works with KERAS_BACKEND=jax.
@@ -26,6 +30,7 @@ import time
 from pathlib import Path
 
 TUNED = {"quarter": "0.75", "half": "half", "full": "full"}
+AS_IS = "as-is"
 PLANS = ("head", "half", "full", "quarter")
 SETS = "ants_bees,flowers,trashnet,hand_shapes,sign_digits,fashion_mnist,omniglot_greek"
 
@@ -73,7 +78,7 @@ def solved(context) -> dict:
     }
 
 
-def tuned(context, freeze: str, rate: float | None) -> dict:
+def tuned(context, freeze: str) -> dict:
     """Return what each candidate comes to after tuning from a freeze ratio."""
     from tl_cli.engine import recommend_freeze
     from tl_cli.engine.finetune import candidates, flip_check, settings
@@ -81,12 +86,11 @@ def tuned(context, freeze: str, rate: float | None) -> dict:
     from tl_cli.engine.finetune.fit import assign, copies, fit
     from tl_cli.engine.finetune.training_data import TrainingData
     from tl_cli.engine.head import choice
-    from tl_cli.plan import override
     from tl_cli.results.progress import silent
 
     head = choice.solve(context, choice.extract(context, silent))
     start = time.process_time()
-    plan = override(recommend_freeze.recommend(context, None, freeze=freeze), learning_rate=rate)
+    plan = recommend_freeze.recommend(context, None, freeze=freeze)
     chosen = settings.decide(context, plan, mirror=flip_check.decide(context, head, silent))
     data, classifier = TrainingData(context, chosen, silent), softened(context, head)
     before = copies(classifier.model.weights)
@@ -175,26 +179,27 @@ def forwards(context, settings, epochs: int) -> float:
 
 def cell(folder: Path, per_class: int | None, seed: int, size: int, todo: list) -> None:
     """Run what is to be done in one cell and print a JSON line each."""
-    from tl_cli.config import RunConfig
+    from tl_cli import config
     from tl_cli.engine.context import prepare
 
     manifest = manifest_of(folder, per_class, seed)
     counts = {split: len(manifest.of(split)) for split in ("train", "val", "test")}
-    for plan, rate in todo:
+    flags = {"data": manifest.source, "seed": seed, "image_size": size}
+    for plan, variant in todo:
         start = time.perf_counter()
-        config = RunConfig(data=manifest.source, seed=seed, image_size=size)
-        context = prepare(config, manifest)
-        row = solved(context) if plan == "head" else tuned(context, TUNED[plan], rate)
+        sets = variant.split("+") if variant != AS_IS else ()
+        context = prepare(config.load(sets=sets, flags=flags), manifest)
+        row = solved(context) if plan == "head" else tuned(context, TUNED[plan])
         seconds = round(time.perf_counter() - start, 1)
         row = {"classes": len(manifest.classes), **counts, **row, "seconds": seconds}
-        print(json.dumps({"plan": plan, "asked_rate": rate, **row}), flush=True)
+        print(json.dumps({"plan": plan, "variant": variant, **row}), flush=True)
 
 
 # -- all of them ---------------------------------------------------------------------------------
 
 
 def key(row: dict) -> tuple:
-    return tuple(row[name] for name in ("set", "per_class", "seed", "size", "plan", "asked_rate"))
+    return tuple(row[name] for name in ("set", "per_class", "seed", "size", "plan", "variant"))
 
 
 def cells(given: argparse.Namespace) -> list[tuple]:
@@ -210,8 +215,8 @@ def cells(given: argparse.Namespace) -> list[tuple]:
     return found[part::of]
 
 
-def tasks(plans: list[str], rates: list[float]) -> list[tuple[str, float | None]]:
-    return [(p, r) for p in plans for r in (rates if p in TUNED else [None])]
+def tasks(plans: list[str], variants: list[str]) -> list[tuple[str, str]]:
+    return [(p, v) for p in plans for v in (variants if p in TUNED else [AS_IS])]
 
 
 def run(given: argparse.Namespace, of: tuple, todo: list) -> None:
@@ -237,7 +242,7 @@ def main() -> None:
     parser.add_argument("--per-class", default="10,40,all")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--plans", default=",".join(PLANS))
-    parser.add_argument("--rates", default="auto")
+    parser.add_argument("--variants", default=AS_IS)
     parser.add_argument("--size", type=int, default=128)
     parser.add_argument("--shard", default="0/1", metavar="i/n")
     parser.add_argument("--out", type=Path, default=Path("docs/data/policy.jsonl"))
@@ -252,9 +257,7 @@ def main() -> None:
     given.out.parent.mkdir(parents=True, exist_ok=True)
     lines = given.out.read_text().splitlines() if given.out.exists() else []
     done = {key(json.loads(line)) for line in lines}
-    wanted = tasks(
-        given.plans.split(","), [None if r == "auto" else float(r) for r in given.rates.split(",")]
-    )
+    wanted = tasks(given.plans.split(","), given.variants.split(","))
     for of in cells(given):
         todo = [task for task in wanted if (*of, given.size, *task) not in done]
         if todo:

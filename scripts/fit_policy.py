@@ -20,6 +20,7 @@ from pathlib import Path
 from statistics import fmean
 
 import numpy as np
+from bench_policy import AS_IS
 
 from tl_cli.engine.finetune.candidates import AGAIN, HEAD, expected_gain
 from tl_cli.plan import DEFAULT_POLICY, POLICIES, DatasetStats
@@ -39,6 +40,7 @@ class Cell:
     seed: int
     head: dict
     tuned: dict[str, dict]  # by plan
+    variants: dict[str, dict[str, dict]]  # by plan, then by variant
 
     @property
     def plans(self) -> list[str]:
@@ -52,8 +54,7 @@ class Cell:
         """The figures of what the plan leaves on disk, by what `tl train` accepts now."""
         if plan == "head":
             return self.head["refit"]
-        row = self.tuned[plan]
-        return (again(row) if expected(row) else row["candidates"][0])["refit"]
+        return kept(self.tuned[plan])
 
     def cost(self, plan: str) -> float:
         """Return passes of an image through the whole network, for each image that there is."""
@@ -74,19 +75,18 @@ class Cell:
 def read(path: Path) -> list[Cell]:
     """Return the cells that have a head, half and full."""
     heads: dict[tuple, dict] = {}
-    tuned: dict[tuple, dict[str, list[dict]]] = defaultdict(lambda: defaultdict(list))
+    tuned: dict[tuple, dict[str, dict[str, dict]]] = defaultdict(lambda: defaultdict(dict))
     for row in map(json.loads, path.read_text().splitlines()):
         key = row["set"], row["per_class"], row["seed"]
         if row["plan"] == "head":
             heads[key] = row
         else:
-            tuned[key][row["plan"]].append(row)
+            tuned[key][row["plan"]][row["variant"]] = row
     cells = []
     for key, head in heads.items():
-        # of several rates the one that validation prefers, as a race of them would
-        best = {p: max(rows, key=lambda row: row["val_gain"]) for p, rows in tuned[key].items()}
-        if {"half", "full"} <= set(best):
-            cells.append(Cell(*key, head, best))
+        plain = {plan: rows[AS_IS] for plan, rows in tuned[key].items() if AS_IS in rows}
+        if {"half", "full"} <= set(plain):
+            cells.append(Cell(*key, head, plain, tuned[key]))
     return sorted(cells, key=lambda c: (c.per_class or 10**6, c.head["train"], c.set, c.seed))
 
 
@@ -114,7 +114,7 @@ def candidate_table(cells: Sequence[Cell]) -> str:
                 by_name[each["name"]].append(
                     (gain, each["refit"]["log_loss"], each["refit"]["ece"])
                 )
-            final = (again(row) if expected(row) else row["candidates"][0])["refit"]
+            final = kept(row)
             gain = final["accuracy"] - cell.accuracy("head")
             by_name["what is saved"].append((gain, final["log_loss"], final["ece"]))
     for name, values in by_name.items():
@@ -150,6 +150,11 @@ def again(row: dict) -> dict:
     return [each for each in row["candidates"] if each["name"].startswith(AGAIN)][-1]
 
 
+def kept(row: dict) -> dict:
+    """Return the figures of what a tuning leaves on disk."""
+    return (again(row) if expected(row) else row["candidates"][0])["refit"]
+
+
 def validation_gain(row: dict) -> float:
     return row["candidates"][0]["val_log_loss"] - again(row)["val_log_loss"]
 
@@ -168,6 +173,30 @@ ACCEPTED: dict[str, Callable[[dict], bool]] = {
     "if by two": lambda row: validation_gain(row) > 2 * again(row)["gain_stderr"],
     "if it is expected to be better (what tl does)": expected,
 }
+
+
+# -- variants of the training ----------------------------------------------------------------------
+
+
+def variant_table(cells: Sequence[Cell]) -> str:
+    """Return what each variant of the training comes to beside the plan as it is."""
+    lines = [
+        "| variant | plan | runs | accuracy beside it, points: mean | least | most | log loss |"
+        " CPU time |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    pairs = defaultdict(list)
+    for cell in cells:
+        for plan, rows in cell.variants.items():
+            for name in rows.keys() - {AS_IS}:
+                pairs[plan, name].append((rows[AS_IS], rows[name]))
+    for (plan, name), rows in sorted(pairs.items()):
+        gains = [100 * (kept(b)["accuracy"] - kept(a)["accuracy"]) for a, b in rows]
+        shown = " | ".join(f"{f(gains):+.1f}" for f in (fmean, min, max))
+        losses = fmean(kept(b)["log_loss"] - kept(a)["log_loss"] for a, b in rows)
+        times = fmean(b["cpu_seconds"] / a["cpu_seconds"] for a, b in rows)
+        lines.append(f"| {name} | {plan} | {len(rows)} | {shown} | {losses:+.3f} | x{times:.2f} |")
+    return "\n".join(lines)
 
 
 # -- the policies ----------------------------------------------------------------------------------
@@ -309,7 +338,9 @@ def main() -> None:
     cells = read(options.lines)
     if options.plot:
         picture(cells, options.plot)
-    for table in (accuracy_table, candidate_table, acceptance_table, regret_table):
+    for table in (
+        accuracy_table, candidate_table, acceptance_table, variant_table, regret_table,
+    ):  # fmt: skip
         print(table(cells), end="\n\n")
 
 
