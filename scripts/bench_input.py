@@ -171,10 +171,10 @@ def ours(
 
     place = fresh_cache(scratch)
     start = clocks()
-    found = scan(str(folder), cache=place, keep=keep)
-    scan = clocks() - start
-    records = found.records
-    labels = np.array([found.classes.index(record.label) for record in records])
+    manifest = scan(str(folder), cache=place, keep=keep)
+    scanned = clocks() - start
+    records = manifest.records
+    labels = np.array([manifest.classes.index(record.label) for record in records])
     start = clocks()
     store = pipeline.store(records, size)
     steps = pipeline.steps(len(store), BATCH)
@@ -184,7 +184,7 @@ def ours(
     first = clocks() - start
     for _ in range(steps * LATER_EPOCHS):
         next(batches)
-    return scan, first, (clocks() - start - first) / LATER_EPOCHS
+    return scanned, first, (clocks() - start - first) / LATER_EPOCHS
 
 
 def pillow_loop(files: Sequence[Path], size: int, pool: Executor) -> Seconds:
@@ -265,11 +265,12 @@ def augment_table(line: dict[str, Any]) -> str:
 
 
 def machine() -> str:
+    import PIL
     import tensorflow as tf
 
     return (
         f"{cores()} CPU cores ({platform.machine()}), Python {platform.python_version()}, "
-        f"TensorFlow {tf.__version__}, Pillow {Image.__version__}, load {os.getloadavg()[0]:.1f}"
+        f"TensorFlow {tf.__version__}, Pillow {PIL.__version__}, load {os.getloadavg()[0]:.1f}"
     )
 
 

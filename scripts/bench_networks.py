@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 DIGITS = ("--data", "sample:digits", "--image-size", 32)
@@ -170,8 +171,9 @@ def ways(of: dict[str, dict]) -> list[str]:
         "|---|---|---|---|",
     ]
     for few in ("10", "40", "all"):
-        pair = [of.get(f"{way}, {few} a class") for way in ("transfer", "scratch")]
-        if all(pair):
+        names = [f"{way}, {few} a class" for way in ("transfer", "scratch")]
+        pair = [of[name] for name in names if name in of]
+        if len(pair) == len(names):
             lines.append(
                 f"| {few} | {pair[0]['train']} | " + " | ".join(map(accuracy, pair)) + " |"
             )
@@ -205,7 +207,7 @@ def steps_of_modules() -> list[str]:
         pooled = keras.layers.GlobalAveragePooling2D()(backbone.model.output)
         model = keras.Model(backbone.model.input, keras.layers.Dense(10)(pooled))
         model.compile("adamw", keras.losses.CategoricalCrossentropy(True), jit_compile=False)
-        seconds = time_budget.least_seconds(lambda m=model: m.train_on_batch(x, y), times=5)
+        seconds = time_budget.least_seconds(partial(model.train_on_batch, x, y), times=5)
         adds = sum(block.multiply_adds for block in backbone.blocks)
         parameters = backbone.model.count_params()
         lines.append(f"| {name} | {parameters:,} | {adds / 1e6:,.0f} M | {seconds:.2f} |")

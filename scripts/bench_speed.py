@@ -172,10 +172,9 @@ def suffix(folder: Path, size: int) -> dict:
 
 def memory() -> dict:
     """20,000 made images of 224 px, the cut's features on disk; the process's own memory."""
+    import keras
     import numpy as np
     from PIL import Image
-
-    from tl_cli.engine import keras
 
     with tempfile.TemporaryDirectory() as work:
         rng, path = np.random.default_rng(0), Path(work)

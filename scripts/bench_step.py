@@ -35,10 +35,7 @@ def forward(backbone: loading.Backbone) -> str:
     models = [graph.feature_extractor(backbone.model, end, fold=fold) for fold in (False, True)]
     plain, folded = (model.predict_on_batch(x) for model in models)
     seconds = [
-        [
-            time_budget.least_seconds(lambda m=model: m.predict_on_batch(x), times=8)
-            for model in models
-        ]
+        [time_budget.least_seconds(partial(model.predict_on_batch, x), times=8) for model in models]
         for _ in range(ROUNDS)
     ]
     before, after = np.min(seconds, axis=0)

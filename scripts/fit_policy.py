@@ -190,12 +190,12 @@ def variant_table(cells: Sequence[Cell]) -> str:
         for plan, rows in cell.variants.items():
             for name in rows.keys() - {AS_IS}:
                 pairs[plan, name].append((rows[AS_IS], rows[name]))
-    for (plan, name), rows in sorted(pairs.items()):
-        gains = [100 * (kept(b)["accuracy"] - kept(a)["accuracy"]) for a, b in rows]
+    for (plan, name), both in sorted(pairs.items()):
+        gains = [100 * (kept(b)["accuracy"] - kept(a)["accuracy"]) for a, b in both]
         shown = " | ".join(f"{f(gains):+.1f}" for f in (fmean, min, max))
-        losses = fmean(kept(b)["log_loss"] - kept(a)["log_loss"] for a, b in rows)
-        times = fmean(b["cpu_seconds"] / a["cpu_seconds"] for a, b in rows)
-        lines.append(f"| {name} | {plan} | {len(rows)} | {shown} | {losses:+.3f} | x{times:.2f} |")
+        losses = fmean(kept(b)["log_loss"] - kept(a)["log_loss"] for a, b in both)
+        times = fmean(b["cpu_seconds"] / a["cpu_seconds"] for a, b in both)
+        lines.append(f"| {name} | {plan} | {len(both)} | {shown} | {losses:+.3f} | x{times:.2f} |")
     return "\n".join(lines)
 
 
