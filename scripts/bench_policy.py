@@ -97,7 +97,7 @@ def tuned(context, freeze: str) -> dict:
     fitted = fit(context, chosen, classifier, data, silent)
     assign(classifier.model.weights, fitted.best.last)
     tried = candidates.candidates(context, classifier, fitted.model, data, head, before)
-    best, gain, error = candidates.choose(context, tried[0], tried[-1])
+    best, gain, error = candidates.choose(context, plan, tried[0], tried[-1])
     seconds = time.process_time() - start
     rows = [candidate_row(context, tried[0], each) for each in tried]
     classifier.model.set_weights(before)

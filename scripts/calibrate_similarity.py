@@ -42,7 +42,7 @@ def measured(
     """Return by set the distances [L] of all its images, then of random subsets."""
     found = {}
     rng = np.random.default_rng(0)
-    others = sorted(path for path in more.iterdir() if path.is_dir()) if more else []
+    others = sorted(path for path in more.resolve().iterdir() if path.is_dir()) if more else []
     for name in (*PHOTOS, *OTHERS, *LETTERS, "sample:digits", *map(str, others)):
         rows = rows_of(where, name, backbone)
         parts = [rows] + [rows[rng.permutation(len(rows))[:OF]] for _ in range(SUBSETS)]

@@ -22,9 +22,10 @@ from statistics import fmean
 import numpy as np
 from bench_policy import AS_IS
 
-from tl_cli.engine.finetune.candidates import AGAIN, HEAD, expected_gain
+from tl_cli.engine.finetune.candidates import AGAIN, HEAD
 from tl_cli.plan import DEFAULT_POLICY, POLICIES, DatasetStats
 from tl_cli.plan.evidence import JUDGED_FROM, Evidence, Probe
+from tl_cli.plan.prior import MOST_IMAGES, expected_gain, usual_gain
 from tl_cli.report.canvas import figure, saved
 
 ONE_PASS = 2.0  # seconds of CPU time that it takes at the least
@@ -85,6 +86,10 @@ def read(path: Path) -> list[Cell]:
     cells = []
     for key, head in heads.items():
         plain = {plan: rows[AS_IS] for plan, rows in tuned[key].items() if AS_IS in rows}
+        seen = evidence_of(head["evidence"])
+        for row in (row for rows in tuned[key].values() for row in rows.values()):
+            row["similarity"] = 0.5 if seen.similarity is None else seen.similarity
+            row["usual"] = usual_gain(row["train"], row["similarity"])
         if {"half", "full"} <= set(plain):
             cells.append(Cell(*key, head, plain, tuned[key]))
     return sorted(cells, key=lambda c: (c.per_class or 10**6, c.head["train"], c.set, c.seed))
@@ -163,7 +168,38 @@ def expected(row: dict) -> bool:
     """Return whether `tl train` keeps it: see `candidates.choose`."""
     error, loss = again(row)["gain_stderr"], row["candidates"][0]["val_log_loss"]
     enough = row["val"] >= JUDGED_FROM
-    return enough and expected_gain(validation_gain(row), error, loss) > 0
+    return enough and expected_gain(validation_gain(row), error, loss, row["usual"]) > 0
+
+
+def true_gain(row: dict) -> float:
+    """Return what solving again took off the test images' log loss, as a share of the head's."""
+    before, after = (each["refit"]["log_loss"] for each in (row["candidates"][0], again(row)))
+    return (before - after) / before
+
+
+def fitted_prior(rows: Sequence[dict]) -> tuple[np.ndarray, float]:
+    """Return the coefficients of `usual_gain` (1, log10 of images, similarity), the deviation."""
+    size = np.log10([min(row["train"], MOST_IMAGES) for row in rows])
+    columns = np.stack([np.ones(len(rows)), size, [row["similarity"] for row in rows]], axis=1)
+    gains = np.array([true_gain(row) for row in rows])
+    found = np.linalg.lstsq(columns, gains, rcond=None)[0]
+    return found, float(np.std(gains - columns @ found))
+
+
+def prior_line(cells: Sequence[Cell]) -> str:
+    """Return the fit to all tuned runs, and how far it is off on sets that it was not fitted to."""
+    rows = [row for cell in cells for row in cell.tuned.values()]
+    (a, b, c), spread = fitted_prior(rows)
+    off = []
+    for name in {row["set"] for row in rows}:
+        other, _ = fitted_prior([row for row in rows if row["set"] != name])
+        for row in (row for row in rows if row["set"] == name):
+            size = np.log10(min(row["train"], MOST_IMAGES))
+            off.append(true_gain(row) - other @ (1, size, row["similarity"]))
+    return (
+        f"usual gain = {a:+.2f} {b:+.2f} log10(images) {c:+.2f} S, deviation {spread:.2f}, "
+        f"{np.sqrt(np.mean(np.square(off))):.2f} on sets it was not fitted to ({len(rows)} runs)"
+    )
 
 
 ACCEPTED: dict[str, Callable[[dict], bool]] = {
@@ -339,7 +375,7 @@ def main() -> None:
     if options.plot:
         picture(cells, options.plot)
     for table in (
-        accuracy_table, candidate_table, acceptance_table, variant_table, regret_table,
+        accuracy_table, candidate_table, prior_line, acceptance_table, variant_table, regret_table,
     ):  # fmt: skip
         print(table(cells), end="\n\n")
 

@@ -16,7 +16,8 @@ from tl_cli.plan.evidence import CLAIM_FROM, JUDGED_FROM, Evidence
 
 HEAD_ONLY_BELOW = 0.15  # of the layers: training less is not worth its price
 WORTH = 0.01  # of accuracy: where the head errs less there is too little to gain
-MUCH, UNLIKE = 2_000, 0.75  # images, after N_eff; similarity: from there on everything pays
+ALIKE = 0.75  # similarity: from there on the founding rule calls data similar
+FEW, SOME = 100, 250  # images, after N_eff, up to which less than everything pays on similar data
 
 
 @dataclass(frozen=True)
@@ -66,9 +67,9 @@ def _clip(value: float, low: float = 0.0, high: float = 1.0) -> float:
 def by_evidence(stats: DatasetStats) -> Choice:
     """Choose by what one pass over the images showed; by the rule where nothing was seen.
 
-    Tuning is left out where it cannot pay: where the head hardly errs, or where too few validation
-    images could tell. Everything is tuned where there is much that the network does not know, half
-    of the layers elsewhere: see docs/policy.md for what that was measured on.
+    Tuning is left out where it cannot pay: where the head hardly errs, where too few validation
+    images could tell, and on a few images like those of the pretraining. See docs/policy.md for
+    what that was measured on.
     """
     seen = stats.evidence
     if not seen:
@@ -77,14 +78,18 @@ def by_evidence(stats: DatasetStats) -> Choice:
         return Choice(0.0, (_heads_sentence(seen), _unjudged_sentence(stats.validation)))
     share = share_by_evidence(stats.effective_size, stats.similarity, seen.head_error)
     said = (_heads_sentence(seen), *_depth_sentences(stats, seen))
-    return Choice(share, (*said, _chosen_sentence(share, seen.head_error)))
+    return Choice(share, (*said, _chosen_sentence(share, stats, seen.head_error)))
 
 
 def share_by_evidence(effective: int, similarity: float, head_error: float) -> float:
-    """Return the share of the layers to train: 0.0, 0.5 or 1.0."""
-    if head_error < WORTH:
+    """Return the share of the layers to train: 0.0, 0.5 or 1.0.
+
+    As in the founding rule, except that much data that is similar gained by training everything
+    too.
+    """
+    if head_error < WORTH or (similarity >= ALIKE and effective < FEW):
         return 0.0
-    return 1.0 if effective >= MUCH and similarity < UNLIKE else 0.5
+    return 0.5 if similarity >= ALIKE and effective < SOME else 1.0
 
 
 def _heads_sentence(seen: Evidence) -> str:
@@ -112,20 +117,22 @@ def _unjudged_sentence(images: int) -> str:
     )
 
 
-def _chosen_sentence(share: float, head_error: float) -> str:
-    if not share:
+def _chosen_sentence(share: float, stats: DatasetStats, head_error: float) -> str:
+    if not share and head_error < WORTH:
         return (
             f"It errs on {head_error:.1%}: there is less than {WORTH:.0%} to gain, which is not "
             f"worth the time: {_do(share)}"
         )
+    alike = f"images like the pretraining data (similarity {ALIKE} and more)"
+    if not share:
+        return f"Measured on other sets, fewer than {FEW} {alike} lose by tuning: {_do(share)}"
     why = (
-        f"{MUCH:,} images and more, unlike the pretraining data, pay for training everything"
-        if share == 1.0
-        else "tuning half of the layers gains on most sets at half the price of all"
+        f"with {FEW} to {SOME} {alike} half of the layers gain as much as all"
+        if share < 1
+        else f"training everything gains most from {SOME} images on, and earlier on unlike ones"
     )
-    return (
-        f"Measured on other sets, {why}: {_do(share)} What validation does not prefer is not kept."
-    )
+    kept = "What is not expected to be better is not kept."
+    return f"Measured on other sets, {why}: {_do(share)} {kept}"
 
 
 POLICIES: dict[str, Callable[[DatasetStats], Choice]] = {"rule": by_rule, "evidence": by_evidence}

@@ -29,13 +29,12 @@ from tl_cli.engine.head.linear_head import fit_temperature, scores_of
 from tl_cli.engine.metrics.figures import log_losses
 from tl_cli.engine.networks.classifier import Classifier
 from tl_cli.engine.trained_model import TrainedModel
+from tl_cli.plan import FreezePlan
 from tl_cli.plan.evidence import JUDGED_FROM
+from tl_cli.plan.prior import expected_gain, usual_gain
 from tl_cli.results.training import CandidateResult
 
 HEAD, TUNED, AGAIN = "head", "tuned", "solved again"
-# What solving again gains over the head, as a share of its log loss: mean and deviation over the
-# tuned runs of docs/policy.md. What few validation images say is weighed against it.
-EXPECTED, SPREAD = 0.2, 0.2
 
 
 @dataclass(frozen=True)
@@ -111,13 +110,14 @@ def judged(context: RunContext, candidate: Candidate) -> CandidateResult:
 
 
 def choose(
-    context: RunContext, head: Candidate, again: Candidate
+    context: RunContext, plan: FreezePlan, head: Candidate, again: Candidate
 ) -> tuple[Candidate, float, float | None]:
     """Return the candidate to save, the gain of solving again, and that gain's standard error.
 
     The gain is in calibrated log loss on validation, paired over images. It is expected to be what
-    it was on other sets, and that is corrected by what validation says, each weighed by how sure it
-    is (a normal prior and a normal measurement). Fewer than ten validation images: the head.
+    it was on other sets of this size and similarity, and that is corrected by what validation says,
+    each weighed by how sure it is (a normal prior and a normal measurement). Fewer than ten
+    validation images: the head.
     """
     labels, weights = context.labels("val"), context.sample_weights("val")
     before, after = (
@@ -128,17 +128,9 @@ def choose(
         return head, gain, None
     error = float((before - after).std(ddof=1) / np.sqrt(len(labels)))
     loss = float(np.average(before, weights=weights))
-    accepted = expected_gain(gain, error, loss) > 0
+    usual = usual_gain(plan.size, plan.similarity)
+    accepted = expected_gain(gain, error, loss, usual) > 0
     return again if accepted else head, gain, error
-
-
-def expected_gain(gain: float, stderr: float, head_loss: float) -> float:
-    """Return what solving again is expected to gain over a head of this log loss, in nats."""
-    prior, spread = EXPECTED * head_loss, SPREAD * head_loss
-    if stderr <= 0 or spread <= 0:
-        return gain
-    trust = spread**2 / (spread**2 + stderr**2)
-    return trust * gain + (1 - trust) * prior
 
 
 def put_in_place(context: RunContext, classifier: Classifier, candidate: Candidate) -> TrainedModel:

@@ -50,7 +50,7 @@ def finetune(
     if not fitted.diverged:
         assign(classifier.model.weights, fitted.best.last)
         tried = candidates(context, classifier, fitted.model, data, head, start)
-        chosen, gain, error = choose(context, tried[0], tried[-1])
+        chosen, gain, error = choose(context, settings.plan, tried[0], tried[-1])
     results = tuple(judged(context, candidate) for candidate in tried)
     trained = put_in_place(context, classifier, chosen)
     result = FinetuneResult(
