@@ -99,3 +99,22 @@ def test_every_shipped_configuration_loads_and_opens_with_its_command(path):
     assert lines[0].startswith("# tl train --config configs/" + path.name)
     assert any(line.startswith("# Expect") for line in lines)
     config.load(path, flags={"data": "somewhere"})
+
+
+def test_quick_is_the_head_alone():
+    assert config.load(flags={"data": "d", "effort": "quick"}).freeze == "head"
+    assert config.load(flags={"data": "d", "effort": "quick", "freeze": "head"}).freeze == "head"
+    assert config.load(flags={"data": "d"}).freeze == "auto"
+
+
+@pytest.mark.parametrize(
+    ("effort", "other", "said"),
+    [
+        ("quick", {"freeze": "half"}, "trains the head alone, so it cannot go with freeze half"),
+        ("thorough", {"freeze": "head"}, "finds out how much to freeze"),
+        ("quick", {"from_scratch": True}, "cannot go with from_scratch"),
+    ],
+)
+def test_an_effort_that_contradicts_the_plan_is_told(effort, other, said):
+    with pytest.raises(TLError, match=said):
+        config.load(flags={"data": "d", "effort": effort, **other})

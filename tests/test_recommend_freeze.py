@@ -7,6 +7,8 @@ import pytest
 from PIL import Image
 from test_cli import COLOURS, SMALL, paint, tl
 
+THOROUGH = ("--effort", "thorough")
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
@@ -60,16 +62,26 @@ def test_a_run_measures_and_its_plan_file_has_the_evidence(folder, tmp_path):
 
 
 def test_a_trial_cannot_go_with_a_plan_that_is_given(folder, tmp_path):
-    done = tl("train", "--data", folder, "--trial", "--freeze", "half", "--output", tmp_path / "r")
+    done = tl(
+        "train",
+        "--data",
+        folder,
+        "--effort",
+        "thorough",
+        "--freeze",
+        "half",
+        "--output",
+        tmp_path / "r",
+    )
     assert done.exit_code == 1
-    assert "--trial finds out" in done.stderr
+    assert "effort thorough finds out" in done.stderr
     assert not (tmp_path / "r").exists()
 
 
 @pytest.mark.slow  # the tour of the README runs one, and test_train.py one of a tiny network
 def test_a_trial_says_what_it_tried(folder, tmp_path):
     run = tmp_path / "run"
-    done = tl("train", "--data", folder, *SMALL, "--epochs", 6, "--trial", "--output", run)
+    done = tl("train", "--data", folder, *SMALL, "--epochs", 6, *THOROUGH, "--output", run)
     assert done.exit_code == 0, done.stderr
     assert "Tried freeze ratio" in done.stderr
     assert "Tried out on validation" in (run / "plan.json").read_text()

@@ -249,7 +249,7 @@ def test_a_trial_tries_the_recipe_that_is_run(data, tmp_path, monkeypatch, may):
         return successive_halving.candidates(context, advised)[0]
 
     monkeypatch.setattr(successive_halving, "decide", middle)
-    run, _ = trained(data, tmp_path / "run", trial=True, epochs=3)
+    run, _ = trained(data, tmp_path / "run", effort="thorough", epochs=3)
     assert asked == [0]  # once, before anything was tried
     assert tried
     assert len(ran) == 1

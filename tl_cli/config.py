@@ -150,7 +150,9 @@ class RunConfig(BaseModel):
         "auto",
         metavar="[auto|head|half|full|RATIO]",
     )
-    trial: bool = _what("Try the plans out briefly, and take the best.", False)
+    effort: Literal["quick", "normal", "thorough"] = _what(
+        "The head alone; as advised; or the plans tried out first.", "normal"
+    )
     unfreeze: Literal["at_once", "gradual"] = _what(
         "At once, or from the end backwards in steps.", "at_once", rare=True
     )
@@ -264,10 +266,16 @@ def load(
         mistakes += _contradictions(config)
     if mistakes:
         raise together(mistakes)
-    return config
+    return config.effective(freeze="head") if config.effort == "quick" else config
 
 
 def _contradictions(config: RunConfig) -> list[str]:
+    effort = f"effort {config.effort}"
+    stated = "from_scratch" if config.from_scratch else f"freeze {config.freeze}"
+    fits = {"freeze auto", "freeze head"} if config.effort == "quick" else {"freeze auto"}
+    if config.effort != "normal" and stated not in fits:
+        does = {"quick": "trains the head alone", "thorough": "finds out how much to freeze"}
+        return [f"{effort} {does[config.effort]}, so it cannot go with {stated}: leave one out"]
     if not config.from_scratch:
         return []
     clash = {"weights": config.weights, "similarity": config.similarity}

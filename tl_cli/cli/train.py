@@ -85,13 +85,6 @@ def _check(settings: RunConfig, comparing: bool, dry_run: bool, overwrite: bool)
         catalog.require_pretrained(catalog.get(settings.backbone))
     if comparing and (settings.from_scratch or dry_run):
         raise typer.BadParameter("a comparison goes with a training from pretrained weights")
-    stated = f"freeze {settings.freeze}" if settings.freeze != "auto" else ""
-    stated = "--from-scratch" if settings.from_scratch else stated
-    if settings.trial and stated:
-        raise TLError(
-            f"--trial finds out how much to freeze, so it cannot go with {stated}",
-            "leave one of them out",
-        )
     if settings.output and not (dry_run or comparing):
         RunDir(Path(settings.output)).check(overwrite=overwrite)
 
@@ -154,7 +147,7 @@ def _others(settings: RunConfig, scratch: bool, plans: bool) -> dict[str, RunCon
     random = {"from_scratch": True, "weights": None, "similarity": None, "freeze": "auto"}
     changed: dict[str, dict[str, Any]] = {"scratch": random} if scratch else {}
     if plans:
-        changed |= {name: {"freeze": name, "trial": False} for name in PLANS}
+        changed |= {name: {"freeze": name, "effort": "normal"} for name in PLANS}
     return {name: settings.model_copy(update=update) for name, update in changed.items()}
 
 

@@ -15,6 +15,8 @@ from tl_cli.plan import recommend as plan_for
 from tl_cli.plan.evidence import Evidence
 from tl_cli.results.progress import OnProgress
 
+QUICK = "--effort quick: the classifier alone is trained, whatever tuning might gain."
+
 
 def needs_evidence(config: RunConfig) -> bool:
     """Return whether the plan follows from what the images show, and not from options alone."""
@@ -39,6 +41,8 @@ def recommend(
         epochs=config.epochs,
         augment=None if config.augment == "auto" else config.augment,
     )
+    if config.effort == "quick" and plan.strategy == "head":
+        plan = replace(plan, reasons=(QUICK, *plan.reasons[1:]))
     why = {**plan.why, "image_size": _why_this_size(context)}
     return replace(plan, image_size=context.backbone.image_size, why=why)
 

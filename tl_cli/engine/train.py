@@ -124,7 +124,7 @@ def _decide(
     """Return the plan and all that follows from it for this run, decided once."""
     config, plan = context.config, recommend_freeze.recommend(context, seen)
     mirror = _may_mirror(context, plan, head, on_progress)
-    if config.trial and head:
+    if config.effort == "thorough" and head:
         plan = successive_halving.decide(context, plan, head, on_progress, mirror=mirror)
     decided = settings.decide(context, plan, mirror=mirror)
     if not (config.max_minutes and plan.trains_backbone):
@@ -140,8 +140,9 @@ def _may_mirror(
     """Return whether augmentation may mirror; from scratch there are no features to decide by."""
     if head is None:
         return context.config.mirror == "yes"
-    # not the plan's augmentation: before a trial the plan may be the head alone
-    if context.config.augment == "none" or not (plan.trains_backbone or context.config.trial):
+    # not the plan's augmentation: the plan advised before others are tried may be the head alone
+    tried = context.config.effort == "thorough"
+    if context.config.augment == "none" or not (plan.trains_backbone or tried):
         return False
     return flip_check.decide(context, head, on_progress)
 
