@@ -47,10 +47,11 @@ def _sigterm_raises() -> Iterator[None]:
 def opened_screen(*, json: bool = False, quiet: bool = False) -> Iterator[Screen]:
     """Open the screen, and turn what went wrong into a sentence and an exit code."""
     from tl_cli.console.screen import Screen
+    from tl_cli.store import notices
 
     screen = Screen(quiet=quiet, json=json)
     try:
-        with _sigterm_raises(), screen:
+        with _sigterm_raises(), screen, notices.listening(lambda t: screen.note(t, warning=True)):
             yield screen
     except TLError as error:
         screen.error(error)
@@ -109,11 +110,11 @@ def scanned(source: str, screen: Screen, **options: Any) -> Manifest:
     """Scan a source with progress on the screen, remembering in the cache what was seen."""
     from tl_cli.data.scan import scan
     from tl_cli.results.progress import Progress
-    from tl_cli.store import cache
+    from tl_cli.store import cache_folder
 
     return scan(
         source,
-        cache=cache.folder(),
+        cache=cache_folder.usable(),
         on_progress=lambda done, total: screen.on_progress(Progress("scan", done, total)),
         **options,
     )
