@@ -41,6 +41,8 @@ class PixelWriter:
         self.size, self.least_side = size, least_side
         self._pending: dict[str, Array] = {}
         self._table: Table | None = None
+        if not cache_folder.takes_more():
+            return
         try:
             found, bound = table(size), cache.bound()
         except OSError as error:

@@ -6,6 +6,7 @@ known by name (`KINDS`, `FILES`); nothing else in there is ever touched, and no 
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import re
@@ -51,6 +52,9 @@ KINDS = {
 }
 
 
+_troubled: set[str | None] = set()  # values of TL_CACHE with which something went wrong
+
+
 class RefusedFolder(OSError):
     """A folder that must not become a cache."""
 
@@ -94,6 +98,7 @@ def kind_folder(kind: str) -> Path:
 
 def trouble(error: OSError) -> None:
     """Say, once, that the run goes on without the cache, or without adding to it, and why."""
+    _troubled.add(os.environ.get("TL_CACHE"))
     notices.say(
         "cache",
         f"Nothing more is kept in the cache ({reason(error)}): the run goes on without it; "
@@ -101,10 +106,18 @@ def trouble(error: OSError) -> None:
     )
 
 
+def takes_more() -> bool:
+    """Tell whether it makes sense to add to the cache: not where that once went wrong."""
+    return os.environ.get("TL_CACHE") not in _troubled
+
+
 def reason(error: OSError) -> str:
     """Return what is wrong with the cache, in words that continue a sentence."""
-    told = error.strerror or str(error) or type(error).__name__
-    return f"'{error.filename}': {told}" if error.filename else told
+    if not error.strerror:
+        return str(error) or type(error).__name__
+    with contextlib.suppress(OSError):
+        return f"'{error.filename or _place()}': {error.strerror}"
+    return error.strerror
 
 
 def _place() -> Path:

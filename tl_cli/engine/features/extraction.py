@@ -76,16 +76,16 @@ def extract(
     with the process. Raises TLError where an image can no longer be read or is not what its digest
     says, OSError where there is no room anywhere.
     """
-    places = _places(backbone, wanted) if keep else []
     job = _Job(backbone, records, wanted, stage, on_progress)
-    if places:
+    tables = [Table(*place) for place in _places(backbone, wanted)] if keep else []
+    if tables and (cache_folder.takes_more() or not any(map(job.lacking, tables))):
         try:
-            rows = job.complete([Table(*place) for place in places])
-            cache.tidy(keep=[folder for folder, _, _ in places])
+            rows = job.complete(tables)
+            cache.tidy(keep=[table.folder for table in tables])
             return rows
         except OSError as error:  # full, read-only, evicted, or its writer is stuck
             cache_folder.trouble(error)
-    return job.without_cache([Table(*place) for place in places])
+    return job.without_cache(tables)
 
 
 def _places(backbone: Backbone, wanted: Sequence[FeatureSpec]) -> list[tuple[Path, int, str]]:

@@ -138,7 +138,9 @@ def _fill(
     """Decode what the table lacks, unless the data set takes more bytes than it may."""
     lacking = {r.digest for r in records} - table.index.keys()
     bound = cache.bound() if lacking else 0
-    if not lacking or nbytes(len(records), size) > (bound if disk is None else disk):
+    if not (lacking and cache_folder.takes_more()) or nbytes(len(records), size) > (
+        bound if disk is None else disk
+    ):
         return
     if nbytes(len(table.index) + len(lacking), size) > bound:
         cache.remove(table.folder)  # the rest is of other data sets
