@@ -137,10 +137,10 @@ def _fill(
 ) -> None:
     """Decode what the table lacks, unless the data set takes more bytes than it may."""
     lacking = {r.digest for r in records} - table.index.keys()
-    bound = cache.bound() if lacking else 0
-    if not (lacking and cache_folder.takes_more()) or nbytes(len(records), size) > (
-        bound if disk is None else disk
-    ):
+    if not (lacking and cache_folder.takes_more()):
+        return
+    bound = cache.bound()
+    if nbytes(len(records), size) > (bound if disk is None else disk):
         return
     if nbytes(len(table.index) + len(lacking), size) > bound:
         cache.remove(table.folder)  # the rest is of other data sets
