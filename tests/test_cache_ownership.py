@@ -167,4 +167,4 @@ def test_a_writer_that_does_nothing_is_not_waited_for(
     ):
         pass
     [text] = said
-    assert f"process {os.getpid()}, which holds" in text and "since" in text
+    assert f"process {os.getpid()}, which has been writing" in text and "since" in text

@@ -48,9 +48,17 @@ def strangers() -> list[Path]:
     root = folder()
     known = {MARKER, REMOVING, *KINDS}
     beside = [path for path in root.iterdir() if path.name not in known or path.is_symlink()]
-    beside = [path for path in beside if not SYSTEM.fullmatch(path.name) and not _contents(path)]
-    below = [path for path in _named() if path.parent != root and not _contents(path)]
-    return sorted(path for path in (*beside, *below) if path.suffix != ".lock")
+    below = [path for path in _named() if path.parent != root]
+    return sorted(path for path in (*beside, *below) if _is_strange(path))
+
+
+def _is_strange(path: Path) -> bool:
+    if SYSTEM.fullmatch(path.name) or path.suffix == ".lock":
+        return False
+    try:
+        return _contents(path) is None
+    except OSError:  # nobody knows
+        return False
 
 
 def bound() -> int:

@@ -81,9 +81,7 @@ class _Waiting:
             self.moved, self.state = now, state
         what = f"{self.entry.parent.name}/{self.entry.name[:12]}"
         if now - self.began >= PATIENCE:
-            notices.say(
-                f"waiting {self.entry}", f"Waiting for {self._writer()}, to write {what} first."
-            )
+            notices.say(f"waiting {self.entry}", f"Waiting for {self._writer()}: {what}.")
         if now - self.moved >= STALLED:
             raise TimeoutError(
                 f"{self._writer()} has written nothing to {what} for {STALLED:.0f} seconds"
@@ -98,9 +96,9 @@ class _Waiting:
         try:
             said = json.loads((self.entry / WRITER).read_text(encoding="utf-8"))
             since = datetime.fromtimestamp(said["since"]).strftime("%H:%M:%S")
-            return f"process {int(said['pid'])}, which holds the cache's lock since {since}"
+            return f"process {int(said['pid'])}, which has been writing to the cache since {since}"
         except (OSError, ValueError, TypeError, KeyError, OverflowError):
-            return "another process, which holds the cache's lock"
+            return "another process, which is writing to the cache"
 
 
 @contextlib.contextmanager
