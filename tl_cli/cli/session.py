@@ -57,15 +57,25 @@ def opened_screen(*, json: bool = False, quiet: bool = False) -> Iterator[Screen
         screen.error(error)
         raise typer.Exit(1) from None
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        if isinstance(error, BrokenPipeError):
             raise
-        hint = "make room, or clear what tl keeps: tl cache --clear"
-        screen.error(TLError(f"the disk is full ({error.filename or 'while writing'})", hint))
+        screen.error(_of_the_system(error))
         raise typer.Exit(1) from None
     except KeyboardInterrupt as error:
         terminated = isinstance(error, Terminated)
         screen.note("terminated" if terminated else "interrupted", warning=True)
         raise typer.Exit(TERMINATED if terminated else INTERRUPTED) from None
+
+
+def _of_the_system(error: OSError) -> TLError:
+    """Return the sentence for what a disk did: what was written before is left as it is."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        hint = "make room, or clear what tl keeps: tl cache --clear"
+        return TLError(f"the disk is full ({error.filename or 'while writing'})", hint)
+    place = f"'{error.filename}': " if error.filename else ""
+    return TLError(
+        f"{place}{error.strerror or error}", "see whether it is there, and may be read and written"
+    )
 
 
 def manifest_of(settings: RunConfig, screen: Screen) -> Manifest:

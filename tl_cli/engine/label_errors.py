@@ -11,7 +11,7 @@ from collections.abc import Callable
 import numpy as np
 
 from tl_cli import catalog, config, engine
-from tl_cli.data import digests, groups
+from tl_cli.data import groups
 from tl_cli.data.csv_io import read_csv
 from tl_cli.data.manifest import Record
 from tl_cli.engine import features
@@ -20,10 +20,9 @@ from tl_cli.engine.head import join, solve
 from tl_cli.engine.metrics.figures import encode
 from tl_cli.engine.networks import classifier, loading
 from tl_cli.errors import TLError
-from tl_cli.humanize import count
 from tl_cli.results.label_errors import LabelError
-from tl_cli.results.progress import Note, OnProgress
-from tl_cli.store import cache_folder, run_dir
+from tl_cli.results.progress import OnProgress
+from tl_cli.store import run_dir
 from tl_cli.store.run_dir import RunDir
 
 
@@ -36,17 +35,7 @@ def suspected(run: RunDir, on_progress: OnProgress) -> tuple[int, list[LabelErro
     """
     issues = _cleanlab()
     described, settings = classifier.describe(run), config.load(run / run_dir.CONFIG)
-    records, changed = digests.renewed(
-        read_csv(run / run_dir.MANIFEST).of("train"), cache_folder.usable()
-    )
-    if changed:
-        on_progress(
-            Note(
-                f"{count(changed, 'training image')} changed after the training: examined are "
-                "those that are there now.",
-                warning=True,
-            )
-        )
+    records = read_csv(run / run_dir.MANIFEST).of("train")
     labels = encode([record.label for record in records], described["classes"])
     engine.prepare(described.get("precision", "float32"), settings.seed)
     card = catalog.get(described["backbone"])

@@ -45,14 +45,15 @@ OVERFLOW = (
 )
 
 
-def network(backbone: Backbone, wanted: Sequence[FeatureSpec]) -> keras.Model:
+def network(backbone: Backbone, wanted: Sequence[FeatureSpec], *, fold: bool = True) -> keras.Model:
     """Return the network from images [batch, size, size, 3] to one row for each table wanted.
 
-    It computes in float32 whatever the policy of the training: rows are the same under each.
+    `fold`: whether BatchNorm may be folded away, which rounds otherwise. It computes in float32
+    whatever the policy of the training: rows are the same under each.
     """
     ends = sorted({end for each in wanted for end in each.ends})
     # what enters a BatchNorm, which moments are taken of, is not computed where it is folded away
-    fold = not any(each.moments for each in wanted)
+    fold = fold and not any(each.moments for each in wanted)
     with full_precision(backbone.model):
         found = graph.feature_extractor(backbone.model, ends, fold=fold).outputs if ends else []
         at = dict(zip(ends, found, strict=True))
@@ -178,7 +179,10 @@ class _Job:
         self, todo: Sequence[Record], writers: Sequence[tuple[FeatureSpec, AnyTable, Append]]
     ) -> None:
         """Pass these images through the network, once for all tables."""
-        model = network(self.backbone, [wanted for wanted, _, _ in writers])
+        # by what is wanted, not by what is lacking: a pass that was cut off goes on with the bits
+        # that it would have had, whichever table was ahead
+        fold = not any(wanted.moments for wanted in self.wanted)
+        model = network(self.backbone, [wanted for wanted, _, _ in writers], fold=fold)
         done = 0
         for chunk, images in _batches(todo, self.backbone.image_size, self.wanted[0].view):
             outputs = _predict(model, images)

@@ -10,17 +10,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from tl_cli import config
-from tl_cli.data import digests
 from tl_cli.data.csv_io import read_csv
 from tl_cli.data.manifest import Record
 from tl_cli.engine import features
 from tl_cli.engine.context import feature_spec_of, tap_widths
 from tl_cli.engine.networks.loading import Backbone
 from tl_cli.engine.networks.pooling import POOLINGS
-from tl_cli.humanize import count
 from tl_cli.results.explanations import Neighbour
-from tl_cli.results.progress import Note, OnProgress
-from tl_cli.store import cache_folder, run_dir
+from tl_cli.results.progress import OnProgress
+from tl_cli.store import run_dir
 from tl_cli.store.run_dir import RunDir
 
 
@@ -55,17 +53,7 @@ def load(run: RunDir, backbone: Backbone, on_progress: OnProgress) -> Nearest:
     Raises TLError where the run's manifest or configuration is gone, or an image that has to be
     opened again.
     """
-    records, changed = digests.renewed(
-        read_csv(run / run_dir.MANIFEST).of("train"), cache_folder.usable()
-    )
-    if changed:
-        on_progress(
-            Note(
-                f"{count(changed, 'training image')} changed after the training: compared are "
-                "those that are there now.",
-                warning=True,
-            )
-        )
+    records = read_csv(run / run_dir.MANIFEST).of("train")
     settings = config.load(run / run_dir.CONFIG)
     [rows] = features.extract(
         backbone, records, [feature_spec_of(backbone, settings)], on_progress=on_progress
