@@ -152,6 +152,15 @@ def test_a_dry_run_says_what_would_go_and_removes_nothing(root: Path) -> None:
     assert all(path.is_dir() for path in kept)
 
 
+def test_who_holds_a_lock_leaves_no_trace_when_it_is_free(root: Path) -> None:
+    place = cache_folder.kind_folder("features") / KEY
+    with locks.held(place, signed=False):
+        assert list(place.iterdir()) == []
+    with locks.held(place):
+        assert [path.name for path in place.iterdir()] == [locks.WRITER]
+    assert list(place.iterdir()) == []
+
+
 def test_a_writer_that_does_nothing_is_not_waited_for(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -31,18 +31,19 @@ STALLED = 120.0  # seconds without a new byte after which a writer is not waited
 
 
 @contextlib.contextmanager
-def held(entry: Path, *, wait: bool = True) -> Iterator[None]:
+def held(entry: Path, *, wait: bool = True, signed: bool = True) -> Iterator[None]:
     """Hold the lock on an entry's folder, made where absent: one writer at a time, no eviction.
 
     It waits for its turn and says so, or with `wait` False raises BlockingIOError. Raises
     TimeoutError where the one who holds it has written nothing for STALLED seconds, OSError where
     the folder cannot be made or locked. While it waited, the folder may have been evicted from
-    under its name: then it begins again with a new one.
+    under its name: then it begins again with a new one. `signed`: whether it is written down in
+    the folder who holds it.
     """
     waiting = _Waiting(entry) if wait else None
     with _held_folder(entry, waiting) if fcntl else _held_file(entry, waiting):
         _make(entry)
-        with _signed(entry):
+        with _signed(entry) if signed else contextlib.nullcontext():
             yield
 
 
