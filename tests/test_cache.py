@@ -13,7 +13,8 @@ from typer.testing import CliRunner, Result
 from tl_cli.cli.app import app
 from tl_cli.data.decode import DECODE_VERSION
 from tl_cli.humanize import size
-from tl_cli.store import cache
+from tl_cli.store import cache, cache_folder
+from tl_cli.store.rows import ROWS_VERSION, Table
 
 HOUR = 3600
 
@@ -25,7 +26,7 @@ def tl(*arguments: object) -> Result:
 
 def put(kind: str, key: str, count: int, age: float) -> Path:
     """Put an entry into the cache that was last used `age` seconds ago."""
-    path = cache.folder() / kind / key
+    path = cache_folder.folder() / kind / key
     path.mkdir(parents=True)
     (path / "rows.bin").write_bytes(b"x" * count)
     then = time.time() - age
@@ -36,10 +37,10 @@ def put(kind: str, key: str, count: int, age: float) -> Path:
 @pytest.fixture
 def filled() -> Path:
     put("features", "f" * 32, 4_000_000, 3 * HOUR)
-    put("images", "a" * 32, 2_500_000, 2 * 24 * HOUR)
-    put("images", "b" * 32, 1000, 0)
-    (cache.folder() / "scan.sqlite").write_bytes(b"x" * 300)
-    return cache.folder()
+    put("images", "224px-aaaaaaaaaaaa", 2_500_000, 2 * 24 * HOUR)
+    put("images", "128px-bbbbbbbbbbbb", 1000, 0)
+    (cache_folder.folder() / "scan.sqlite").write_bytes(b"x" * 300)
+    return cache_folder.folder()
 
 
 def listed() -> dict[tuple[str, str], dict]:
@@ -60,10 +61,10 @@ def test_everything_in_the_cache_is_listed_the_oldest_first(filled):
     assert done.exit_code == 0, done.output
     rows = [" ".join(line.split()) for line in done.stdout.splitlines()]
     assert rows[0] == "entry size last used holds"
-    assert rows[1] == "images/aaaaaaaaaaaa 2.5 MB 2 days ago decoded images"
+    assert rows[1] == "images/224px-aaaaaa 2.5 MB 2 days ago decoded images"
     assert rows[2] == "features/ffffffffffff 4.0 MB 3 hours ago what a backbone made of images"
     assert {rows[3], rows[4]} == {
-        "images/bbbbbbbbbbbb 1.0 kB just now decoded images",
+        "images/128px-bbbbbb 1.0 kB just now decoded images",
         "scan.sqlite 300 bytes just now what was seen in image files",
     }
     assert f"{filled}: 4 entries, 6.5 MB; at most {size(cache.bound())} are kept" in done.stdout
@@ -71,7 +72,15 @@ def test_everything_in_the_cache_is_listed_the_oldest_first(filled):
 
 def test_the_listing_as_json(filled):
     found = json.loads(tl("cache", "--json").stdout)
-    assert set(found) == {"folder", "entries", "bytes", "bound", "freed"}
+    assert set(found) == {
+        "folder",
+        "entries",
+        "bytes",
+        "bound",
+        "freed",
+        "would_remove",
+        "not_ours",
+    }
     assert (found["folder"], found["bytes"], found["freed"]) == (str(filled), 6_501_300, None)
     entries = listed()
     assert set(entries["features", "f" * 32]) == {"kind", "key", "bytes", "used"}
@@ -83,12 +92,12 @@ def test_clear_removes_everything_and_says_how_much(filled):
     done = tl("cache", "--clear")
     assert done.exit_code == 0, done.output
     assert "freed 6.5 MB" in done.stdout and "nothing is cached" in done.stdout
-    assert [p for p in filled.rglob("*") if p.is_file()] == []
+    assert [p.name for p in filled.rglob("*") if p.is_file()] == [cache_folder.MARKER]
     assert json.loads(tl("cache", "--clear", "--json").stdout)["freed"] == 0
 
 
 def test_clear_sweeps_and_counts_what_a_dead_process_was_removing():
-    left = cache.folder() / cache.REMOVING / "1234"
+    left = cache_folder.folder() / cache_folder.REMOVING / "1234"
     left.mkdir(parents=True)
     (left / "rows.bin").write_bytes(b"x" * 50)
     assert json.loads(tl("cache", "--clear", "--json").stdout)["freed"] == 50
@@ -147,11 +156,11 @@ def test_a_scan_is_remembered_listed_cleared_and_made_again(image_folder):
 
 def test_a_scan_keeps_what_the_run_will_want(image_folder):
     folder = image_folder(n=5, size=(60, 48))
-    images = "images", f"224px-{DECODE_VERSION}"
+    images = "images", f"224px-{DECODE_VERSION}-{ROWS_VERSION}"
     for n in (10, 11):  # and a new image is added
         advised = tl("recommend-freeze", "--data", folder, "--similarity", "high")
         assert advised.exit_code == 0, advised.output
-        assert listed()[images]["bytes"] == n * (224 * 224 * 3 + 33)
+        assert listed()[images]["bytes"] == n * (224 * 224 * 3 + Table.LINE)
         (folder / "cat" / "copy.png").write_bytes((folder / "dog" / "00.png").read_bytes() + b"x")
 
 

@@ -160,7 +160,7 @@ def test_a_run_without_its_manifest_has_no_neighbours(run, data, tmp_path):
 
 def test_the_neighbours_come_from_what_the_one_pass_kept(data, tmp_path, monkeypatch):
     run = trained(data, tmp_path / "run", "--freeze", "head")
-    monkeypatch.setattr(extraction, "_fill", None)  # called, it would fail
+    monkeypatch.setattr(extraction._Job, "compute", None)  # called, it would fail
     image = data / "test" / "red" / "00.png"
     done = tl("explain", run, image, "--neighbours", 2, "--output", tmp_path / "why", "--json")
     assert done.exit_code == 0, done.stderr

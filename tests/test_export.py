@@ -275,12 +275,13 @@ def test_a_file_that_differs_is_rejected_and_kept_aside(run, quick, tmp_path):
 def test_an_output_that_is_there_is_replaced_only_on_request(run, quick, tmp_path):
     place = tmp_path / "flowers"
     place.mkdir()
-    (place / "old").write_text("old")
+    for name in ("saved_model.pb", "fingerprint.pb"):
+        (place / name).write_text("old")
     export = ("export", run, "--format", "saved_model", "--output", place)
     said(tl(*export), "is there already", "--overwrite")
     quick.writing = OSError(errno.ENOSPC, "No space left on device")
     said(tl(*export, "--overwrite"), "the disk is full", "flowers")
-    assert (place / "old").read_text() == "old"
+    assert (place / "saved_model.pb").read_text() == "old"
     quick.writing = RuntimeError("cannot write: No space left on device; [Op:SaveV2]")
     said(tl(*export, "--overwrite"), "the disk is full", "flowers")
     assert [p.name for p in tmp_path.iterdir()] == ["flowers"]

@@ -192,13 +192,15 @@ def test_a_table_full_of_other_images_is_begun_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, decoded: list[str]
 ) -> None:
     records = pictures(tmp_path / "set", 6)
-    monkeypatch.setattr(cache, "MAX_BYTES", 4 * SIZE * SIZE * 3 + 4 * 33)
+    monkeypatch.setattr(cache, "MAX_BYTES", 4 * SIZE * SIZE * 3 + 4 * tables.Table.LINE)
     old = pipeline.store(records[:3], SIZE, memory=0)
     before = old.take(np.arange(3))
     new = pipeline.store(records[3:], SIZE, memory=0)
     assert (old.place, new.place) == ("disk", "disk")
     np.testing.assert_array_equal(old.take(np.arange(3)), before)  # mapped, though removed
-    assert sum(entry.bytes for entry in cache.entries()) == 3 * (SIZE * SIZE * 3 + 33)
+    assert sum(entry.bytes for entry in cache.entries()) == 3 * (
+        SIZE * SIZE * 3 + tables.Table.LINE
+    )
     assert pipeline.store(records, SIZE, memory=0).place == "streamed"
 
 

@@ -12,7 +12,7 @@ from types import FrameType
 import numpy as np
 import pytest
 
-from tl_cli.store import cache
+from tl_cli.store import locks, notices
 from tl_cli.store import rows as tables
 from tl_cli.store.rows import Table
 
@@ -45,7 +45,7 @@ def fill(table: Table, numbers: range, step: int = 2) -> None:
 
 def check(table: Table) -> None:
     """Index and files agree, no digest is there twice, and each row is that of its image."""
-    lines = (table.folder / "digests.txt").read_text().split()
+    lines = (table.folder / "digests.txt").read_text().split()[::2]
     assert lines == list(table.index)
     assert len(set(lines)) == len(lines)
     assert (table.folder / "rows.bin").stat().st_size == len(lines) * table.row_bytes
@@ -153,31 +153,116 @@ def test_a_part_of_a_row_is_cut_off_before_the_next(
     assert list(one.index) == [name(0), name(3)]
 
 
-def test_a_digest_that_is_there_twice_ends_what_is_trusted(tmp_path: Path) -> None:
+def test_of_two_rows_of_an_image_the_later_counts(tmp_path: Path) -> None:
     fill(table(tmp_path), OLD)
-    with (tmp_path / "t" / "digests.txt").open("a") as file:
-        file.writelines(f"{name(n)}\n" for n in (3, 1, 4))
-    with (tmp_path / "t" / "rows.bin").open("ab") as file:
-        file.write(np.repeat([[3, 1, 4]], WIDTH, 0).T.astype("float32").tobytes())
-    assert list(table(tmp_path).index) == [name(n) for n in range(4)]
-    fill(table(tmp_path), range(6))
-    check(table(tmp_path))
+    one = table(tmp_path)
+    with one.writing() as append:
+        append([name(1), name(7)], np.array([[5, 5], [7, 7]]))
+    assert table(tmp_path).rows([name(1), name(7), name(2)])[:].tolist() == [[5, 5], [7, 7], [2, 2]]
 
 
-@pytest.mark.parametrize("damage", [b"x" * 5, b"\xff" * 33, b" " * 32 + b"\n", b"\n" * 33])
-def test_a_damaged_digest_ends_what_is_trusted(tmp_path: Path, damage: bytes) -> None:
+DAMAGED_LINES = [b"x" * Table.LINE, b"\xff" * Table.LINE, b" " * 41 + b"\n", b"\n" * Table.LINE]
+
+
+@pytest.mark.parametrize("line", [*DAMAGED_LINES, Table.DEAD])
+@pytest.mark.parametrize("at", [0, 1, 2])
+def test_a_damaged_line_costs_its_own_row_alone(tmp_path: Path, at: int, line: bytes) -> None:
     fill(table(tmp_path), OLD)
-    with (tmp_path / "t" / "digests.txt").open("ab") as file:
-        file.write(damage)
-    with (tmp_path / "t" / "rows.bin").open("ab") as file:
-        file.write(bytes(2 * table(tmp_path).row_bytes))
-    assert list(table(tmp_path).index) == [name(n) for n in OLD]
+    with (tmp_path / "t" / "digests.txt").open("r+b") as file:
+        file.seek(at * Table.LINE)
+        file.write(line)
+    assert list(table(tmp_path).index) == [name(n) for n in OLD if n != at]
     fill(table(tmp_path), range(6))
-    check(table(tmp_path))
+    assert set(table(tmp_path).index) == {name(n) for n in range(6)}
+    right(table(tmp_path), range(6))
+
+
+def right(table: Table, numbers: range) -> None:
+    """Each image has its own row."""
+    rows = table.rows([name(n) for n in numbers])
+    assert rows[:].tolist() == [[n] * WIDTH for n in numbers]
+
+
+def damaged(at: int) -> Callable[[Path], None]:
+    """Flip one bit of rows.bin."""
+
+    def flip(folder: Path) -> None:
+        data = bytearray((folder / "rows.bin").read_bytes())
+        data[at] ^= 1
+        (folder / "rows.bin").write_bytes(data)
+
+    return flip
+
+
+def zeros(folder: Path) -> None:
+    size = (folder / "rows.bin").stat().st_size
+    (folder / "rows.bin").write_bytes(bytes(size))
+
+
+def exchanged(folder: Path) -> None:
+    data = (folder / "rows.bin").read_bytes()
+    (folder / "rows.bin").write_bytes(data[8:16] + data[:8] + data[16:])
+
+
+def renamed(folder: Path) -> None:
+    text = (folder / "digests.txt").read_bytes()
+    (folder / "digests.txt").write_bytes(text.replace(name(2).encode(), name(5).encode()))
+
+
+def cut(folder: Path) -> None:
+    with (folder / "rows.bin").open("r+b") as file:
+        file.truncate(17)
+
+
+DAMAGE = {"first": damaged(0), "last": damaged(23), "zeros": zeros, "swap": exchanged,
+          "renamed": renamed, "cut": cut}  # fmt: skip
+
+
+@pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
+def test_what_is_not_what_was_written_is_never_read(
+    tmp_path: Path, damage: Callable[[Path], None]
+) -> None:
+    fill(table(tmp_path), OLD)
+    damage(tmp_path / "t")
+    said: list[str] = []
+    with notices.listening(said.append):
+        found = table(tmp_path)
+        found.check([name(n) for n in range(6)])
+        kept = [n for n in range(6) if name(n) in found.index]
+        assert set(kept) < set(OLD)
+        right(found, kept)
+        again = table(tmp_path)
+        again.check([name(n) for n in range(6)])  # nobody stumbles over it again
+    assert len(said) == (damage is not cut)
+    assert all("damaged" in text and "computed anew" in text for text in said)
+    fill(table(tmp_path), range(6))
+    right(table(tmp_path), range(6))
+
+
+def test_a_damaged_row_that_cannot_be_marked_is_not_read_either(tmp_path: Path) -> None:
+    fill(table(tmp_path), OLD)
+    damaged(0)(tmp_path / "t")
+    with locks.held(tmp_path / "t"):  # somebody is writing
+        found = table(tmp_path)
+        with pytest.raises(OSError, match="lost 1 of 3 rows"):
+            found.rows([name(n) for n in OLD])
+        found.check([name(n) for n in OLD])
+        assert set(found.index) == {name(1), name(2)}
+    assert set(table(tmp_path).index) == {name(n) for n in OLD}
+    with pytest.raises(OSError, match="lost"):
+        table(tmp_path).rows([name(0)])
+
+
+def test_many_rows_are_checked_together(tmp_path: Path) -> None:
+    fill(table(tmp_path), range(1000), step=500)
+    damaged(8 * 700)(tmp_path / "t")
+    found = table(tmp_path)
+    found.check([name(n) for n in range(1000)])
+    assert {name(n) for n in range(1000)} - set(found.index) == {name(700)}
 
 
 @pytest.mark.parametrize("left", [0, 9, 16])
-def test_digests_without_their_row_are_not_believed(tmp_path: Path, left: int) -> None:
+def test_lines_without_their_row_are_not_believed(tmp_path: Path, left: int) -> None:
     fill(table(tmp_path), OLD)
     with (tmp_path / "t" / "rows.bin").open("ab") as file:
         file.truncate(left)
@@ -205,10 +290,9 @@ def test_a_table_begun_anew_by_another_process_is_not_read_by_the_old_index(tmp_
     table = Table(tmp_path / "t", 1, "float16")
     with table.writing() as append:
         append(["a" * 32], np.ones((1, 1)))
-    assert cache.remove(tmp_path / "t")
+    (tmp_path / "t").rename(tmp_path / "gone")
     with Table(tmp_path / "t", 1, "float16").writing() as append:
         append(["b" * 32], np.zeros((1, 1)))
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(OSError, match="lost"):
         table.rows(["a" * 32])
-    table.refresh()
     assert table.rows(["b" * 32])[:] == 0

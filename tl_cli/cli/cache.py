@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import json as jsonlib
 import re
-from typing import Annotated, Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from tl_cli.cli.options import Json
 from tl_cli.cli.session import opened_screen
 from tl_cli.errors import TLError
+
+if TYPE_CHECKING:
+    from tl_cli.store.cache import Entry
 
 UNITS = {"": 1, "b": 1}
 UNITS |= {f"{p}{b}": 1000**i for i, p in enumerate("kmgt", 1) for b in ("", "b")}
@@ -24,56 +29,93 @@ def cache(
     max_size: Annotated[
         str | None, typer.Option(help="Remove the least recently used beyond so much, e.g. 5GB.")
     ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what would be removed, and remove nothing.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """List what is kept between runs, or make room; whatever is removed is computed again."""
     with opened_screen(json=json) as screen:
         if clear and max_size is not None:
             raise typer.BadParameter("give --clear or --max-size, not both")
+        if dry_run and not clear and max_size is None:
+            raise typer.BadParameter("--dry-run goes with --clear or --max-size")
         limit = None if max_size is None else _bytes(max_size)
-        freed, state = _kept(clear, limit)
+        with _told():
+            chosen, freed, state = _kept(clear, limit, dry_run)
         if json:
-            print(jsonlib.dumps(_as_json(freed, **state)))
+            print(jsonlib.dumps(_as_json(chosen, freed, **state)))
             return
-        from tl_cli.console.cache import show_cache
+        from tl_cli.console.cache import show_cache, show_to_remove
         from tl_cli.humanize import size
 
+        if dry_run:
+            show_to_remove(screen, chosen)
+            return
         if freed is not None:
             screen.out.print(f"freed {size(freed)}", highlight=False)
+        if clear and state["entries"]:
+            screen.note("what is left is being written by a run, or may not be removed")
         show_cache(screen, **state)
 
 
-def _kept(clear: bool, limit: int | None) -> tuple[int | None, dict[str, Any]]:
-    """Make room as asked; return the bytes freed, if asked to, and what the cache then holds."""
-    from tl_cli.store import cache as kept
+@contextmanager
+def _told() -> Iterator[None]:
+    from tl_cli.store.cache_folder import reason
 
     try:
-        freed = kept.clear() if clear else None if limit is None else kept.evict(limit)
-        state = {"place": str(kept.folder()), "entries": kept.entries(), "bound": kept.bound()}
+        yield
     except OSError as error:
         raise TLError(
-            f"the cache cannot be used: {error.strerror}: '{error.filename}'",
+            f"the cache cannot be used: {reason(error)}",
             "name another folder in the environment variable TL_CACHE",
         ) from error
-    return freed, state
 
 
-def _as_json(freed: int | None, place: str, entries: list[Any], bound: int) -> dict[str, Any]:
+def _kept(
+    clear: bool, limit: int | None, dry_run: bool
+) -> tuple[list[Entry], int | None, dict[str, Any]]:
+    """Make room as asked, or see what that would remove.
+
+    Return what would go, the bytes freed where that was asked for, and what the cache then holds.
+    """
+    from tl_cli.store import cache as kept
+    from tl_cli.store import cache_folder
+
+    limit = kept.EVERYTHING if clear else limit
+    chosen = kept.to_evict(limit) if limit is not None and dry_run else []
+    freed = kept.evict(limit) if limit is not None and not dry_run else None
+    root = cache_folder.folder()
+    state = {
+        "place": str(root),
+        "entries": kept.entries(),
+        "bound": kept.bound(),
+        "strangers": [str(path.relative_to(root)) for path in kept.strangers()],
+    }
+    return chosen, freed, state
+
+
+def _as_json(
+    chosen: list[Entry],
+    freed: int | None,
+    place: str,
+    entries: list[Entry],
+    bound: int,
+    strangers: list[str],
+) -> dict[str, Any]:
     return {
         "folder": place,
-        "entries": [
-            {
-                "kind": entry.kind,
-                "key": entry.key,
-                "bytes": entry.bytes,
-                "used": entry.used,
-            }
-            for entry in entries
-        ],
+        "entries": [_entry_json(entry) for entry in entries],
         "bytes": sum(entry.bytes for entry in entries),
         "bound": bound,
         "freed": freed,
+        "would_remove": [_entry_json(entry) for entry in chosen],
+        "not_ours": strangers,
     }
+
+
+def _entry_json(entry: Entry) -> dict[str, Any]:
+    return {"kind": entry.kind, "key": entry.key, "bytes": entry.bytes, "used": entry.used}
 
 
 def _bytes(text: str) -> int:

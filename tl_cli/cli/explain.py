@@ -85,11 +85,13 @@ def _drawn(
     """Draw each explanation as it comes, with a line or progress on the screen, then the page."""
     from tl_cli.console.predict import explained
     from tl_cli.errors import TLError
-    from tl_cli.report.explain import Sheet
+    from tl_cli.report.explain import SHEET, Sheet
     from tl_cli.results.progress import Progress
+    from tl_cli.store import own_pages
 
     height, width = explainer.block.output_shape[:2]
     where = f"Seen after {explainer.block.name}, in {height} x {width} places."
+    own_pages.check(output / SHEET)
     try:
         output.mkdir(parents=True, exist_ok=True)
         sheet = Sheet(output, where)

@@ -36,8 +36,10 @@ def show_label_errors(run: Path, folder: Path, screen: Screen, json: bool) -> No
 def _page(found: Sequence[LabelError], images: int, folder: Path) -> Path:
     from tl_cli.errors import TLError
     from tl_cli.report.label_errors import label_errors_html
+    from tl_cli.store import own_pages
     from tl_cli.store.run_dir import replacing
 
+    own_pages.check(folder / PAGE)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with replacing(folder / PAGE) as beside:

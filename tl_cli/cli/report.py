@@ -87,8 +87,10 @@ def _compared(runs: list[RunDir], output: Path | None) -> Path:
 
 def _placed(html: str, path: Path) -> Path:
     from tl_cli.errors import TLError
+    from tl_cli.store import own_pages
     from tl_cli.store.run_dir import replacing
 
+    own_pages.check(path)
     try:
         with replacing(path) as beside:
             beside.write_text(html, encoding="utf-8")

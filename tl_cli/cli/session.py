@@ -47,24 +47,35 @@ def _sigterm_raises() -> Iterator[None]:
 def opened_screen(*, json: bool = False, quiet: bool = False) -> Iterator[Screen]:
     """Open the screen, and turn what went wrong into a sentence and an exit code."""
     from tl_cli.console.screen import Screen
+    from tl_cli.store import notices
 
     screen = Screen(quiet=quiet, json=json)
     try:
-        with _sigterm_raises(), screen:
+        with _sigterm_raises(), screen, notices.listening(lambda t: screen.note(t, warning=True)):
             yield screen
     except TLError as error:
         screen.error(error)
         raise typer.Exit(1) from None
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        if isinstance(error, BrokenPipeError):
             raise
-        hint = "make room, or clear what tl keeps: tl cache --clear"
-        screen.error(TLError(f"the disk is full ({error.filename or 'while writing'})", hint))
+        screen.error(_of_the_system(error))
         raise typer.Exit(1) from None
     except KeyboardInterrupt as error:
         terminated = isinstance(error, Terminated)
         screen.note("terminated" if terminated else "interrupted", warning=True)
         raise typer.Exit(TERMINATED if terminated else INTERRUPTED) from None
+
+
+def _of_the_system(error: OSError) -> TLError:
+    """Return the sentence for what a disk did: what was written before is left as it is."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        hint = "make room, or clear what tl keeps: tl cache --clear"
+        return TLError(f"the disk is full ({error.filename or 'while writing'})", hint)
+    place = f"'{error.filename}': " if error.filename else ""
+    return TLError(
+        f"{place}{error.strerror or error}", "see whether it is there, and may be read and written"
+    )
 
 
 def manifest_of(settings: RunConfig, screen: Screen) -> Manifest:
@@ -109,11 +120,11 @@ def scanned(source: str, screen: Screen, **options: Any) -> Manifest:
     """Scan a source with progress on the screen, remembering in the cache what was seen."""
     from tl_cli.data.scan import scan
     from tl_cli.results.progress import Progress
-    from tl_cli.store import cache
+    from tl_cli.store import cache_folder
 
     return scan(
         source,
-        cache=cache.folder(),
+        cache=cache_folder.usable(),
         on_progress=lambda done, total: screen.on_progress(Progress("scan", done, total)),
         **options,
     )

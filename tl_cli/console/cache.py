@@ -6,8 +6,9 @@ import time
 from collections.abc import Sequence
 
 from tl_cli.console.screen import Screen, columns, safe, say
-from tl_cli.humanize import size
-from tl_cli.store.cache import FILE, Entry
+from tl_cli.humanize import count, naming, size
+from tl_cli.store.cache import Entry
+from tl_cli.store.cache_folder import FILE
 
 KEY = 12  # digits of a key; enough to tell entries apart
 WHAT = {  # a kind of cache entry, in words
@@ -18,8 +19,32 @@ WHAT = {  # a kind of cache entry, in words
 }
 
 
-def show_cache(screen: Screen, place: str, entries: Sequence[Entry], bound: int) -> None:
-    """Show what the cache holds, the least recently used first, and how much it may hold."""
+def show_cache(
+    screen: Screen, place: str, entries: Sequence[Entry], bound: int, strangers: Sequence[str]
+) -> None:
+    """Show what the cache holds, the least recently used first, and how much it may hold.
+
+    `strangers`: what lies in it that tl did not make.
+    """
+    _show_entries(screen, entries)
+    total = sum(entry.bytes for entry in entries)
+    held = f"{count(len(entries), 'entry')}, {size(total)}" if entries else "nothing is cached"
+    say(screen, f"{safe(place)}: {held}; at most {size(bound)} are kept")
+    if strangers:
+        say(screen, f"never touched, for tl did not make it: {safe(naming(strangers))}")
+
+
+def show_to_remove(screen: Screen, entries: Sequence[Entry]) -> None:
+    """Show what would be removed; nothing was."""
+    _show_entries(screen, entries)
+    total = sum(entry.bytes for entry in entries)
+    if entries:
+        say(screen, f"{count(len(entries), 'entry')} would be removed, freeing {size(total)}")
+    else:
+        say(screen, "nothing would be removed")
+
+
+def _show_entries(screen: Screen, entries: Sequence[Entry]) -> None:
     if entries:
         now = time.time()
         rows = [
@@ -28,10 +53,6 @@ def show_cache(screen: Screen, place: str, entries: Sequence[Entry], bound: int)
         ]
         screen.out.print(columns(("entry", "size", "last used", "holds"), rows))
         screen.out.print()
-    total = sum(entry.bytes for entry in entries)
-    number = f"{len(entries):,} entr{'y' if len(entries) == 1 else 'ies'}"
-    held = f"{number}, {size(total)}" if entries else "nothing is cached"
-    say(screen, f"{safe(place)}: {held}; at most {size(bound)} are kept")
 
 
 def _named(entry: Entry) -> str:

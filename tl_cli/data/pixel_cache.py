@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tl_cli.data.decode import DECODE_VERSION
-from tl_cli.store import cache
-from tl_cli.store.rows import Table
+from tl_cli.store import cache, cache_folder
+from tl_cli.store.rows import ROWS_VERSION, Table
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
@@ -26,7 +26,8 @@ def table(size: int) -> Table:
 
     A row is what `images.squash(images.open_rgb(record, size), size)` gives.
     """
-    return Table(cache.folder() / KIND / f"{size}px-{DECODE_VERSION}", size * size * 3, "uint8")
+    key = f"{size}px-{DECODE_VERSION}-{ROWS_VERSION}"
+    return Table(cache_folder.kind_folder(KIND) / key, size * size * 3, "uint8")
 
 
 class PixelWriter:
@@ -40,9 +41,12 @@ class PixelWriter:
         self.size, self.least_side = size, least_side
         self._pending: dict[str, Array] = {}
         self._table: Table | None = None
+        if not cache_folder.takes_more():
+            return
         try:
             found, bound = table(size), cache.bound()
-        except OSError:
+        except OSError as error:
+            cache_folder.trouble(error)
             return
         need = images * found.row_bytes
         if need <= bound / 2 and len(found.index) * found.row_bytes + need <= bound:
@@ -66,14 +70,17 @@ class PixelWriter:
         elif len(self._pending) * table.row_bytes >= at_least:
             try:
                 self._append(table)
-            except OSError:
+            except BlockingIOError:
                 self._table = None
+            except OSError as error:
+                self._table = None
+                cache_folder.trouble(error)
 
     def close(self) -> None:
         """Write what is left, and hold the cache to its bound."""
         self.write(0)
         if self._table:
-            cache.evict(keep=[self._table.folder])
+            cache.tidy(keep=[self._table.folder])
 
     def _append(self, table: Table) -> None:
         import numpy as np

@@ -1,23 +1,21 @@
 """One look at every image file: does it decode, how large is it, what is in it. In threads.
 
-What was seen is remembered by path, size and time of change. Knows nothing of splits.
+What was seen is remembered by the state of the file (see scan_cache.py). Knows nothing of splits.
 """
 
 from __future__ import annotations
 
-import hashlib
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tl_cli.data import decode, listing, pixel_cache
+from tl_cli.data import decode, digests, listing, pixel_cache
 from tl_cli.data.duplicates import findings, mark_near
 from tl_cli.data.faults import check_regular, fault
 from tl_cli.data.manifest import BadFile, Manifest, Options, Record, natural
-from tl_cli.data.scan_cache import FileState, ScanCache, ScanEntry
+from tl_cli.data.scan_cache import FileState, ScanCache, ScanEntry, state_of
 from tl_cli.data.sources import samples
 from tl_cli.errors import TLError, unknown
 from tl_cli.humanize import count, naming, short
@@ -125,13 +123,7 @@ def _looks(
 
 def _state(path: str) -> FileState | None:
     """Return what tells whether a file has changed; None for what is not to be remembered."""
-    if path.startswith(samples.SCHEME):
-        return None
-    try:
-        state = os.stat(path)  # noqa: PTH116  # 100,000 Path objects take a second
-    except (OSError, ValueError):
-        return None
-    return FileState(os.fsencode(path), state.st_size, state.st_mtime_ns)
+    return None if path.startswith(samples.SCHEME) else state_of(path)
 
 
 def _attempt(path: str, keeper: pixel_cache.PixelWriter | None) -> ScanEntry | str:
@@ -148,8 +140,9 @@ def look(path: str, keeper: pixel_cache.PixelWriter | None = None) -> ScanEntry:
     """
     if not path.startswith(samples.SCHEME):
         check_regular(path)
+    before = _state(path)
     with decode.opened(path) as file:
-        digest = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+        digest = digests.of_file(file)
         file.seek(0)
         image = decode.header(file)
         (width, height), mode = image.size, image.mode
@@ -164,7 +157,7 @@ def look(path: str, keeper: pixel_cache.PixelWriter | None = None) -> ScanEntry:
     small = seen.reduce(times) if image.format in DRAFTED and times > 1 else seen
     if orientation >= 5 and not told:
         width, height = height, width
-    if keeper and size:
+    if keeper and size and _state(path) == before:  # or these may be the pixels of other bytes
         keeper.take(digest, decode.squash(seen, size))
     return ScanEntry(digest, width, height, mode, orientation, _difference_hash(small))
 

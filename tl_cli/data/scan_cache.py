@@ -6,25 +6,39 @@ Only good images are remembered: a bad file may become readable with another ver
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
 import time
+import zlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple
 
 FILE = "scan.sqlite"
-TABLE = "looks_1"  # another number whenever a look comes to mean something else
+TABLE = "looks_2"  # another number whenever a look comes to mean something else
 WAIT = 30.0  # seconds for another process to finish its write
 EVERY = 5.0  # seconds of looks that a killed process may lose; each write is synced to the disk
 
 
 class FileState(NamedTuple):
-    """A file in one state."""
+    """A file in one state: `cp -p`, rsync and git keep sizes and times, but not all of this."""
 
     path: bytes  # as bytes: a name need not be valid text
     size: int
     mtime_ns: int
+    ctime_ns: int
+    inode: bytes  # device and number; SQLite's integers are too small for some
+
+
+def state_of(path: str) -> FileState | None:
+    """Return what tells whether a file has changed; None where there is none."""
+    try:
+        state = os.stat(path)  # noqa: PTH116  # 100,000 Path objects take a second
+    except (OSError, ValueError):
+        return None
+    inode = f"{state.st_dev}:{state.st_ino}".encode()
+    return FileState(os.fsencode(path), state.st_size, state.st_mtime_ns, state.st_ctime_ns, inode)
 
 
 class ScanEntry(NamedTuple):
@@ -70,15 +84,17 @@ class ScanCache:
         except sqlite3.Error:
             return {}
         wanted = set(states)
-        found = ((FileState(*row[:3]), ScanEntry(*row[3:])) for row in rows)
-        return {seen: look for seen, look in found if seen in wanted}
+        known = {FileState(*r[:5]): ScanEntry(*r[5:-1]) for r in rows if r[-1] == _check(r[:-1])}
+        return {seen: look for seen, look in known.items() if seen in wanted}
 
     def remember(self, looks: Iterable[tuple[FileState | None, ScanEntry | str]]) -> None:
         """Keep the looks at good images; a memory that cannot be written is no error."""
         if not self._base:
             return
         self._fresh += (
-            (*seen, *look) for seen, look in looks if seen and isinstance(look, ScanEntry)
+            (*(row := (*seen, *look)), _check(row))
+            for seen, look in looks
+            if seen and isinstance(look, ScanEntry)
         )
         if time.monotonic() - self._written >= EVERY:
             self._write(self._base)
@@ -92,17 +108,27 @@ class ScanCache:
         self._written = time.monotonic()
 
 
+def _check(row: Sequence[object]) -> int:
+    """Return a checksum of what is remembered of a file: a damaged digest would be believed."""
+    return zlib.crc32(repr(row).encode())
+
+
 def _opened(folder: Path) -> sqlite3.Connection | None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        return _connected(folder / FILE)
-    except sqlite3.OperationalError:  # locked for long, or a folder that cannot be written
+        return _begun(folder / FILE)
+    except (sqlite3.Error, OSError):  # locked for long, or a folder that cannot be written
         return None
+
+
+def _begun(file: Path) -> sqlite3.Connection:
+    try:
+        return _connected(file)
+    except sqlite3.OperationalError:
+        raise
     except sqlite3.DatabaseError:  # not a database: it is only a memory, begin a new one
-        (folder / FILE).unlink(missing_ok=True)
-        return _connected(folder / FILE)
-    except OSError:
-        return None
+        file.unlink(missing_ok=True)
+        return _connected(file)
 
 
 def _connected(file: Path) -> sqlite3.Connection:
@@ -110,8 +136,9 @@ def _connected(file: Path) -> sqlite3.Connection:
     try:
         base.execute(
             f"CREATE TABLE IF NOT EXISTS {TABLE} (path BLOB PRIMARY KEY, size INTEGER,"
-            " mtime_ns INTEGER, digest TEXT, width INTEGER, height INTEGER, mode TEXT,"
-            " orientation INTEGER, phash TEXT) WITHOUT ROWID"
+            " mtime_ns INTEGER, ctime_ns INTEGER, inode BLOB, digest TEXT, width INTEGER,"
+            " height INTEGER, mode TEXT, orientation INTEGER, phash TEXT, checksum INTEGER)"
+            " WITHOUT ROWID"
         )
     except BaseException:
         base.close()

@@ -15,6 +15,7 @@ with quiet():
     import tensorflow as tf
 
     tf.config.list_physical_devices()
+    tf.get_logger().setLevel("ERROR")  # that a small network was traced anew is nobody's concern
 
 PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
 

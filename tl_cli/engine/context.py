@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
@@ -19,7 +20,7 @@ from tl_cli.engine.networks import loading
 from tl_cli.engine.networks.loading import Backbone
 from tl_cli.engine.networks.pooling import POOLINGS
 from tl_cli.plan.blocks import nearest_cut
-from tl_cli.store import cache
+from tl_cli.store import cache, cache_folder
 
 CACHE_SHARE = 0.5  # of what the cache may hold: all features of one run together
 LIKELY_RATIO = 0.5  # where a plan that is still open would cut, if it frees a part
@@ -140,8 +141,16 @@ def prepare(config: RunConfig, manifest: Manifest) -> RunContext:
     size = config.image_size or catalog.fitting_size(card, median_side(manifest))
     weights = None if config.from_scratch else config.weights or loading.PRETRAINED
     backbone = loading.load(card, size, weights)
-    room = int(CACHE_SHARE * cache.bound()) if config.cache else 0
-    return RunContext(config, manifest, backbone, precision, room)
+    return RunContext(config, manifest, backbone, precision, room(config))
+
+
+def room(config: RunConfig) -> int:
+    """Return the bytes of features that a run may keep; 0 where there is no cache."""
+    if not (config.cache and cache_folder.usable()):
+        return 0
+    with contextlib.suppress(OSError):
+        return int(CACHE_SHARE * cache.bound())
+    return 0
 
 
 def median_side(manifest: Manifest) -> float:

@@ -2,32 +2,28 @@
 
 An entry is a folder `kind/key/`, such as a table that grows (see rows.py), or a file beside the
 kinds, which keeps itself whole: an entry of the kind "file". Whoever writes to a folder holds its
-lock, and what is locked is never removed. Knows nothing of what an entry holds.
+lock, and what is locked is never removed; nor is anything that tl did not make (cache_folder.py).
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 
-fcntl: ModuleType | None
-try:
-    # A lock file of filelock's stays where it is, and an entry may be evicted under its name: here
-    # the folder itself is locked, so that the lock goes with it and nothing is left behind.
-    import fcntl
-except ImportError:  # Windows, which opens no folders; there filelock is what does it
-    fcntl = None
+from tl_cli.store import cache_folder, locks
+from tl_cli.store.cache_folder import FILE, FILES, KINDS, MARKER, REMOVING, SYSTEM, folder
 
 MAX_BYTES = 20_000_000_000
 MAX_SHARE_OF_FREE_DISK = 0.2
 
-REMOVING = ".removing"  # a name that no kind may take
-FILE = "file"  # the kind of what lies directly in the cache folder
+EVERYTHING = -1  # a bound that not even entries of no bytes keep to
+NAME_BYTES = 8
+NAME = re.compile(f"[0-9a-f]{{{2 * NAME_BYTES}}}")  # of what is being removed
 
 
 @dataclass(frozen=True)
@@ -41,162 +37,165 @@ class Entry:
     used: float
 
 
-def folder() -> Path:
-    """Return the cache folder, created: $TL_CACHE, else $XDG_CACHE_HOME/tl, else the system's.
-
-    The system's is ~/.cache/tl on Linux.
-    """
-    place = _place().expanduser()
-    place.mkdir(parents=True, exist_ok=True)
-    return place
-
-
-def _place() -> Path:
-    import platformdirs
-
-    if said := os.environ.get("TL_CACHE"):
-        return Path(said)
-    if home := os.environ.get("XDG_CACHE_HOME"):
-        return Path(home) / "tl"
-    return platformdirs.user_cache_path("tl", appauthor=False)
-
-
 def entries() -> list[Entry]:
-    """Return what the cache holds, the least recently used first."""
-    folders = [_entry(path) for path in folder().glob("[!.]*/*") if path.is_dir()]
-    files = [_entry(path) for path in folder().glob("[!.]*") if path.is_file()]
-    return sorted((e for e in folders + files if e), key=lambda e: (e.used, e.kind, e.key))
+    """Return what tl keeps in the cache, the least recently used first. Raises OSError."""
+    listing = [_entry(path) for path in _named()]
+    return sorted((e for e in listing if e), key=lambda e: (e.used, e.kind, e.key))
 
 
-@contextlib.contextmanager
-def held(entry: Path, *, wait: bool = True) -> Iterator[None]:
-    """Hold the lock on an entry's folder, made where absent: one writer at a time, no eviction.
-
-    The system frees the lock however the process ends. It waits for its turn, or with `wait` False
-    raises BlockingIOError. While it waited, the folder may have been evicted from under its name:
-    then it begins again with a new one.
-    """
-    with _held_folder(entry, wait) if fcntl else _held_file(entry, wait):
-        entry.mkdir(parents=True, exist_ok=True)
-        yield
+def strangers() -> list[Path]:
+    """Return what lies in the cache folder and is not tl's: it is never touched."""
+    root = folder()
+    known = {MARKER, REMOVING, *KINDS}
+    beside = [path for path in root.iterdir() if path.name not in known or path.is_symlink()]
+    below = [path for path in _named() if path.parent != root]
+    return sorted(path for path in (*beside, *below) if _is_strange(path))
 
 
-@contextlib.contextmanager
-def _held_folder(entry: Path, wait: bool) -> Iterator[None]:
-    assert fcntl
-    while True:
-        entry.mkdir(parents=True, exist_ok=True)
-        try:
-            descriptor = os.open(entry, os.O_RDONLY)
-        except FileNotFoundError:
-            continue
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if _is_at(entry, descriptor):
-                yield
-                return
-        finally:
-            os.close(descriptor)
-
-
-@contextlib.contextmanager
-def _held_file(entry: Path, wait: bool) -> Iterator[None]:
-    """Hold a lock file that lies hidden beside the entry, and stays."""
-    from filelock import FileLock, Timeout
-
-    entry.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(entry.with_name(f".{entry.name}.lock"))
+def _is_strange(path: Path) -> bool:
+    if SYSTEM.fullmatch(path.name) or path.suffix == ".lock":
+        return False
     try:
-        lock.acquire(timeout=-1 if wait else 0)
-    except Timeout as error:
-        raise BlockingIOError(f"{entry} is being written") from error
-    try:
-        yield
-    finally:
-        lock.release()
+        return _contents(path) is None
+    except OSError:  # nobody knows
+        return False
 
 
 def bound() -> int:
-    """Return the bytes the cache may hold: 20 GB or 20 % of the disk that it could have."""
+    """Return the bytes the cache may hold: 20 GB or 20 % of the disk that it could have.
+
+    Raises OSError where there is no cache.
+    """
     free = shutil.disk_usage(folder()).free + sum(e.bytes for e in entries())
     return min(MAX_BYTES, int(MAX_SHARE_OF_FREE_DISK * free))
 
 
-def evict(max_bytes: int | None = None, keep: Collection[Path] = ()) -> int:
-    """Remove the least recently used entries until at most max_bytes remain; return bytes freed.
+def to_evict(max_bytes: int | None = None, keep: Collection[Path] = ()) -> list[Entry]:
+    """Return the least recently used entries, without which at most max_bytes remain.
 
-    `max_bytes`: None for `bound()`. `keep`: entry folders that stay. What a process is writing
-    stays too.
+    `max_bytes`: None for `bound()`. `keep`: entry folders that stay.
     """
-    swept = _sweep()
     limit = bound() if max_bytes is None else max_bytes
     # files last: small, and they do not note that they are read
-    found = sorted(entries(), key=lambda e: e.kind == FILE)
-    total = sum(e.bytes for e in found)
-    freed = 0
-    for entry in found:
-        if total - freed > limit and entry.path not in keep and remove(entry.path):
-            freed += entry.bytes
-    return swept + freed
+    listing = sorted(entries(), key=lambda e: e.kind == FILE)
+    total, chosen = sum(e.bytes for e in listing), []
+    for entry in listing:
+        if total > limit and entry.path not in keep:
+            chosen.append(entry)
+            total -= entry.bytes
+    return chosen
+
+
+def evict(max_bytes: int | None = None, keep: Collection[Path] = ()) -> int:
+    """Remove the least recently used entries, as `to_evict`; return the bytes freed.
+
+    What a process is writing stays: something younger may then go for it. Raises OSError.
+    """
+    freed = _sweep()
+    limit = bound() if max_bytes is None else max_bytes
+    stay = set(keep)
+    while chosen := to_evict(limit, stay):
+        for entry in chosen:
+            if remove(entry.path):
+                freed += entry.bytes
+            else:
+                stay.add(entry.path)
+    return freed
+
+
+def tidy(keep: Collection[Path] = ()) -> None:
+    """Hold the cache to its bound, as far as that can be done."""
+    with contextlib.suppress(OSError):
+        evict(keep=keep)
 
 
 def clear() -> int:
-    """Remove everything that no process is writing; return the bytes freed."""
-    return evict(-1)  # entries of no bytes too
-
-
-def _sweep() -> int:
-    """Remove what processes that died were removing; return the bytes freed."""
-    left = [_entry(path) for path in (folder() / REMOVING).glob("*")]
-    return sum(entry.bytes for entry in left if entry and remove(entry.path))
-
-
-def _entry(path: Path) -> Entry | None:
-    kind = FILE if path.parent == folder() else path.parent.name
-    try:
-        size = sum(file.stat().st_size for file in (path, *path.rglob("*")) if file.is_file())
-        return Entry(kind, path.name, path, size, path.stat().st_mtime)
-    except FileNotFoundError:  # another process removed it meanwhile
-        return None
-
-
-def _unique() -> str:
-    return os.urandom(8).hex()
-
-
-def _is_at(path: Path, descriptor: int) -> bool:
-    try:
-        return os.path.samestat(os.fstat(descriptor), path.stat())
-    except FileNotFoundError:
-        return False
+    """Remove all entries that no process is writing; return the bytes freed. Raises OSError."""
+    return evict(EVERYTHING)
 
 
 def remove(path: Path) -> bool:
     """Remove an entry unless somebody is writing it; nothing half-removed is ever seen.
 
-    Who has mapped its files can go on reading them.
+    Who has mapped its files can go on reading them. What is no entry is left alone.
     """
     try:
-        with _held_to_remove(path) if fcntl else _held_file(path, wait=False):
-            gone = folder() / REMOVING / _unique()
-            gone.parent.mkdir(exist_ok=True)
+        with locks.held_to_remove(path):
+            listing = _contents(path)
+            if listing is None:
+                return False
+            gone = _removing() / os.urandom(NAME_BYTES).hex()
             path.rename(gone)
-            if gone.is_dir():
-                shutil.rmtree(gone, ignore_errors=True)
-            else:
-                gone.unlink()
-    except (BlockingIOError, FileNotFoundError, PermissionError):
+            _delete(gone / file.relative_to(path) for file in listing)
+    except OSError:
         return False
     return True
 
 
-@contextlib.contextmanager
-def _held_to_remove(path: Path) -> Iterator[None]:
-    """Hold the lock on what is there, a folder or a file, and make nothing."""
-    assert fcntl
-    descriptor = os.open(path, os.O_RDONLY)
+def _removing() -> Path:
+    place = folder() / REMOVING
+    place.mkdir(exist_ok=True)
+    if place.is_symlink():
+        raise cache_folder.RefusedFolder(place, "it is a link")
+    return place
+
+
+def _delete(listing: Iterable[Path]) -> None:
+    """Remove these files and folders, each folder if nothing else came into it."""
+    for path in sorted(listing, reverse=True):  # what is in a folder before it
+        with contextlib.suppress(OSError):
+            path.unlink() if not path.is_dir() or path.is_symlink() else path.rmdir()
+
+
+def _sweep() -> int:
+    """Remove what processes that died were removing; return the bytes freed."""
+    place, freed = folder() / REMOVING, 0
+    if place.is_symlink() or not place.is_dir():
+        return 0
+    for path in place.iterdir():
+        with contextlib.suppress(OSError):
+            if listing := _half_removed(path):
+                freed += _size(listing)
+                _delete(listing)
+    return freed
+
+
+def _half_removed(path: Path) -> list[Path] | None:
+    if path.is_symlink() or not path.is_dir():
+        return [path] if NAME.fullmatch(path.name) else None
+    listings = (cache_folder.inside(path, kind.files) for kind in KINDS.values())
+    return next((listing for listing in listings if listing), None)
+
+
+def _named() -> Iterator[Path]:
+    """Yield what lies where entries do; hidden files are locks."""
+    root = folder()
+    for kind in KINDS:
+        place = root / kind
+        if not place.is_symlink() and place.is_dir():
+            yield from (path for path in place.iterdir() if not path.name.startswith("."))
+    yield from (path for path in root.iterdir() if FILES.fullmatch(path.name))
+
+
+def _contents(path: Path) -> list[Path] | None:
+    """Return the files and folders that an entry is made of; None where it is no entry."""
+    if path.parent == folder():
+        ours = FILES.fullmatch(path.name) and path.is_file() and not path.is_symlink()
+        return [path] if ours else None
+    if path.parent.parent != folder() or path.parent.name not in KINDS:
+        return None
+    return cache_folder.contents(path.parent.name, path)
+
+
+def _entry(path: Path) -> Entry | None:
+    kind = FILE if path.parent == folder() else path.parent.name
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    finally:
-        os.close(descriptor)
+        listing = _contents(path)
+        used = path.stat().st_mtime if listing else 0.0
+        return Entry(kind, path.name, path, _size(listing), used) if listing else None
+    except OSError:  # another process removed it meanwhile, or it cannot be read
+        return None
+
+
+def _size(listing: Iterable[Path]) -> int:
+    return sum(path.lstat().st_size for path in listing if path.is_file())

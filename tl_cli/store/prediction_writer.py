@@ -23,6 +23,7 @@ from tl_cli.humanize import count
 
 UNSURE = "unsure"
 HEADER = ("path", "label", "probability", "error")
+JSON_START = '{"path": '
 BYTES = ("utf-8", "surrogateescape")  # names on disk need not be valid UTF-8
 
 
@@ -210,23 +211,30 @@ def writing(
 def _go_on(sheet: PredictionFile, inputs: Sequence[str]) -> None:
     """Cut off a row that is not whole, count those that are, and check that they belong here."""
     sheet.file.seek(0)
-    text = sheet.file.read().decode(*BYTES)
-    text = text[: _whole(text)]
+    content = sheet.file.read().decode(*BYTES)
+    text = content[: _whole(content)]
     header = sheet.form.header(sheet.top)
-    sheet.file.truncate(len(text.encode(*BYTES)))
-    sheet.file.seek(0, os.SEEK_END)
-    if not text:
-        sheet.begin()
-        return
-    rows = _read(sheet, text) if text.startswith(header) else None
-    if rows is None:
+    rows = _read(sheet, text) if text and text.startswith(header) else None
+    # nothing is cut off a file that was not begun as this one would be
+    if rows is None and (text or not _begins(content, header)):
         raise TLError(
             f"'{sheet.path}' does not hold the columns that would be written",
             "use the --format and --top-k it was begun with, or another --output",
         )
+    rows = rows or []
     _check(sheet.path, [row["path"] for row in rows], inputs)
+    sheet.file.truncate(len(text.encode(*BYTES)))
+    sheet.file.seek(0, os.SEEK_END)
+    if not text:
+        sheet.begin()
     sheet.rows, sheet.failed = len(rows), sum(bool(row["error"]) for row in rows)
     sheet.labels.update(row["label"] for row in rows if row["label"])
+
+
+def _begins(content: str, header: str) -> bool:
+    """Tell whether a file without a whole line is the beginning of one of ours."""
+    start = header or JSON_START
+    return content.startswith(start) if len(content) > len(start) else start.startswith(content)
 
 
 def _whole(text: str) -> int:

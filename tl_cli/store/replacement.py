@@ -8,14 +8,18 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Collection, Iterator
+from itertools import count
 from pathlib import Path
 
 from tl_cli.store import run_process
 
 MARKER = "status.json"
 NEW, OLD = "new", "old"
+EXPORTS = "export"
+EXPORTED = re.compile(r"(model|saved_model)\b")  # what tl calls an export if nobody else does
 
 
 def begin(final: Path) -> Path:
@@ -76,9 +80,45 @@ def _is_left_over(new: Path) -> bool:
 
 
 def _dissolve(old: Path, final: Path, names: Collection[str]) -> None:
-    """Remove an old folder; what is not called by one of `names` moves to the new one."""
+    """Remove an old folder; what is not called by one of `names` moves to the new one.
+
+    So does what lies among its exports and is not called as one. A file whose name
+    the new folder has too gets another name.
+    """
     for entry in old.iterdir():
-        hidden = entry.name.startswith(".")
-        if not (hidden or entry.name in names or os.path.lexists(final / entry.name)):
-            entry.rename(final / entry.name)
+        if entry.name == EXPORTS and entry.is_dir() and not entry.is_symlink():
+            for inner in entry.iterdir():
+                if not EXPORTED.match(inner.name):
+                    (final / entry.name).mkdir(exist_ok=True)
+                    inner.rename(_free(final / entry.name / inner.name))
+        elif not (entry.name in names or _is_unfinished(entry.name, names)):
+            entry.rename(_free(final / entry.name))
     shutil.rmtree(old, ignore_errors=True)
+
+
+def _is_unfinished(name: str, names: Collection[str]) -> bool:
+    """Tell whether a process that died was writing this beside a file of ours, or exporting it."""
+    begun = re.fullmatch(r"\.\d+\.(.+)", name)
+    return bool(begun and begun[1] in names) or name.startswith(".export-")
+
+
+def _free(place: Path) -> Path:
+    """Return a name that nothing has yet: this one, or with `.kept`, `.kept-2`, ... behind it."""
+    ends = ("" if n == 0 else ".kept" if n == 1 else f".kept-{n}" for n in count())
+    names = (place.with_name(place.name + end) for end in ends)
+    return next(name for name in names if not os.path.lexists(name))
+
+
+def is_run(folder: Path) -> bool:
+    """Tell whether a folder is a run: it has the file that says so, or what a run is made of."""
+    try:
+        marker = (folder / MARKER).read_bytes()
+        if not marker.strip():  # made a moment ago
+            return True
+        said = json.loads(marker)
+        return isinstance(said, dict) and "state" in said
+    except ValueError:  # damaged, or another program's
+        pass
+    except OSError:
+        pass
+    return all((folder / name).is_file() for name in ("config.yaml", "manifest.csv"))

@@ -36,7 +36,7 @@ PICTURES = (
     "confusion.png", "reliability.png", "roc.png", "precision_recall.png", "comparison.png",
     "gradients.png",
 )  # fmt: skip
-EXPORTS = "export"
+EXPORTS = replacement.EXPORTS
 OURS = (*FILES, *PICTURES, EXPORTS)
 # How a run stands: HEAD has saved its solved head, and the tuning goes on or was cut off; DIED is
 # never written, it is what RUNNING is once the process is gone.
@@ -62,7 +62,7 @@ class RunDir:
         with _writing_run(path):
             replacement.mend(_resolved(path), OURS)
             RunDir(path).check(overwrite=overwrite)
-            if any((path / name).exists() for name in (STATUS, CONFIG)):
+            if replacement.is_run(path):
                 run = cls._beside(_resolved(path))
             else:
                 run = cls(path)
@@ -145,7 +145,7 @@ class RunDir:
             return
         if not present:
             return
-        if not {STATUS, CONFIG} & present:
+        if not replacement.is_run(self.path):
             raise TLError(
                 f"{self.path} is not empty and holds no run of tl", "choose another --output"
             )

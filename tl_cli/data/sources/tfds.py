@@ -18,9 +18,10 @@ from tl_cli.data.manifest import Manifest, Options, Record, natural
 from tl_cli.data.sources.folder import SPLIT_FOLDERS
 from tl_cli.errors import TLError, did_you_mean
 from tl_cli.quiet import quiet
-from tl_cli.store import cache
+from tl_cli.store import cache_folder
 
 SCHEME = "tfds:"
+KIND = "tfds"
 INFO = "dataset_info.json"  # what tfds writes last, so its presence means prepared
 
 
@@ -33,14 +34,28 @@ def listed(source: str, options: Options) -> Manifest:
         options.data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
     ).expanduser()
     where = _version(data_dir, *_names(source))
-    folder = (options.cache or cache.folder()) / "tfds" / _state(where)
+    folder = _folder(options) / _state(where)
     kept = folder / "manifest.csv"
     if not _is_whole(kept):
+        folder.mkdir(exist_ok=True)
         records = tuple(_unpacked(source, where, folder))
         if not records:
             raise TLError(f"'{source}' has no labelled images", f"look at what is in '{where}'")
         write_csv(Manifest(source, (), records), kept)
     return Manifest(source, (), read_csv(kept).records)
+
+
+def _folder(options: Options) -> Path:
+    """Return where datasets are unpacked. Raises TLError where there is no such place."""
+    try:
+        place = options.cache / KIND if options.cache else cache_folder.kind_folder(KIND)
+        place.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise TLError(
+            f"a tfds dataset is unpacked into the cache: {cache_folder.reason(error)}",
+            "name another folder in the environment variable TL_CACHE",
+        ) from error
+    return place
 
 
 def _is_whole(kept: Path) -> bool:

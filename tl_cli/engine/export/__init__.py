@@ -27,7 +27,9 @@ from tl_cli.data.manifest import Record
 from tl_cli.engine.export import check
 from tl_cli.engine.export.network import Network
 from tl_cli.engine.networks import classifier
+from tl_cli.errors import TLError
 from tl_cli.export_formats import FORMATS, Format
+from tl_cli.humanize import naming
 from tl_cli.quiet import quiet
 from tl_cli.results.export import Equality, Export
 from tl_cli.results.progress import Note, OnProgress
@@ -36,6 +38,8 @@ from tl_cli.store.run_dir import RunDir
 __all__ = ["FORMATS", "export"]
 
 REJECTED, FIGURES = ".rejected", ".json"
+# what tl and TensorFlow put into a SavedModel's folder
+SAVED_MODEL = {"saved_model.pb", "fingerprint.pb", "variables", "assets", "assets.extra"}
 ROOM = 4  # times the weights: the file, and what it is made from
 
 
@@ -53,6 +57,7 @@ def export(
     If it is not, it is kept as `target`.rejected. The figures lie beside it, as .json. Raises
     TLError where there are no images left to check with, or no room.
     """
+    check_replaceable(target, folder=not form.ending)
     # -- the network, and real images -----------------------------------------------------------
     engine.prepare("float32", seed=0)
     built, described = classifier.load(run)
@@ -133,10 +138,34 @@ def _encoded(
     return check.equality(want[at], [module.encoded(path)(files)])
 
 
+def check_replaceable(place: Path, *, folder: bool) -> None:
+    """Raise TLError where a folder would be removed that is more than an export of ours.
+
+    What a SavedModel's folder is made of is known; a link to one is not followed.
+    """
+    if not place.is_dir():
+        return
+    strange = [p.name for p in place.iterdir() if p.name not in SAVED_MODEL] if folder else []
+    if place.is_symlink() or strange or not folder or not (place / "saved_model.pb").is_file():
+        raise TLError(
+            f"'{place}' is there and is not {'an exported SavedModel' if folder else 'a file'}"
+            + (f": it holds {naming(strange)}" if strange else ""),
+            "choose another --output",
+        )
+
+
 def _place(folder: Path, target: Path, ending: str) -> Path:
     """Move what was written to where it is wanted; return where the target itself lies."""
-    for written in sorted(folder.iterdir()):  # a .bin before the .xml that needs it
-        place = target.with_name(written.name + ending)
+    made = sorted(folder.iterdir())  # a .bin before the .xml that needs it
+    places = [target.with_name(written.name + ending) for written in made]
+    again = os.path.lexists(target) or ending
+    for written, place in zip(made, places, strict=True):
+        check_replaceable(place, folder=written.is_dir())
+        if os.path.lexists(place) and not again:
+            raise TLError(
+                f"'{place}' is there, and belongs to another model", "choose another --output"
+            )
+    for written, place in zip(made, places, strict=True):
         if place.is_dir():
             shutil.rmtree(place)
         written.replace(place)

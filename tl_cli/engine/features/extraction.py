@@ -11,7 +11,9 @@ import contextlib
 import tempfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import keras
 import numpy as np
@@ -22,9 +24,17 @@ from tl_cli.engine.features.spec import PLAIN, FeatureSpec, View
 from tl_cli.engine.images import augmentation, image_store
 from tl_cli.engine.networks import graph
 from tl_cli.engine.networks.loading import Backbone
+from tl_cli.errors import TLError
+from tl_cli.humanize import size as told_size
+from tl_cli.machine import available_memory
 from tl_cli.results.progress import Note, OnProgress, Progress, silent
-from tl_cli.store import cache
-from tl_cli.store.rows import Rows, Table
+from tl_cli.store import cache, cache_folder
+from tl_cli.store.rows import MemoryTable, Rows, Table
+
+if TYPE_CHECKING:
+    from tl_cli.store.rows import Append
+
+AnyTable = Table | MemoryTable
 
 KIND = "features"
 BATCH = 32
@@ -35,14 +45,15 @@ OVERFLOW = (
 )
 
 
-def network(backbone: Backbone, wanted: Sequence[FeatureSpec]) -> keras.Model:
+def network(backbone: Backbone, wanted: Sequence[FeatureSpec], *, fold: bool = True) -> keras.Model:
     """Return the network from images [batch, size, size, 3] to one row for each table wanted.
 
-    It computes in float32 whatever the policy of the training: rows are the same under each.
+    `fold`: whether BatchNorm may be folded away, which rounds otherwise. It computes in float32
+    whatever the policy of the training: rows are the same under each.
     """
     ends = sorted({end for each in wanted for end in each.ends})
     # what enters a BatchNorm, which moments are taken of, is not computed where it is folded away
-    fold = not any(each.moments for each in wanted)
+    fold = fold and not any(each.moments for each in wanted)
     with full_precision(backbone.model):
         found = graph.feature_extractor(backbone.model, ends, fold=fold).outputs if ends else []
         at = dict(zip(ends, found, strict=True))
@@ -62,66 +73,140 @@ def extract(
     """Return one Rows [len(records), ...] for each table wanted, all of the same view.
 
     Images that have their row already are not opened; the others pass the network once, together
-    for all tables that lack them. With `keep` False, or where the cache cannot be written, the
-    rows go with the process. Raises TLError where an image can no longer be read.
+    for all tables that lack them. With `keep` False, or where the cache cannot be used, the rows go
+    with the process. Raises TLError where an image can no longer be read or is not what its digest
+    says, OSError where there is no room anywhere.
     """
-    digests = [record.digest for record in records]
-    names = [each.key(backbone) for each in wanted]
-    with contextlib.ExitStack() as stack:
-        root = _root(stack, keep)
-        tables = [
-            Table(root / name, each.width(backbone), each.dtype)
-            for name, each in zip(names, wanted, strict=True)
-        ]
-        if any(digest not in table.index for table in tables for digest in digests):
-            _fill(backbone, records, list(zip(wanted, tables, strict=True)), stage, on_progress)
-        rows = [table.rows(digests) for table in tables]
-        if any((table.folder / CLIPPED).exists() for table in tables):
-            on_progress(Note(OVERFLOW, warning=True))
-    cache.evict(keep=[table.folder for table in tables])
-    return rows
+    job = _Job(backbone, records, wanted, stage, on_progress)
+    tables = [Table(*place) for place in _places(backbone, wanted)] if keep else []
+    if tables and (cache_folder.takes_more() or not any(map(job.lacking, tables))):
+        try:
+            rows = job.complete(tables)
+            cache.tidy(keep=[table.folder for table in tables])
+            return rows
+        except OSError as error:  # full, read-only, evicted, or its writer is stuck
+            cache_folder.trouble(error)
+    return job.without_cache(tables)
 
 
-def _root(stack: contextlib.ExitStack, keep: bool) -> Path:
-    """Return where tables lie. A temporary folder may go at once: a mapped file stays readable."""
-    if keep:
-        with contextlib.suppress(OSError):
-            root = cache.folder() / KIND
-            root.mkdir(exist_ok=True)
-            return root
-    return Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tl-features-")))
+def _places(backbone: Backbone, wanted: Sequence[FeatureSpec]) -> list[tuple[Path, int, str]]:
+    """Return the folder, width and dtype of each table in the cache; none where there is none."""
+    if not cache_folder.usable():
+        return []
+    try:
+        root = cache_folder.kind_folder(KIND)
+    except OSError as error:
+        cache_folder.trouble(error)
+        return []
+    return [(root / each.key(backbone), each.width(backbone), each.dtype) for each in wanted]
 
 
-def _fill(
-    backbone: Backbone,
-    records: Sequence[Record],
-    pairs: Sequence[tuple[FeatureSpec, Table]],
-    stage: str,
-    on_progress: OnProgress,
-) -> None:
-    """Compute what the tables lack, one process at a time."""
-    with contextlib.ExitStack() as stack:
-        # always locked in the same order, so that two processes cannot wait for each other
-        ordered = sorted(pairs, key=lambda pair: pair[1].folder.name)
-        writers = [(w, t, stack.enter_context(t.writing())) for w, t in ordered]
-        missing = {
-            r.digest: r for r in records if any(r.digest not in t.index for _, t, _ in writers)
-        }
-        todo = list(missing.values())
-        if not todo:  # another process made them while this one waited for its turn
-            return
-        lacking = [
-            (w, t, append) for w, t, append in writers if any(r.digest not in t.index for r in todo)
-        ]
-        model = network(backbone, [wanted for wanted, _, _ in lacking])
+@dataclass(frozen=True)
+class _Job:
+    """Which rows of which images are to be had."""
+
+    backbone: Backbone
+    records: Sequence[Record]
+    wanted: Sequence[FeatureSpec]
+    stage: str
+    on_progress: OnProgress
+
+    @property
+    def digests(self) -> list[str]:
+        return [record.digest for record in self.records]
+
+    def complete(self, tables: Sequence[AnyTable]) -> list[Rows]:
+        """Return the rows from these tables; what they lack, or what is damaged, is computed."""
+        for table in tables:
+            table.check(self.digests)
+        self.fill(tables)
+        rows = [table.rows(self.digests) for table in tables]
+        if any(table.noted(CLIPPED) for table in tables):
+            self.on_progress(Note(OVERFLOW, warning=True))
+        return rows
+
+    def without_cache(self, kept: Sequence[Table]) -> list[Rows]:
+        """Return the rows from tables that go with the process; what is kept is not made again."""
+        with contextlib.ExitStack() as stack:
+            tables = self.spare_tables(stack)
+            for table, source in zip(tables, kept, strict=False):
+                _copy(source, table, self.digests)
+            return self.complete(tables)
+
+    def spare_tables(self, stack: contextlib.ExitStack) -> Sequence[AnyTable]:
+        """Return empty tables in memory, or else in a temporary folder.
+
+        That folder may go at once: a mapped file stays readable.
+        """
+        images = len(set(self.digests))
+        shapes = [(each.width(self.backbone), each.dtype) for each in self.wanted]
+        need = sum(images * width * np.dtype(dtype).itemsize for width, dtype in shapes)
+        if need <= image_store.MEMORY_SHARE * available_memory():
+            return [MemoryTable(images, *shape) for shape in shapes]
+        try:
+            root = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tl-features-")))
+        except OSError as error:
+            raise TLError(
+                f"there is no room for {told_size(need)} of features: no cache, no memory and no "
+                "temporary folder",
+                "name a folder for the cache in TL_CACHE, or a temporary one in TMPDIR",
+            ) from error
+        return [Table(root / str(i), *shape) for i, shape in enumerate(shapes)]
+
+    def fill(self, tables: Sequence[AnyTable]) -> None:
+        """Compute what the tables lack, one process at a time."""
+        pairs = list(zip(self.wanted, tables, strict=True))
+        with contextlib.ExitStack() as stack:
+            # always locked in the same order, so that two processes cannot wait for each other
+            pairs = [pair for pair in pairs if self.lacking(pair[1])]
+            ordered = sorted(pairs, key=lambda pair: pair[1].name)
+            writers = [(w, t, stack.enter_context(t.writing())) for w, t in ordered]
+            # another process may have made them while this one waited for its turn
+            lacking = [writer for writer in writers if self.lacking(writer[1])]
+            missing = {
+                r.digest: r
+                for r in self.records
+                if any(r.digest not in t.index for _, t, _ in lacking)
+            }
+            if missing:
+                self.compute(list(missing.values()), lacking)
+
+    def lacking(self, table: AnyTable) -> bool:
+        """Return whether the table lacks any row."""
+        return any(digest not in table.index for digest in self.digests)
+
+    def compute(
+        self, todo: Sequence[Record], writers: Sequence[tuple[FeatureSpec, AnyTable, Append]]
+    ) -> None:
+        """Pass these images through the network, once for all tables."""
+        # by what is wanted, not by what is lacking: a pass that was cut off goes on with the bits
+        # that it would have had, whichever table was ahead
+        fold = not any(wanted.moments for wanted in self.wanted)
+        model = network(self.backbone, [wanted for wanted, _, _ in writers], fold=fold)
         done = 0
-        for chunk, images in _batches(todo, backbone.image_size, pairs[0][0].view):
+        for chunk, images in _batches(todo, self.backbone.image_size, self.wanted[0].view):
             outputs = _predict(model, images)
-            for (_, table, append), values in zip(lacking, outputs, strict=True):
+            for (_, table, append), values in zip(writers, outputs, strict=True):
                 new = [i for i, r in enumerate(chunk) if r.digest not in table.index]
                 append([chunk[i].digest for i in new], _storable(values[new], table))
             done += len(chunk)
-            on_progress(Progress(stage, done, len(todo)))
+            self.on_progress(Progress(self.stage, done, len(todo)))
+
+
+def _copy(source: Table, target: AnyTable, digests: Sequence[str]) -> None:
+    """Copy the rows of images that one table has to another one, as far as they can be read."""
+    try:
+        order, mapped = source.find(digests)
+    except OSError:
+        return
+    row_of = {digest: row for digest, row in zip(digests, order.tolist(), strict=True) if row >= 0}
+    names = list(row_of)
+    with target.writing() as append:
+        for start in range(0, len(names), BATCH):
+            some = names[start : start + BATCH]
+            append(some, mapped[[row_of[name] for name in some]])
+    if source.noted(CLIPPED):
+        target.note(CLIPPED)
 
 
 def _batches(
@@ -131,7 +216,7 @@ def _batches(
 
     The last batch is padded with its first image, so that the network is traced for one shape.
     """
-    store = image_store.store(records, size, memory=0, disk=0)
+    store = image_store.store(records, size, memory=0, disk=0, exact=True)
 
     def load(start: int) -> np.ndarray:
         rows = np.arange(start, start + BATCH)
@@ -172,12 +257,12 @@ def images(records: Sequence[Record], size: int) -> np.ndarray:
     return store.take(np.arange(len(records))).astype("float32")
 
 
-def _storable(values: np.ndarray, table: Table) -> np.ndarray:
+def _storable(values: np.ndarray, table: AnyTable) -> np.ndarray:
     """Return rows float32 [n, width] within what the table's dtype can hold; note it where not."""
     most = np.finfo(table.dtype).max
     if table.dtype == values.dtype or np.abs(values).max(initial=0) <= most:
         return values
-    (table.folder / CLIPPED).touch()
+    table.note(CLIPPED)
     return np.clip(values, -most, most)
 
 

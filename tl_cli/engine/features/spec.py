@@ -13,6 +13,7 @@ from tl_cli.data.decode import DECODE_VERSION
 from tl_cli.engine.features import batchnorm_shift
 from tl_cli.engine.networks.loading import Backbone
 from tl_cli.engine.networks.pooling import POOLINGS
+from tl_cli.store.rows import ROWS_VERSION
 
 # Raise it whenever the same file and network would give other rows: those kept before are then not
 # found. That is, when what augmentation, pooling, preprocessing, the thumbnail or the moments give
@@ -54,7 +55,7 @@ class FeatureSpec:
     def key(self, backbone: Backbone) -> str:
         """Name the table: equal keys mean equal rows for equal images."""
         parts = (
-            FEATURES_VERSION, DECODE_VERSION,
+            FEATURES_VERSION, DECODE_VERSION, ROWS_VERSION,
             backbone.digest, backbone.card.name, backbone.image_size, self,
         )  # fmt: skip
         return hashlib.blake2b(repr(parts).encode(), digest_size=16).hexdigest()

@@ -16,8 +16,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tl_cli.data.digests import CHANGED_SINCE_THE_SCAN
 from tl_cli.engine.images import augmentation
-from tl_cli.engine.images.image_store import CHANGED_SINCE_THE_SCAN
 from tl_cli.errors import TLError
 from tl_cli.machine import cores
 

@@ -14,15 +14,17 @@ from pathlib import Path
 
 import numpy as np
 
-from tl_cli.data import pixel_cache
+from tl_cli.data import digests, pixel_cache
 from tl_cli.data.decode import open_rgb, squash
+from tl_cli.data.digests import CHANGED_SINCE_THE_SCAN
+from tl_cli.data.faults import fault
 from tl_cli.data.manifest import Record
 from tl_cli.errors import TLError
+from tl_cli.humanize import short
 from tl_cli.machine import available_memory, cores
-from tl_cli.store import cache
+from tl_cli.store import cache, cache_folder
 from tl_cli.store.rows import Table
 
-CHANGED_SINCE_THE_SCAN = "it changed since the scan: run the command again"
 MEMORY_SHARE = 0.25
 # Rows decoded between two writes and two calls of on_progress.
 CHUNK = 128
@@ -67,6 +69,7 @@ def store(
     memory: int | None = None,
     disk: int | None = None,
     on_progress: Progress | None = None,
+    exact: bool = False,
 ) -> ImageStore:
     """Decode every image once to size x size and keep the result for this run and later ones.
 
@@ -74,17 +77,20 @@ def store(
     that may be held in RAM (None: a quarter of what is available). `disk`: bytes that this data
     set may take in the cache folder (None: the cache's own bound). What exceeds both is decoded on
     demand. `on_progress(done, total)` counts images. Raises TLError naming an image that can no
-    longer be read.
+    longer be read, or, with `exact`, that has other bytes than its digest says: whatever is kept
+    on disk under that digest is to be made so.
     """
     shape = (len(records), size, size, 3)
     memory = int(MEMORY_SHARE * available_memory()) if memory is None else memory
     table = _table(records, size)
     if table:
-        # a cache that cannot be written (a full disk, a read-only home) is done without
-        with contextlib.suppress(OSError):
+        table.check([record.digest for record in records])
+        try:
             _fill(table, records, size, disk, on_progress)
+        except OSError as error:  # a full disk, a read-only home
+            cache_folder.trouble(error)
     order, kept_rows = _found(records, size, table)
-    take = _taker(records, size, order, kept_rows)
+    take = _taker(records, size, order, kept_rows, exact)
     lacking = bool((order < 0).any())
     path = table.folder if table and not lacking else None
     if math.prod(shape) <= memory:
@@ -98,12 +104,16 @@ def nbytes(n: int, size: int) -> int:
     return n * size * size * 3
 
 
-def pixels(record: Record, size: int) -> np.ndarray:
-    """Return one image as uint8 [size, size, 3]. Raises TLError where it cannot be read."""
+def pixels(record: Record, size: int, *, exact: bool = False) -> np.ndarray:
+    """Return one image as uint8 [size, size, 3]; see `store`. Raises TLError."""
     try:
-        return np.asarray(squash(open_rgb(record, size), size))
+        with digests.unchanged(record) if exact else contextlib.nullcontext():
+            return np.asarray(squash(open_rgb(record, size), size))
     except TLError as error:
         raise TLError(error.message, CHANGED_SINCE_THE_SCAN) from error
+    except Exception as error:  # while it was compared with its digest
+        reason = fault(record.path, error)
+        raise TLError(f"{short(record.path)} {reason}", CHANGED_SINCE_THE_SCAN) from error
 
 
 def _table(records: Sequence[Record], size: int) -> Table | None:
@@ -113,7 +123,8 @@ def _table(records: Sequence[Record], size: int) -> Table | None:
         return None
     try:
         return pixel_cache.table(size)
-    except OSError:  # a cache that cannot be used is done without
+    except OSError as error:
+        cache_folder.trouble(error)
         return None
 
 
@@ -126,8 +137,10 @@ def _fill(
 ) -> None:
     """Decode what the table lacks, unless the data set takes more bytes than it may."""
     lacking = {r.digest for r in records} - table.index.keys()
-    bound = cache.bound() if lacking else 0
-    if not lacking or nbytes(len(records), size) > (bound if disk is None else disk):
+    if not (lacking and cache_folder.takes_more()):
+        return
+    bound = cache.bound()
+    if nbytes(len(records), size) > (bound if disk is None else disk):
         return
     if nbytes(len(table.index) + len(lacking), size) > bound:
         cache.remove(table.folder)  # the rest is of other data sets
@@ -137,26 +150,25 @@ def _fill(
         with ThreadPoolExecutor(cores()) as pool:
             for start in range(0, len(todo), CHUNK):
                 chunk = todo[start : start + CHUNK]
-                rows = _together(pool, chunk, size)
+                rows = _together(pool, chunk, size, exact=True)
                 append([r.digest for r in chunk], rows.reshape(len(chunk), -1))
                 if on_progress:
                     on_progress(start + len(chunk), len(todo))
-    cache.evict(keep=[table.folder])
+    cache.tidy(keep=[table.folder])
 
 
 def _found(
     records: Sequence[Record], size: int, table: Table | None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return for each record which of the rows is its own, or -1, and the rows, mapped."""
-    with contextlib.suppress(OSError, ValueError):  # evicted a moment ago
+    with contextlib.suppress(OSError):  # evicted a moment ago
         if table:
-            mapped = table.mapped()
-            return np.array([table.index.get(r.digest, -1) for r in records], "int64"), mapped
+            return table.find([record.digest for record in records])
     return np.full(len(records), -1), np.empty((0, nbytes(1, size)), np.uint8)
 
 
 def _taker(
-    records: Sequence[Record], size: int, order: np.ndarray, kept_rows: np.ndarray
+    records: Sequence[Record], size: int, order: np.ndarray, kept_rows: np.ndarray, exact: bool
 ) -> Callable[[np.ndarray], np.ndarray]:
     """Return what gives any images: those that have a row from disk, the others decoded."""
     pool = ThreadPoolExecutor(cores())
@@ -169,7 +181,7 @@ def _taker(
             return kept_rows[at].reshape(-1, size, size, 3)
         rows = np.empty((len(chosen), size, size, 3), np.uint8)
         rows[has] = kept_rows[at[has]].reshape(-1, size, size, 3)
-        rows[~has] = _together(pool, [records[i] for i in chosen[~has]], size)
+        rows[~has] = _together(pool, [records[i] for i in chosen[~has]], size, exact=exact)
         return rows
 
     return take
@@ -190,13 +202,15 @@ def _collected(
     return rows
 
 
-def _together(pool: ThreadPoolExecutor, records: Sequence[Record], size: int) -> np.ndarray:
+def _together(
+    pool: ThreadPoolExecutor, records: Sequence[Record], size: int, *, exact: bool
+) -> np.ndarray:
     """Decode images in the pool's threads, each into its row: uint8 [c, size, size, 3]."""
     rows = np.empty((len(records), size, size, 3), np.uint8)
 
     def fill(part: range) -> None:
         for i in part:
-            rows[i] = pixels(records[i], size)
+            rows[i] = pixels(records[i], size, exact=exact)
 
     # of tiny images, handing one over takes as long as decoding it
     each = max(1, min(8, len(records) // (4 * cores())))
