@@ -78,7 +78,8 @@ def tuned(context, freeze: str, rate: float | None) -> dict:
     from tl_cli.engine import recommend_freeze
     from tl_cli.engine.finetune import candidates, flip_check, settings
     from tl_cli.engine.finetune.finetune import softened
-    from tl_cli.engine.finetune.fit import assign, copies, fit
+    from tl_cli.engine.finetune.fit import fit
+    from tl_cli.engine.finetune.state import assign, copies
     from tl_cli.engine.finetune.training_data import TrainingData
     from tl_cli.engine.head import choice
     from tl_cli.plan import override
