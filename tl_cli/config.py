@@ -192,6 +192,7 @@ class RunConfig(BaseModel):
     precision: Literal["auto", "float32", "mixed_float16", "mixed_bfloat16"] = _speed(
         "Of the computation; auto: mixed on a GPU.", "auto"
     )
+    deterministic: bool = _speed("Equal to the last bit on a GPU too; on a CPU a run is so.", False)
     cache: bool = _speed("Keep features on disk, or stream everything.", True)
     cache_memory: float | None = _speed("GB of decoded images to hold in memory.", rare=True, gt=0)
     feature_dtype: Literal["float16", "float32"] = _speed(

@@ -15,7 +15,7 @@ from typing import Any
 
 from tl_cli.errors import TLError
 from tl_cli.store import cache, replacement, run_process
-from tl_cli.store.run_dir import DONE, HEAD, OURS, REQUEST, RESUME, RUNNING, STATUS, RunDir
+from tl_cli.store.run_dir import DONE, FILES, HEAD, OURS, REQUEST, RESUME, RUNNING, STATUS, RunDir
 
 FOLDER = RESUME
 INPUTS, SETTINGS = f"{FOLDER}/inputs.json", f"{FOLDER}/settings.json"
@@ -73,6 +73,7 @@ def claim(run: RunDir) -> None:
     try:
         with cache.held(run.path, wait=False):
             _check_free(run)
+            _remove_half_written(run)
             run.status(RUNNING)
     except BlockingIOError:
         raise _taken(run) from None
@@ -86,6 +87,15 @@ def forget(run: RunDir) -> None:
             path.unlink(missing_ok=True)
     with contextlib.suppress(OSError):  # it is not there, or holds what is not ours
         folder.rmdir()
+
+
+def _remove_half_written(run: RunDir) -> None:
+    """Remove what a process that was killed was writing beside the files of a run."""
+    for path in run.path.glob(".*"):
+        first, _, second = path.name[1:].partition(".")
+        name, _, last = path.name[1:].rpartition(".")
+        if (first.isdecimal() and second in FILES) or (last.isdecimal() and name in FILES):
+            path.unlink(missing_ok=True)
 
 
 def _check_free(run: RunDir) -> None:

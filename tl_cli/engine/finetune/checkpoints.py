@@ -74,7 +74,7 @@ class Checkpoints:
 
     def _read(self, path: Path) -> FitState:
         """Return the state in a file. Raises one of DAMAGED."""
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             told = json.loads(file[FACTS].tobytes())
             if told["versions"] != _versions():
                 raise ValueError("another version wrote it")
