@@ -35,14 +35,15 @@ OVERFLOW = (
 )
 
 
-def network(backbone: Backbone, wanted: Sequence[FeatureSpec]) -> keras.Model:
+def network(backbone: Backbone, wanted: Sequence[FeatureSpec], *, fold: bool = True) -> keras.Model:
     """Return the network from images [batch, size, size, 3] to one row for each table wanted.
 
-    It computes in float32 whatever the policy of the training: rows are the same under each.
+    `fold`: whether BatchNorm may be folded away, which rounds otherwise. It computes in float32
+    whatever the policy of the training: rows are the same under each.
     """
     ends = sorted({end for each in wanted for end in each.ends})
     # what enters a BatchNorm, which moments are taken of, is not computed where it is folded away
-    fold = not any(each.moments for each in wanted)
+    fold = fold and not any(each.moments for each in wanted)
     with full_precision(backbone.model):
         found = graph.feature_extractor(backbone.model, ends, fold=fold).outputs if ends else []
         at = dict(zip(ends, found, strict=True))
@@ -113,7 +114,10 @@ def _fill(
         lacking = [
             (w, t, append) for w, t, append in writers if any(r.digest not in t.index for r in todo)
         ]
-        model = network(backbone, [wanted for wanted, _, _ in lacking])
+        # by what is wanted, not by what is lacking: a pass that was cut off goes on with the bits
+        # that it would have had, whichever table was ahead
+        fold = not any(wanted.moments for wanted, _ in pairs)
+        model = network(backbone, [wanted for wanted, _, _ in lacking], fold=fold)
         done = 0
         for chunk, images in _batches(todo, backbone.image_size, pairs[0][0].view):
             outputs = _predict(model, images)
