@@ -27,7 +27,7 @@ import numpy as np
 MODES = {
     "head": ("--freeze", "head"),
     "half": ("--freeze", "half", "--augment", "medium"),
-    "half, pixels": ("--freeze", "half", "--augment", "medium", "--no-cache"),
+    "half from pixels": ("--freeze", "half", "--augment", "medium", "--no-cache"),
     "everything": ("--freeze", "full", "--augment", "strong"),
     "scratch": ("--from-scratch", "--augment", "strong", "--mirror", "yes"),
     "auxiliary": ("--freeze", "half", "--aux-heads", "1", "--unfreeze", "gradual", "--ema", "0.9"),
