@@ -32,12 +32,12 @@ MODES = {
     "scratch": ("--from-scratch", "--augment", "strong", "--mirror", "yes"),
     "auxiliary": ("--freeze", "half", "--aux-heads", "1", "--unfreeze", "gradual", "--ema", "0.9"),
 }
-# Trains, and says how many seconds of CPU that took; "without": no deterministic operations.
+# Trains, and says how many seconds of CPU that took; "with": in TensorFlow's deterministic mode.
 CHILD = """
 import sys, time
-if sys.argv.pop(1) == "without":
+if sys.argv.pop(1) == "with":
     import tensorflow as tf
-    tf.config.experimental.enable_op_determinism = lambda: None
+    tf.config.experimental.enable_op_determinism()
 from tl_cli.cli.app import app
 try:
     app(sys.argv[1:], standalone_mode=False)
@@ -50,7 +50,7 @@ def trained(place: Path, name: str, cache: str, *options: str, **more) -> tuple[
     """Train in a process of its own; return the run and its seconds of CPU."""
     run = place / name
     words = more.pop("prefix", ())
-    command = [*words, sys.executable, "-c", CHILD, more.pop("ops", "with"), "train"]
+    command = [*words, sys.executable, "-c", CHILD, more.pop("ops", "without"), "train"]
     done = subprocess.run(
         [*command, *options, "--output", str(run), "--no-report", "-q"],
         env={**os.environ, "TL_CACHE": str(place / cache), **more.pop("env", {})},
