@@ -41,9 +41,9 @@ SETS = "ants_bees,flowers,trashnet,hand_shapes,sign_digits,fashion_mnist,omniglo
 def manifest_of(folder: Path, per_class: int | None, seed: int):
     from tl_cli.data.scan import scan
     from tl_cli.data.split import assign_splits, limit
-    from tl_cli.store import cache
+    from tl_cli.store import cache_folder
 
-    scanned = scan(str(folder), cache=cache.folder())
+    scanned = scan(str(folder), cache=cache_folder.usable())
     return assign_splits(limit(scanned, None, per_class, seed), seed=seed)
 
 
@@ -83,7 +83,8 @@ def tuned(context, freeze: str) -> dict:
     from tl_cli.engine import recommend_freeze
     from tl_cli.engine.finetune import candidates, flip_check, settings
     from tl_cli.engine.finetune.finetune import softened
-    from tl_cli.engine.finetune.fit import assign, copies, fit
+    from tl_cli.engine.finetune.fit import fit
+    from tl_cli.engine.finetune.state import assign, copies
     from tl_cli.engine.finetune.training_data import TrainingData
     from tl_cli.engine.head import choice
     from tl_cli.results.progress import silent

@@ -22,7 +22,7 @@ from tl_cli.engine.evidence import MOMENTS_OF, stratified
 from tl_cli.engine.features import FeatureSpec, batchnorm_shift
 from tl_cli.engine.networks import loading
 from tl_cli.plan.evidence import similarity
-from tl_cli.store import cache
+from tl_cli.store import cache_folder
 
 PHOTOS, LETTERS = ("flowers", "ants_bees"), ("omniglot_greek",)
 OTHERS = ("trashnet", "sign_digits", "fashion_mnist", "hand_shapes")
@@ -31,7 +31,7 @@ SUBSETS, OF = 30, 100
 
 def rows_of(where: Path, name: str, backbone: loading.Backbone) -> np.ndarray:
     source = name if ":" in name else str(where / name)
-    records = [r for r in scan(source, cache=cache.folder()).records if r.split != "test"]
+    records = [r for r in scan(source, cache=cache_folder.usable()).records if r.split != "test"]
     chosen = [records[i] for i in stratified(records, MOMENTS_OF)]
     return features.extract(backbone, chosen, [FeatureSpec(moments=True)])[0].array()
 

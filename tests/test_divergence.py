@@ -11,8 +11,8 @@ from tiny import coloured, tiny_context, tiny_head, tiny_settings
 
 from tl_cli.engine.finetune import finetune as tuning
 from tl_cli.engine.finetune import fit as fitting
-from tl_cli.engine.finetune.fit import BestCheckpoint, copies
 from tl_cli.engine.finetune.from_scratch import train_from_scratch
+from tl_cli.engine.finetune.state import BestCheckpoint, copies
 from tl_cli.engine.finetune.training_data import TrainingData
 from tl_cli.errors import TLError
 from tl_cli.results.progress import Note, silent

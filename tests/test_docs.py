@@ -98,6 +98,7 @@ def test_every_option_of_train_is_a_key_of_the_configuration():
         "dry_run",
         "json",
         "quiet",
+        "resume",
         "help_all",
     }
     assert options - commands_own == set(RunConfig.model_fields)

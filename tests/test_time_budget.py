@@ -8,8 +8,8 @@ from tiny import coloured, tiny_context, tiny_head, tiny_settings
 
 from tl_cli.engine.finetune import time_budget
 from tl_cli.engine.finetune.finetune import softened
-from tl_cli.engine.finetune.fit import copies
 from tl_cli.engine.finetune.from_scratch import random_classifier
+from tl_cli.engine.finetune.state import copies
 from tl_cli.results.progress import silent
 
 

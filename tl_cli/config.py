@@ -194,6 +194,7 @@ class RunConfig(BaseModel):
     precision: Literal["auto", "float32", "mixed_float16", "mixed_bfloat16"] = _speed(
         "Of the computation; auto: mixed on a GPU.", "auto"
     )
+    deterministic: bool = _speed("Equal to the last bit on a GPU too; on a CPU a run is so.", False)
     cache: bool = _speed("Keep features on disk, or stream everything.", True)
     cache_memory: float | None = _speed("GB of decoded images to hold in memory.", rare=True, gt=0)
     feature_dtype: Literal["float16", "float32"] = _speed(
@@ -240,17 +241,22 @@ def option(name: str) -> Option:
 
 
 def load(
-    file: Path | None = None, sets: Iterable[str] = (), flags: Mapping[str, Any] | None = None
+    file: Path | None = None,
+    sets: Iterable[str] = (),
+    flags: Mapping[str, Any] | None = None,
+    base: Mapping[str, Any] | None = None,
 ) -> RunConfig:
     """Merge the layers into a RunConfig.
 
-    Flags that are None were not given. Values of file and --set are coerced by the field's type,
-    so that `1e-3` is a number and `010` is ten. Raises one TLError that names every mistake.
+    `base`: in place of the defaults. Flags that are None were not given. Values of file and --set
+    are coerced by the field's type, so that `1e-3` is a number and `010` is ten. Raises one TLError
+    that names every mistake.
     """
     mistakes: list[str] = []
     values: dict[str, Any] = {}
     origin: dict[str, str] = {}
     layers = (
+        ("", base or {}),
         (f"in {file}", _read(file) if file else {}),
         ("in --set", _parse_sets(sets, mistakes)),
         ("", {k: v for k, v in (flags or {}).items() if v is not None}),
@@ -267,6 +273,15 @@ def load(
     if mistakes:
         raise together(mistakes)
     return config.effective(freeze="head") if config.effort == "quick" else config
+
+
+def stored(values: Mapping[str, Any], place: str) -> RunConfig:
+    """Return the configuration that a run keeps. Raises TLError where it is none."""
+    try:
+        return RunConfig.model_validate(dict(values))
+    except ValidationError as error:
+        names = ", ".join(str(detail["loc"][0]) for detail in error.errors())
+        raise TLError(f"{place} is damaged, or of another version: {names}") from error
 
 
 def _contradictions(config: RunConfig) -> list[str]:

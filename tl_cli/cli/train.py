@@ -12,6 +12,7 @@ import typer
 
 from tl_cli.cli.options import Json, Quiet, with_config_flags
 from tl_cli.cli.panels import HelpAll
+from tl_cli.cli.resume import reopened
 from tl_cli.cli.session import manifest_of, opened_screen
 from tl_cli.errors import TLError
 
@@ -55,6 +56,10 @@ def train(
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Plan and time it only.")] = False,
     json: Json = False,
+    resume: Annotated[
+        Path | None,
+        typer.Option("--resume", metavar="RUN", help="Go on with a run that was cut off."),
+    ] = None,
     quiet: Quiet = False,
     help_all: HelpAll = False,
 ) -> None:
@@ -62,16 +67,25 @@ def train(
     with opened_screen(json=json, quiet=quiet) as screen:
         from tl_cli import config as configs
 
+        if resume:
+            if overwrite or compare_scratch or compare_freeze or dry_run:
+                raise typer.BadParameter("--resume goes on with one run, as it was begun")
+            report = _resume(*reopened(resume, config, set_ or (), flags, screen), screen, json)
+            if json and report:
+                print(jsonlib.dumps(report))
+            return
         settings = configs.load(config, set_ or (), flags)
         others = _others(settings, compare_scratch, compare_freeze)
         _check(settings, bool(others), dry_run, overwrite)
-        manifest = manifest_of(settings, screen)
         if dry_run:
-            _dry_run(settings, manifest, screen, json)
-        elif others:
-            _compare(settings, others, manifest, screen, json, overwrite)
+            _dry_run(settings, manifest_of(settings, screen), screen, json)
+            return
+        run = _begun(settings, _run_dir(settings, overwrite))
+        manifest = _scanned(settings, run, screen)
+        if others:
+            _compare(settings, others, manifest, screen, json, overwrite, run)
         else:
-            report = _train(settings, manifest, screen, json, _run_dir(settings, overwrite))
+            report = _train(settings, manifest, screen, json, run)
             if json:
                 print(jsonlib.dumps(report))
 
@@ -101,21 +115,66 @@ def _dry_run(settings: RunConfig, manifest: Manifest, screen: Screen, json: bool
     show_dry_run(screen, result)
 
 
+def _begun(settings: RunConfig, run: RunDir) -> RunDir:
+    """Keep in the run what was asked for, so that it can be gone on with from now on."""
+    from tl_cli.store import resume
+
+    resume.begin(run, settings.model_dump())
+    return run
+
+
+def _scanned(settings: RunConfig, run: RunDir, screen: Screen) -> Manifest:
+    """Return the images; a mistake in them leaves no run behind."""
+    try:
+        with _watched(run, screen):
+            return manifest_of(settings, screen)
+    except TLError:
+        run.withdraw()
+        raise
+
+
+def _resume(
+    run: RunDir, settings: RunConfig, manifest: Manifest | None, screen: Screen, json: bool
+) -> Mapping[str, Any] | None:
+    """Go on with a run, or with what its end lacks; return what `_train` does, if it was called."""
+    from tl_cli.store import resume, run_dir
+
+    if run.state() != run_dir.DONE:
+        if manifest is None:
+            with _watched(run, screen):
+                manifest = manifest_of(settings, screen)
+        return _train(settings, manifest, screen, json, run)
+    run = run.publish()
+    if settings.report and not (run / run_dir.REPORT).is_file():
+        _say_report(_report(run, screen), screen, json)
+    resume.forget(run)
+    screen.note(f"The run in {run.path} is finished: there is nothing left to do.")
+    return None
+
+
 def _train(
     settings: RunConfig, manifest: Manifest, screen: Screen, json: bool, run: RunDir
-) -> dict[str, Any]:
+) -> Mapping[str, Any]:
     """Train one run, show it unless `json`, and return all that --json tells of it."""
+    from tl_cli.store import resume, run_dir
+
     with _watched(run, screen):
         trained = _run(settings, manifest, screen, run)
+    run.status(run_dir.DONE)
     run = run.publish()
     if settings.gradient_flow:
         _draw_gradients(run, screen)
     if not json:
         screen.result(trained.result)
     report = _report(run, screen, trained.classifier) if settings.report else None
+    _say_report(report, screen, json)
+    resume.forget(run)
+    return {**trained.result.to_json(), "report": report}
+
+
+def _say_report(report: str | None, screen: Screen, json: bool) -> None:
     if report and not json:
         screen.out.print(f"Report: {report}", highlight=False, markup=False, soft_wrap=True)
-    return {**trained.result.to_json(), "report": report}
 
 
 def _run(settings: RunConfig, manifest: Manifest, screen: Screen, run: RunDir) -> Trained:
@@ -131,7 +190,7 @@ def _run(settings: RunConfig, manifest: Manifest, screen: Screen, run: RunDir) -
     )
 
 
-def _report(run: RunDir, screen: Screen, classifier: Classifier) -> str | None:
+def _report(run: RunDir, screen: Screen, classifier: Classifier | None = None) -> str | None:
     """Write the report; a run that is whole is not lost where that cannot be done."""
     from tl_cli.cli.report import written
 
@@ -158,15 +217,18 @@ def _compare(
     screen: Screen,
     json: bool,
     overwrite: bool,
+    run: RunDir,
 ) -> None:
     """Train in several ways on one split, with the same limits, and end with the comparison."""
     from tl_cli.cli import compare
     from tl_cli.store.run_dir import RunDir
 
-    run = _run_dir(settings, overwrite)
     place = run.final_path
     runs = {run: settings} | {
-        RunDir.create(place.with_name(f"{place.name}-{name}"), overwrite=overwrite): changed
+        _begun(
+            changed,
+            RunDir.create(place.with_name(f"{place.name}-{name}"), overwrite=overwrite),
+        ): changed
         for name, changed in others.items()
     }
     losses = {
@@ -197,11 +259,11 @@ def _run_dir(settings: RunConfig, overwrite: bool) -> RunDir:
 
 @contextmanager
 def _watched(run: RunDir, screen: Screen) -> Iterator[None]:
-    """Say in the run directory how the run ended, whatever the end.
+    """Say in the run directory how the run was cut off, and how to go on with it.
 
     What was saved before the tuning is a result: it is kept, and put in an old run's place.
     """
-    from tl_cli.store.run_dir import DONE, FAILED, HEAD, INTERRUPTED
+    from tl_cli.store.run_dir import FAILED, HEAD, INTERRUPTED
 
     try:
         yield
@@ -209,9 +271,13 @@ def _watched(run: RunDir, screen: Screen) -> Iterator[None]:
         end = INTERRUPTED if isinstance(error, KeyboardInterrupt) else FAILED
         if run.state() == HEAD:
             run.status(HEAD, ended=end, error=str(error))
-            screen.note(f"The solved head is kept: {run.publish().path}", warning=True)
+            run = run.publish()
+            screen.note(f"The solved head is kept: {run.path}", warning=True)
         else:
             run.status(end, error=str(error))
             run.discard()
+        # what is wrong with the data or the options would end it again
+        again = not isinstance(error, TLError) or isinstance(error.__cause__, OSError)
+        if run.way_on and (again or run.state() == HEAD):
+            screen.note(f"To go on where it was cut off: {run.way_on}")
         raise
-    run.status(DONE)

@@ -20,8 +20,11 @@ with quiet():
 PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
 
 
-def prepare(precision: str, seed: int) -> str:
+def prepare(precision: str, seed: int, *, deterministic: bool = False) -> str:
     """Set the precision and every seed for this process; return the precision chosen.
+
+    On a CPU the same command comes to the same bits as it is; there TensorFlow's deterministic mode
+    would only make the batches one after the other. On a GPU `deterministic` asks for it.
 
     "auto" is mixed precision on a GPU with tensor cores (bfloat16 from compute capability 8.0 on,
     float16 from 7.0 on), and float32 elsewhere: a CPU gains nothing from it.
@@ -29,6 +32,8 @@ def prepare(precision: str, seed: int) -> str:
     chosen = _precision() if precision == "auto" else precision
     keras.config.set_dtype_policy(chosen)
     keras.utils.set_random_seed(seed)
+    if deterministic and tf.config.list_physical_devices("GPU"):
+        tf.config.experimental.enable_op_determinism()
     return chosen
 
 

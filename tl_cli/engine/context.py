@@ -136,7 +136,7 @@ class RunContext:
 
 def prepare(config: RunConfig, manifest: Manifest) -> RunContext:
     """Set the precision and the seed, load the network at the image size, measure the room."""
-    precision = engine.prepare(config.precision, config.seed)
+    precision = engine.prepare(config.precision, config.seed, deterministic=config.deterministic)
     card = catalog.get(config.backbone)
     size = config.image_size or catalog.fitting_size(card, median_side(manifest))
     weights = None if config.from_scratch else config.weights or loading.PRETRAINED

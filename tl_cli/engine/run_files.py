@@ -12,14 +12,14 @@ import numpy as np
 from tl_cli import engine
 from tl_cli.data.csv_io import bad_csv_text, write_csv
 from tl_cli.engine.context import RunContext
-from tl_cli.engine.finetune.settings import FinetuneSettings
+from tl_cli.engine.finetune.settings import FinetuneSettings, from_json, to_json
 from tl_cli.engine.head.choice import SolvedHead
 from tl_cli.engine.trained_model import TrainedModel
 from tl_cli.plan import FreezePlan
 from tl_cli.results import predictions
 from tl_cli.results.predictions import Prediction
 from tl_cli.results.training import RunResult
-from tl_cli.store import run_dir
+from tl_cli.store import resume, run_dir
 from tl_cli.store.run_dir import RunDir
 
 SAVED_COPIES = 4  # checkpoint and exported model, each beside the one that it replaces
@@ -34,6 +34,15 @@ def write_inputs(run: RunDir, context: RunContext) -> None:
     run.write_json(run_dir.ENVIRONMENT, engine.environment())
     if context.manifest.bad:
         run.write_text(run_dir.BAD_FILES, bad_csv_text(context.manifest))
+    (run / resume.FOLDER).mkdir(exist_ok=True)
+    run.write_json(  # last: with it, the images are known when the run is gone on with
+        resume.INPUTS,
+        {
+            "source": context.manifest.source,
+            "classes": list(context.classes),
+            "notes": list(context.manifest.notes),
+        },
+    )
 
 
 def write_plan(
@@ -63,6 +72,13 @@ def write_plan(
             decided["mirror"] = "yes" if settings.mirror else "no"
     run.write_text(run_dir.CONFIG, context.config.effective(**decided).to_yaml())
     run.write_json(run_dir.PLAN, plan.to_json())
+    run.write_json(resume.SETTINGS, to_json(settings))
+
+
+def kept_settings(run: RunDir, context: RunContext) -> FinetuneSettings | None:
+    """Return what was decided before the run was cut off; None where nothing was."""
+    kept = resume.kept(run, resume.SETTINGS)
+    return from_json(context, kept) if kept else None
 
 
 def save(

@@ -18,6 +18,7 @@ from tl_cli.engine.context import RunContext, prepare
 from tl_cli.engine.features import BATCH
 from tl_cli.engine.finetune import flip_check, settings, successive_halving, time_budget
 from tl_cli.engine.finetune.candidates import from_head
+from tl_cli.engine.finetune.checkpoints import Checkpoints
 from tl_cli.engine.finetune.finetune import finetune, softened
 from tl_cli.engine.finetune.from_scratch import random_classifier, train_from_scratch
 from tl_cli.engine.finetune.settings import FinetuneSettings
@@ -59,7 +60,8 @@ def train(
     """Train on the manifest as the configuration says and write everything into the run directory.
 
     From the first solved head on there is a result: whatever ends the training later leaves it, and
-    the run's status says `head`. Raises TLError for what the user can mend.
+    the run's status says `head`. A run that was cut off is gone on with: what it decided holds, and
+    the tuning goes on after the last epoch that it kept. Raises TLError for what the user can mend.
     """
     clock = Clock()
     resources.reset_peak_memory()
@@ -67,6 +69,7 @@ def train(
     with clock.stage("build"):
         context = prepare(config, manifest)
         run_files.write_inputs(run, context)
+        before = run_files.kept_settings(run, context)  # of a run that was cut off
 
     head = seen = None
     if not config.from_scratch:
@@ -77,12 +80,12 @@ def train(
             head = choice.solve(context, rows)
             trained = from_head(context, head)
             run_files.save(run, context, trained)  # from here on there is a result, come what may
-        if recommend_freeze.needs_evidence(config):
+        if not before and recommend_freeze.needs_evidence(config):
             with clock.stage("evidence"):
                 seen = evidence.gather_evidence(context, rows, head, layers)
 
     with clock.stage("plan"):
-        decided = _decide(context, seen, head, clock, on_progress)
+        decided = before or _decide(context, seen, head, clock, on_progress)
         run_files.write_plan(run, context, decided, head)
     on_plan(decided.plan)
 
@@ -91,9 +94,9 @@ def train(
         with clock.stage("tune"):
             if head:
                 _announce(run, context, decided, trained, head, clock, on_progress)
-                finetuned = finetune(context, decided, head, on_progress)
+                finetuned = finetune(context, decided, head, on_progress, Checkpoints(run))
             else:
-                finetuned = train_from_scratch(context, decided, on_progress)
+                finetuned = train_from_scratch(context, decided, on_progress, Checkpoints(run))
         trained = finetuned.trained
         run_files.write_history(run, finetuned.history, finetuned.gradients)
         with clock.stage("save"):

@@ -70,6 +70,19 @@ class Evidence:
         """Return JSON types, keys as documented in docs/json.md."""
         return asdict(self) | {"depth_margin": self.depth_margin, "joined_gain": self.joined_gain}
 
+    @classmethod
+    def from_json(cls, evidence: Mapping[str, Any]) -> Evidence:
+        """Return the evidence that `to_json` wrote."""
+        return cls(
+            images=evidence["images"],
+            distance=evidence["distance"],
+            thirds=tuple(evidence["thirds"]) if evidence["thirds"] else None,
+            similarity=evidence["similarity"],
+            probes=tuple(Probe(**probe) for probe in evidence["probes"]),
+            joined=Probe(**evidence["joined"]),
+            pixels=Probe(**evidence["pixels"]),
+        )
+
 
 def similarity(distance: float, anchors: Anchors, image_size: int) -> float:
     """Return S, 0..1, from D: exponential, through the anchors measured at this image size.

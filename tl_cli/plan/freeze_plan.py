@@ -71,6 +71,12 @@ class FreezePlan:
             "evidence": self.evidence.to_json() if self.evidence else None,
         }
 
+    @classmethod
+    def from_json(cls, plan: Mapping[str, Any]) -> FreezePlan:
+        """Return the plan that `to_json` wrote."""
+        evidence = Evidence.from_json(plan["evidence"]) if plan["evidence"] else None
+        return cls(**{**plan, "reasons": tuple(plan["reasons"]), "evidence": evidence})
+
 
 def recommend(
     size: int,

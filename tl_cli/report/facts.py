@@ -105,7 +105,9 @@ def read(run: RunDir) -> RunFacts:
         state = run.state()
         raise TLError(
             f"{run.path} holds no finished run" + (f" ({state})" if state != "unknown" else ""),
-            "give a run directory that tl train has finished",
+            f"go on with it: {run.way_on}"
+            if run.way_on
+            else "give a run directory that tl train has finished",
         )
     facts = RunFacts(
         run=run,

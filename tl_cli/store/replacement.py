@@ -46,15 +46,24 @@ def swap(new: Path, final: Path, names: Collection[str]) -> None:
 
 def mend(final: Path, names: Collection[str]) -> None:
     """Finish or undo what processes that died were doing to `final`, and remove what they built."""
+    finish_swaps(final, names)
+    for new in left_over(final):
+        shutil.rmtree(new, ignore_errors=True)
+
+
+def left_over(final: Path) -> list[Path]:
+    """Return what processes that died were building to replace `final`."""
+    return [new for new, _ in _siblings(final, NEW) if _is_left_over(new)]
+
+
+def finish_swaps(final: Path, names: Collection[str]) -> None:
+    """Finish or undo the replacements of `final` that were cut off half-way."""
     for old, pid in _siblings(final, OLD):
         if pid == os.getpid() or not run_process.exists(pid):
             if final.exists():
                 _dissolve(old, final, names)
             else:
                 old.rename(final)
-    for new, _ in _siblings(final, NEW):
-        if _is_left_over(new):
-            shutil.rmtree(new, ignore_errors=True)
 
 
 def _beside(final: Path, kind: str) -> Path:

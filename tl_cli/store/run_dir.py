@@ -5,13 +5,15 @@ Knows the names of the files and nothing of what they mean.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
+import shlex
 import shutil
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -37,7 +39,9 @@ PICTURES = (
     "gradients.png",
 )  # fmt: skip
 EXPORTS = replacement.EXPORTS
-OURS = (*FILES, *PICTURES, EXPORTS)
+RESUME = "resume"  # what an unfinished run is gone on with: see resume.py
+REQUEST = f"{RESUME}/request.json"
+OURS = (*FILES, *PICTURES, EXPORTS, RESUME)
 # How a run stands: HEAD has saved its solved head, and the tuning goes on or was cut off; DIED is
 # never written, it is what RUNNING is once the process is gone.
 RUNNING, HEAD, DONE = "running", "head", "done"
@@ -51,10 +55,13 @@ class RunDir:
 
     path: Path
     final: Path | None = None  # the place of an old run that it takes when it is published
+    made: bool = field(default=False, compare=False)  # whether the directory was made for it
 
     @classmethod
-    def create(cls, path: Path, *, overwrite: bool = False) -> RunDir:
+    def create(cls, path: Path, *, overwrite: bool = False, made: bool = False) -> RunDir:
         """Make the directory; with `overwrite` and an old run there, one beside: see `publish`.
+
+        `made`: whether the caller made it a moment ago.
 
         Raises TLError where a run is there already, where something else is, or where the place
         cannot be written to. Of two processes that want the same place one gets it.
@@ -65,7 +72,7 @@ class RunDir:
             if replacement.is_run(path):
                 run = cls._beside(_resolved(path))
             else:
-                run = cls(path)
+                run = cls(path, made=made or not path.exists())
                 path.mkdir(parents=True, exist_ok=True)
                 run._claim()
             try:
@@ -86,7 +93,7 @@ class RunDir:
                     path.mkdir()
                 except FileExistsError:
                     continue
-                return cls.create(path)
+                return cls.create(path, made=True)
         raise AssertionError("there are numbers without end")
 
     @classmethod
@@ -137,6 +144,18 @@ class RunDir:
         if self.final and not (self / CHECKPOINT).is_file():
             shutil.rmtree(self.path, ignore_errors=True)
 
+    def withdraw(self) -> None:
+        """Remove a run in which nothing was computed yet, and its directory where it was made."""
+        if self.final:
+            self.discard()
+            return
+        for name in (STATUS, REQUEST):
+            (self / name).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # something else is in it
+            (self / RESUME).rmdir()
+            if self.made:
+                self.path.rmdir()
+
     def check(self, *, overwrite: bool = False) -> None:
         """Raise TLError where a run is there already, or something else; write nothing."""
         try:
@@ -150,9 +169,10 @@ class RunDir:
                 f"{self.path} is not empty and holds no run of tl", "choose another --output"
             )
         if not overwrite:
+            way = f", or go on with it: {self.way_on}" if self.way_on else ""
             raise TLError(
                 f"{self.path} holds a run already ({self.state()})",
-                "choose another --output, or replace it with --overwrite",
+                f"choose another --output, or replace it with --overwrite{way}",
             )
 
     def __truediv__(self, name: str) -> Path:
@@ -180,6 +200,13 @@ class RunDir:
         except (OSError, ValueError, KeyError, TypeError):
             return UNKNOWN
         return DIED if state == RUNNING and not run_process.lives(said) else state
+
+    @property
+    def way_on(self) -> str:
+        """The command that goes on with the run; "" where it is finished or keeps too little."""
+        if self.state() == DONE or not (self / REQUEST).is_file():
+            return ""
+        return f"tl train --resume {shlex.quote(str(self.final_path))}"
 
     def write_text(self, name: str, text: str) -> Path:
         """Write a text file as a whole or not at all; paths keep bytes that are not UTF-8."""
@@ -258,6 +285,8 @@ def checkpoint_of(path: Path) -> RunDir:
         state = run.state()
         raise TLError(
             f"{folder} holds no {lacking[0]}" + (f" ({state})" if state != UNKNOWN else ""),
-            "give a run directory that tl train has finished",
+            f"go on with it: {run.way_on}"
+            if run.way_on
+            else "give a run directory that tl train has finished",
         )
     return run

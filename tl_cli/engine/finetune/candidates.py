@@ -15,13 +15,8 @@ from scipy.special import softmax
 
 from tl_cli.data.manifest import SPLITS
 from tl_cli.engine.context import RunContext
-from tl_cli.engine.finetune.fit import (
-    accuracy,
-    assign,
-    calibrated,
-    copies,
-    validation_loss,
-)
+from tl_cli.engine.finetune.fit import accuracy, calibrated, validation_loss
+from tl_cli.engine.finetune.state import assign, copies
 from tl_cli.engine.finetune.training_data import TrainingData
 from tl_cli.engine.head import choice
 from tl_cli.engine.head.choice import SolvedHead

@@ -18,8 +18,10 @@ from tl_cli.engine.finetune.candidates import (
     judged,
     put_in_place,
 )
-from tl_cli.engine.finetune.fit import assign, copies, fit, validation_row
+from tl_cli.engine.finetune.checkpoints import NONE, Checkpoints
+from tl_cli.engine.finetune.fit import fit, validation_row
 from tl_cli.engine.finetune.settings import FinetuneSettings
+from tl_cli.engine.finetune.state import assign, copies
 from tl_cli.engine.finetune.training_data import TrainingData
 from tl_cli.engine.head import choice
 from tl_cli.engine.head.choice import SolvedHead
@@ -32,7 +34,11 @@ SOFTENING = 0.25  # of the solved head's scores when tuning begins; see docs/pol
 
 
 def finetune(
-    context: RunContext, settings: FinetuneSettings, head: SolvedHead, on_progress: OnProgress
+    context: RunContext,
+    settings: FinetuneSettings,
+    head: SolvedHead,
+    on_progress: OnProgress,
+    checkpoints: Checkpoints = NONE,
 ) -> Finetuned[FinetuneResult]:
     """Tune the suffix and a softened head, solve the head again, and take what promises more.
 
@@ -44,7 +50,7 @@ def finetune(
     data.source("val")  # now, rather than in the middle of the first epoch
     classifier = softened(context, head)
     start = copies(classifier.model.weights)
-    fitted = fit(context, settings, classifier, data, on_progress)
+    fitted = fit(context, settings, classifier, data, on_progress, checkpoints)
     tried = [head_candidate(context, head, start)]
     chosen, gain, error = tried[0], 0.0, None
     if not fitted.diverged:

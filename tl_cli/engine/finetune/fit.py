@@ -16,10 +16,20 @@ import keras
 import numpy as np
 
 from tl_cli.engine.context import RunContext
+from tl_cli.engine.finetune.checkpoints import NONE, Checkpoints
 from tl_cli.engine.finetune.compile import compile_suffix
 from tl_cli.engine.finetune.gradient_flow import GradientFlow
 from tl_cli.engine.finetune.optimizer import Average, optimizer
 from tl_cli.engine.finetune.settings import FinetuneSettings
+from tl_cli.engine.finetune.state import (
+    BestCheckpoint,
+    EpochSeeds,
+    FitState,
+    Row,
+    Stage,
+    assign,
+    copies,
+)
 from tl_cli.engine.finetune.training_data import TrainingData
 from tl_cli.engine.head.calibration import calibrated_by_halves
 from tl_cli.engine.images import dataset
@@ -31,40 +41,6 @@ HALVINGS = 2  # of the rate, where the loss is no longer a number, before the tr
 WAITING = 0.2  # share of the time in which the network may wait for data
 WORTH_SAYING = 10.0  # seconds of waiting
 STAGES = 3  # of gradual unfreezing
-
-Row = dict[str, float]
-Stage = tuple[int, range]  # blocks frozen, epochs
-
-
-class BestCheckpoint:
-    """The epochs so far, the one with the lowest calibrated log loss on validation, the last one.
-
-    An epoch whose loss is not a number is in the history and is neither.
-    """
-
-    def __init__(self) -> None:
-        self.history: list[Row] = []
-        self.loss, self.epoch = math.inf, 0
-        self.weights: list[np.ndarray] = []
-        self.last: list[np.ndarray] = []
-        self.last_epoch = 0
-        self.auxiliary: list[np.ndarray] = []  # of the last epoch too; they are never saved
-
-    def see(
-        self,
-        row: Row,
-        weights: Sequence[keras.Variable],
-        auxiliary: Sequence[keras.Variable] = (),
-    ) -> bool:
-        """Add an epoch; return whether its losses are numbers, and keep its weights if so."""
-        self.history.append(row)
-        if not (math.isfinite(row["loss"]) and math.isfinite(row["val_log_loss"])):
-            return False
-        self.last, self.last_epoch = copies(weights), int(row["epoch"])
-        self.auxiliary = copies(auxiliary)
-        if row["val_log_loss"] < self.loss:
-            self.loss, self.epoch, self.weights = row["val_log_loss"], self.last_epoch, self.last
-        return True
 
 
 @dataclass(frozen=True)
@@ -83,11 +59,12 @@ def fit(
     classifier: Classifier,
     data: TrainingData,
     on_progress: OnProgress,
+    checkpoints: Checkpoints = NONE,
 ) -> Fitted:
     """Train stage by stage, or until the patience with validation ends.
 
     Where the loss is no longer a number, the last good weights are put back and the rate is halved,
-    twice at most.
+    twice at most. A training that was cut off goes on after the last epoch in `checkpoints`.
     """
     best, steps, waiting = BestCheckpoint(), data.steps(), dataset.Waiting()
     flow = GradientFlow(classifier, steps) if context.config.gradient_flow else None
@@ -95,25 +72,36 @@ def fit(
     start, halvings = (copies(classifier.model.weights), copies(auxiliary)), 0
     waited = trained = 0.0
     pending = stages(settings, context.config.unfreeze)
+    state = checkpoints.begin(*start)
+    if state:
+        best, halvings, settings = state.best, state.halvings, _at_rate(settings, state.rate)
+        pending = _left(state, pending)
+        _put_back(state, classifier, auxiliary, flow)
+        on_progress(Note(f"Going on after epoch {best.last_epoch} of {settings.plan.epochs}."))
     while pending:
-        frozen, epochs = pending.pop(0)
+        frozen, epochs = stage = pending.pop(0)
         model = _compiled(context, settings, classifier, data, frozen, steps * len(epochs))
         average = Average(context.config.ema) if context.config.ema else None
+        done = _done(state, stage, model, average)
         follow = ValidationCallback(context, settings, classifier, data, best, average, on_progress)
-        batches = data.batches(epochs[0], len(model.outputs))
-        if flow:
-            flow.batch = next(iter(batches))
-        model.fit(
-            waiting.watch(batches),
-            steps_per_epoch=steps,
-            initial_epoch=epochs[0] - 1,
-            epochs=epochs[-1],
-            verbose=0,
-            shuffle=False,
-            # what the flow takes is neither waiting nor training
-            callbacks=[each for each in (flow, waiting, average, follow) if each],
-        )
-        waited, trained = waited + waiting.waited, trained + waiting.trained
+        keep = StateCallback(checkpoints, follow, stage, halvings, flow)
+        if done < epochs[-1] and not follow.is_out_of_patience(done):
+            outputs = len(model.outputs)
+            if flow:
+                flow.batch = next(iter(data.batches(epochs[0], outputs)))
+            model.fit(
+                waiting.watch(data.batches(done + 1, outputs)),
+                steps_per_epoch=steps,
+                initial_epoch=done,
+                epochs=epochs[-1],
+                verbose=0,
+                shuffle=False,
+                # what the flow takes is neither waiting nor training
+                callbacks=_present(
+                    EpochSeeds(context.config.seed), flow, waiting, average, follow, keep
+                ),
+            )
+            waited, trained = waited + waiting.waited, trained + waiting.trained
         if follow.diverged:
             weights, others = (best.last, best.auxiliary) if best.last else start
             assign(classifier.model.weights, weights)
@@ -123,7 +111,7 @@ def fit(
             halvings += 1
             settings = _at_half_the_rate(settings, on_progress)
             pending.insert(0, (frozen, range(follow.diverged, epochs[-1] + 1)))
-        elif model.stop_training:
+        elif follow.is_out_of_patience(best.last_epoch):
             break
     if waited > max(WORTH_SAYING, WAITING * trained):
         _complain(waited / trained, data, on_progress)
@@ -168,7 +156,44 @@ def _compiled(
 def _at_half_the_rate(settings: FinetuneSettings, on_progress: OnProgress) -> FinetuneSettings:
     rate = settings.plan.learning_rate / 2
     on_progress(Note(f"The loss is no longer a number: on from there at half the rate, {rate:g}."))
+    return _at_rate(settings, rate)
+
+
+def _at_rate(settings: FinetuneSettings, rate: float) -> FinetuneSettings:
     return replace(settings, plan=replace(settings.plan, learning_rate=rate))
+
+
+def _left(state: FitState, pending: Sequence[Stage]) -> list[Stage]:
+    """Return the stages after this state: its own, unless it is at its end and others follow."""
+    last = state.stage[1][-1]
+    later = [stage for stage in pending if stage[1][0] > last]
+    return later if later and state.best.last_epoch == last else [state.stage, *later]
+
+
+def _put_back(
+    state: FitState,
+    classifier: Classifier,
+    auxiliary: Sequence[keras.Variable],
+    flow: GradientFlow | None,
+) -> None:
+    assign(classifier.model.weights, state.weights)
+    assign(auxiliary, state.auxiliary)
+    if flow:
+        flow.rows = state.gradients
+
+
+def _done(state: FitState | None, stage: Stage, model: keras.Model, average: Average | None) -> int:
+    """Return the last epoch before those to be trained; the optimizer goes on where it was."""
+    if not (state and state.stage == stage):
+        return stage[1][0] - 1
+    assign(model.optimizer.variables, state.optimizer)
+    if average:
+        average.values, average.step = list(state.average), state.steps
+    return state.best.last_epoch
+
+
+def _present(*callbacks: keras.callbacks.Callback | None) -> list[keras.callbacks.Callback]:
+    return [callback for callback in callbacks if callback]
 
 
 class ValidationCallback(keras.callbacks.Callback):
@@ -216,8 +241,53 @@ class ValidationCallback(keras.callbacks.Callback):
             return
         facts = {"loss": loss, "val accuracy": row["val_accuracy"]}
         self.report(Progress(self.stage, self.plan.size, self.plan.size, facts=facts))
-        if self.patience and epoch + 1 - self.best.epoch >= self.patience:
+        if self.is_out_of_patience(epoch + 1):
             self.model.stop_training = True
+
+    def is_out_of_patience(self, epoch: int) -> bool:
+        """Tell whether that many epochs have gone by without a better one."""
+        return bool(self.patience and epoch - self.best.epoch >= self.patience)
+
+
+class StateCallback(keras.callbacks.Callback):
+    """Keeps the state of the training after each epoch that came to numbers."""
+
+    def __init__(
+        self,
+        checkpoints: Checkpoints,
+        follow: ValidationCallback,
+        stage: Stage,
+        halvings: int,
+        flow: GradientFlow | None,
+    ) -> None:
+        super().__init__()
+        self.checkpoints, self.follow, self.flow = checkpoints, follow, flow
+        self.stage, self.halvings = stage, halvings
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
+        if self.follow.diverged or not self.checkpoints.run:
+            return
+        try:
+            self.checkpoints.save(self._state())
+        except OSError as error:  # a full disk: the training goes on, for what is there stays
+            self.follow.report(
+                Note(f"Epoch {epoch + 1} could not be kept to be resumed from: {error}.", True)
+            )
+
+    def _state(self) -> FitState:
+        follow, average = self.follow, self.follow.average
+        return FitState(
+            stage=self.stage,
+            rate=follow.plan.learning_rate,
+            halvings=self.halvings,
+            best=follow.best,
+            weights=copies(follow.classifier.model.weights),
+            auxiliary=copies(follow.auxiliary),
+            optimizer=copies(self.model.optimizer.variables),
+            average=[np.asarray(value) for value in average.values] if average else (),
+            steps=average.step if average else 0,
+            gradients=self.flow.rows if self.flow else [],
+        )
 
 
 def validation_row(
@@ -285,14 +355,3 @@ def _complain(share: float, data: TrainingData, on_progress: OnProgress) -> None
         else "use a lighter --augment"
     )  # fmt: skip
     on_progress(Note(f"{share:.0%} of the training time went by waiting for data: {advice}.", True))
-
-
-def copies(variables: Sequence[keras.Variable]) -> list[np.ndarray]:
-    """Return the values of variables, to be put back by `assign`."""
-    return [np.array(keras.ops.convert_to_numpy(v)) for v in variables]
-
-
-def assign(variables: Sequence[keras.Variable], values: Sequence[np.ndarray]) -> None:
-    """Give variables their values."""
-    for variable, value in zip(variables, values, strict=True):
-        variable.assign(value)

@@ -12,8 +12,10 @@ import numpy as np
 
 from tl_cli.engine.context import RunContext
 from tl_cli.engine.finetune.candidates import Candidate, put_in_place
-from tl_cli.engine.finetune.fit import assign, fit
+from tl_cli.engine.finetune.checkpoints import NONE, Checkpoints
+from tl_cli.engine.finetune.fit import fit
 from tl_cli.engine.finetune.settings import FinetuneSettings
+from tl_cli.engine.finetune.state import assign
 from tl_cli.engine.finetune.training_data import TrainingData
 from tl_cli.engine.networks.classifier import Classifier, build
 from tl_cli.engine.networks.loading import Backbone
@@ -28,7 +30,10 @@ MOMENTUM = 0.9
 
 
 def train_from_scratch(
-    context: RunContext, settings: FinetuneSettings, on_progress: OnProgress
+    context: RunContext,
+    settings: FinetuneSettings,
+    on_progress: OnProgress,
+    checkpoints: Checkpoints = NONE,
 ) -> Finetuned[FromScratchResult]:
     """Train everything from random weights; the epoch that is best on validation is taken.
 
@@ -36,7 +41,7 @@ def train_from_scratch(
     """
     classifier = random_classifier(context)
     data = TrainingData(context, settings, on_progress)
-    fitted = fit(context, settings, classifier, data, on_progress)
+    fitted = fit(context, settings, classifier, data, on_progress, checkpoints)
     best = fitted.best
     if fitted.diverged:
         raise TLError(

@@ -5,7 +5,11 @@ Knows nothing of weights and of what came out.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
+
+import keras
 
 from tl_cli.engine.context import RunContext
 from tl_cli.engine.finetune.auxiliary_heads import NONE, AuxiliaryHeads, attach
@@ -35,6 +39,9 @@ def decide(context: RunContext, plan: FreezePlan, *, mirror: bool = False) -> Fi
     """Return the settings of a plan. Raises TLError where its auxiliary heads do not fit."""
     config = context.config
     cut = plan.frozen_blocks if context.fits(plan.frozen_blocks) else 0
+    if config.aux_heads:
+        # else their first weights depend on how many layers were built before: on the cache
+        keras.utils.set_random_seed(config.seed)
     return FinetuneSettings(
         plan=plan,
         cut=cut,
@@ -51,6 +58,24 @@ def decide(context: RunContext, plan: FreezePlan, *, mirror: bool = False) -> Fi
         # a tuning is short, and its last features are the best ones: see docs/policy.md
         patience=max(LEAST_PATIENCE, plan.epochs // 2) if config.from_scratch else None,
     )
+
+
+def to_json(settings: FinetuneSettings) -> dict[str, Any]:
+    """Return what `from_json` makes the same settings from; of JSON types."""
+    return {
+        "plan": settings.plan.to_json(),
+        "cut": settings.cut,
+        "views": settings.views,
+        "mirror": settings.mirror,
+        "patience": settings.patience,
+    }
+
+
+def from_json(context: RunContext, kept: Mapping[str, Any]) -> FinetuneSettings:
+    """Return the settings that were decided when the run began, whatever room there is now."""
+    plan = FreezePlan.from_json(kept["plan"])
+    decided = decide(context, plan, mirror=kept["mirror"])
+    return replace(decided, **{name: kept[name] for name in ("cut", "views", "patience")})
 
 
 def _views(context: RunContext, plan: FreezePlan, cut: int) -> int:

@@ -15,8 +15,8 @@ from tl_cli.engine import features
 from tl_cli.engine.context import RunContext
 from tl_cli.engine.features import BATCH
 from tl_cli.engine.finetune.compile import compile_suffix
-from tl_cli.engine.finetune.fit import assign, copies
 from tl_cli.engine.finetune.settings import FinetuneSettings, with_epochs
+from tl_cli.engine.finetune.state import assign, copies
 from tl_cli.engine.images import dataset
 from tl_cli.engine.networks.classifier import Classifier
 from tl_cli.results.progress import Note, OnProgress
