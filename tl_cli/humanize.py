@@ -71,8 +71,9 @@ def naming(things: Iterable[str], most: int = 3) -> str:
 
 
 def count(n: int, thing: str) -> str:
-    """Return ``1 image``, ``1,200 images``."""
+    """Return ``1 image``, ``1,200 images``, ``2 images of …``."""
+    thing, *of = thing.split(" of ")
     plural = f"{thing[:-1]}ies" if thing.endswith("y") else f"{thing}s"
     if thing.endswith(("s", "x", "ch")):
         plural = f"{thing}es"
-    return f"{n:,} {thing if n == 1 else plural}"
+    return " of ".join([f"{n:,} {thing if n == 1 else plural}", *of])

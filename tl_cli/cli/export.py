@@ -15,6 +15,7 @@ from tl_cli.cli.session import opened_screen
 from tl_cli.errors import TLError
 
 if TYPE_CHECKING:
+    from tl_cli.data.manifest import Manifest
     from tl_cli.export_formats import Format
     from tl_cli.store.run_dir import RunDir
 
@@ -24,6 +25,10 @@ def export(
     format: Annotated[str, typer.Option(help="saved_model, onnx, litert or openvino.")],
     quantize: Annotated[
         str | None, typer.Option(help="float16, or int8 calibrated on training images.")
+    ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(help="Any such images, to check it with where the run's own are gone."),
     ] = None,
     output: Annotated[
         Path | None, typer.Option(help="File, or folder of a SavedModel; else in the run.")
@@ -42,10 +47,13 @@ def export(
 
         run = run_dir.checkpoint_of(checkpoint)
         form = export_formats.get(format, quantize)
+        images = _images(data) if data else None
         target = _target(run, form, quantize, output, overwrite)
         from tl_cli.engine import export as engine
 
-        result = engine.export(run, form, target, quantize, screen.on_progress, benchmark=benchmark)
+        result = engine.export(
+            run, form, target, quantize, screen.on_progress, data=images, benchmark=benchmark
+        )
         if json:
             print(jsonlib.dumps(result.to_json()))
         else:
@@ -59,6 +67,18 @@ def export(
                 f"it is kept as {result.path}"
                 + (", --quantize float16 loses less" if quantize == "int8" else ""),
             )
+
+
+def _images(data: str) -> Manifest:
+    """Return the images of --data: what they show is not asked for."""
+    from tl_cli.data import listing
+    from tl_cli.data.manifest import Manifest, Options, Record
+    from tl_cli.data.sources.inputs import named_images
+    from tl_cli.store import cache
+
+    if Path(data).expanduser().exists():
+        return Manifest(data, (), tuple(Record(path, "") for path in named_images([data])))
+    return listing.listed(data, Options(cache=cache.folder()))
 
 
 def _target(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -80,6 +80,14 @@ def extract(
             on_progress(Note(OVERFLOW, warning=True))
     cache.evict(keep=[table.folder for table in tables])
     return rows
+
+
+def kept(backbone: Backbone, spec: FeatureSpec) -> Collection[str]:
+    """Return the digests of the images whose rows of a table are kept."""
+    with contextlib.suppress(OSError):  # a cache that cannot be used holds nothing
+        folder = cache.folder() / KIND / spec.key(backbone)
+        return Table(folder, spec.width(backbone), spec.dtype).index.keys()
+    return ()
 
 
 def _root(stack: contextlib.ExitStack, keep: bool) -> Path:

@@ -101,18 +101,19 @@ def fit(
         average = Average(context.config.ema) if context.config.ema else None
         follow = ValidationCallback(context, settings, classifier, data, best, average, on_progress)
         batches = data.batches(epochs[0], len(model.outputs))
-        if flow:
-            flow.batch = next(iter(batches))
-        model.fit(
-            waiting.watch(batches),
-            steps_per_epoch=steps,
-            initial_epoch=epochs[0] - 1,
-            epochs=epochs[-1],
-            verbose=0,
-            shuffle=False,
-            # what the flow takes is neither waiting nor training
-            callbacks=[each for each in (flow, waiting, average, follow) if each],
-        )
+        with dataset.clear_errors():
+            if flow:
+                flow.batch = next(iter(batches))
+            model.fit(
+                waiting.watch(batches),
+                steps_per_epoch=steps,
+                initial_epoch=epochs[0] - 1,
+                epochs=epochs[-1],
+                verbose=0,
+                shuffle=False,
+                # what the flow takes is neither waiting nor training
+                callbacks=[each for each in (flow, waiting, average, follow) if each],
+            )
         waited, trained = waited + waiting.waited, trained + waiting.trained
         if follow.diverged:
             weights, others = (best.last, best.auxiliary) if best.last else start
