@@ -1,4 +1,4 @@
-"""A run whose images are gone, moved, or replaced under their names: each command works or says so."""
+"""A run whose images are gone, moved or replaced: each command works, or says so."""
 
 import csv
 import json
@@ -204,7 +204,7 @@ def test_an_image_that_goes_while_batches_are_made_is_one_sentence(made, tmp_pat
         def __getitem__(self, rows):
             raise TLError("'cat/1.jpg' does not exist", "look")
 
-    with pytest.raises(TLError, match="'cat/1.jpg' does not exist"), dataset.clear_errors():
+    with pytest.raises(TLError, match="does not exist"), dataset.clear_errors():
         list(dataset.batches(Failing(), batch_size=2, training=False))
     with pytest.raises(tf.errors.InvalidArgumentError), dataset.clear_errors():
         raise tf.errors.InvalidArgumentError(None, None, "anything else")

@@ -29,7 +29,8 @@ def _equality(found: Equality, result: Export) -> str:
     allowed = found.allowed_difference
     images = count(found.images, CHECKED_ON[result.checked_on])
     return (
-        f"{images}, greatest difference of a probability {found.difference:.1e}" + (f" (allowed {allowed:.0e})" if allowed else "")
+        f"{images}, greatest difference of a probability {found.difference:.1e}"
+        + (f" (allowed {allowed:.0e})" if allowed else "")
         + f", same class {found.agreement:.1%}"
         + (f" (at least {found.least_agreement:.0%})" if found.least_agreement else "")
     )  # fmt: skip

@@ -145,7 +145,7 @@ class Printed(PredictionSink):
         rows = "".join(FORMATS[self.form].row(answer, self.top) for answer in answers)
         header = "" if self.rows else FORMATS[self.form].header(self.top)
         sys.stdout.buffer.write((header + rows).encode(*BYTES))
-        sys.stdout.flush()
+        sys.stdout.buffer.flush()  # raises where nobody reads any more
 
 
 @dataclass

@@ -74,11 +74,8 @@ def export(
         on_progress(Note(f"Writing {form.title} ..."))
         with _hushed(), _full_disk_told(target):
             module.write(network, beside)
-        on_progress(
-            Note(
-                f"Running it in {module.RUNTIME} on {count(len(images), CHECKED_ON[checked_on])} ..."
-            )
-        )
+        many = count(len(images), CHECKED_ON[checked_on])
+        on_progress(Note(f"Running it in {module.RUNTIME} on {many} ..."))
         with _hushed():
             runtime = module.runtime(beside)
             equality = check.compare(want, runtime, images, quantize)
