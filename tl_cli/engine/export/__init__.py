@@ -25,7 +25,7 @@ import numpy as np
 from tl_cli import engine
 from tl_cli.data import presence
 from tl_cli.data.manifest import Manifest, Record
-from tl_cli.engine.export import check
+from tl_cli.engine.export import check, recipe
 from tl_cli.engine.export.network import Network
 from tl_cli.engine.networks import classifier
 from tl_cli.export_formats import FORMATS, Format
@@ -83,10 +83,12 @@ def export(
             timed = check.milliseconds(runtime, images) if benchmark else None
         size = sum(file.stat().st_size for file in Path(folder).rglob("*") if file.is_file())
         placed = _place(Path(folder), target, "" if equality.passed else REJECTED)
+    page = recipe.write(network, form, placed)
     result = Export(
         format=form.name,
         quantize=quantize,
         path=str(placed),
+        recipe=str(page),
         bytes=size,
         runtime=f"{module.RUNTIME} {version(module.RUNTIME)}",
         image_size=network.size,
