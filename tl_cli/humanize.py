@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,11 @@ def size(count: float) -> str:
 def printable(text: str) -> str:
     """Return a name as a terminal takes it: neither broken bytes nor line breaks."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def typed(*words: object) -> str:
+    """Return a command as it can be typed or pasted: names with blanks are quoted."""
+    return shlex.join(printable(str(word)) for word in words)
 
 
 def short(path: str) -> str:

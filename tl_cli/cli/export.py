@@ -13,6 +13,7 @@ import typer
 from tl_cli.cli.options import Json, Quiet
 from tl_cli.cli.session import opened_screen
 from tl_cli.errors import TLError
+from tl_cli.humanize import typed
 
 if TYPE_CHECKING:
     from tl_cli.data.manifest import Manifest
@@ -91,7 +92,7 @@ def _target(
     if form.ending and target.suffix != form.ending:
         raise TLError(
             f"{form.title} files end with {form.ending}, and --output is '{target}'",
-            f"--output {target.with_suffix(form.ending)}",
+            typed("--output", target.with_suffix(form.ending)),
         )
     if os.path.lexists(target) and not overwrite:
         raise TLError(f"'{target}' is there already", "choose another --output, or --overwrite")

@@ -18,7 +18,8 @@ def show_export(screen: Screen, result: Export) -> None:
             screen,
             f"Given image files, which it opens itself: {_equality(result.encoded, result)}",
         )
-    say(screen, f"How to open images for it, in Python and JavaScript: {safe(result.recipe)}")
+    if result.recipe:
+        say(screen, f"How to open images for it, in Python and JavaScript: {safe(result.recipe)}")
     if result.trained_in != "float32":
         say(screen, f"Trained in {result.trained_in}, exported and compared in float32")
     if result.milliseconds:

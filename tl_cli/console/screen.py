@@ -28,7 +28,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tl_cli.errors import TLError
-from tl_cli.humanize import duration, printable, saved
+from tl_cli.humanize import duration, printable, saved, typed
 from tl_cli.results.evaluation import Evaluation
 from tl_cli.results.progress import Note, Progress
 from tl_cli.results.training import RunResult
@@ -163,9 +163,10 @@ class Screen:
         self.out.print(f"[bold]{result.split}[/] ({result.n:,} images)", highlight=False)
         table = bare_table("", "value", "95 % interval")
         for name in ("accuracy", "balanced_accuracy", "macro_f1", "log_loss"):
-            low, high = result.intervals[name]
+            found = result.intervals[name]
+            interval = f"{found[0]:.3f} to {found[1]:.3f}" if found else ""
             label = name.replace("_", " ").replace("f1", "F1")
-            table.add_row(label, f"{getattr(result, name):.3f}", f"{low:.3f} to {high:.3f}")
+            table.add_row(label, f"{getattr(result, name):.3f}", interval)
         if result.top5 is not None:
             table.add_row("top-5 accuracy", f"{result.top5:.3f}", "")
         table.add_row("majority baseline", f"{result.majority_baseline:.3f}", "")
@@ -221,7 +222,9 @@ class Screen:
         total = duration(result.seconds["total"])
         self.out.print(f"[bold]Time:[/] {total} ({spent})", highlight=False)
         self.out.print(f"[bold]Run:[/] {safe(result.run)}", highlight=False, soft_wrap=True)
-        self.out.print(f"Next: tl evaluate {safe(result.run)}", highlight=False, soft_wrap=True)
+        self.out.print(
+            f"Next: {escape(typed('tl', 'evaluate', result.run))}", highlight=False, soft_wrap=True
+        )
 
 
 class _Speed(ProgressColumn):

@@ -52,7 +52,7 @@ class Export:
     format: str
     quantize: str | None
     path: str
-    recipe: str  # where it is written how images are opened for it
+    recipe: str | None  # where it is written how images are opened for it; None if it failed
     bytes: int
     runtime: str  # with its version
     image_size: int

@@ -18,6 +18,7 @@ from typing import Any
 
 from tl_cli.errors import TLError
 from tl_cli.store import replacement, run_process
+from tl_cli.store.file_names import shortened
 
 CONFIG, MANIFEST, BAD_FILES, PLAN = "config.yaml", "manifest.csv", "bad_files.csv", "plan.json"
 HISTORY, METRICS, LABELS = "history.csv", "metrics.json", "labels.json"
@@ -37,6 +38,7 @@ PICTURES = (
     "gradients.png",
 )  # fmt: skip
 EXPORTS = "export"
+ROOM = 32  # bytes that a run's name leaves for a number, and for the folder built beside it
 OURS = (*FILES, *PICTURES, EXPORTS)
 # How a run stands: HEAD has saved its solved head, and the tuning goes on or was cut off; DIED is
 # never written, it is what RUNNING is once the process is gone.
@@ -201,7 +203,8 @@ class RunDir:
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Give a path beside `path` to write to; on success sync and rename it, else remove it."""
-    beside = path.with_name(f".{os.getpid()}.{path.name}")  # keeps the suffix, which Keras reads
+    # keeps the suffix, which Keras reads
+    beside = path.with_name(shortened(f".{os.getpid()}.{path.stem}", path.suffix))
     try:
         yield beside
         with beside.open("rb") as file:
@@ -230,8 +233,10 @@ def name_for(source: str) -> str:
     """Return what a run on these data is called: by the folder, the table or the data set."""
     path = Path(source).expanduser()
     if path.is_dir():  # a name may have dots: flowers.v1.5
-        return path.resolve().name or "run"
-    return path.stem if path.is_file() else Path(source.split(":")[-1]).name or "run"
+        name = path.resolve().name
+    else:
+        name = path.stem if path.is_file() else Path(source.split(":")[-1]).name
+    return shortened(name or "run", room=ROOM)
 
 
 def _resolved(path: Path) -> Path:

@@ -83,12 +83,12 @@ def export(
             timed = check.milliseconds(runtime, images) if benchmark else None
         size = sum(file.stat().st_size for file in Path(folder).rglob("*") if file.is_file())
         placed = _place(Path(folder), target, "" if equality.passed else REJECTED)
-    page = recipe.write(network, form, placed)
+    page = recipe.write(network, form, placed) if equality.passed else None
     result = Export(
         format=form.name,
         quantize=quantize,
         path=str(placed),
-        recipe=str(page),
+        recipe=str(page) if page else None,
         bytes=size,
         runtime=f"{module.RUNTIME} {version(module.RUNTIME)}",
         image_size=network.size,
