@@ -34,6 +34,7 @@ def report(
 ) -> None:
     """Tell a run, or compare several, in one HTML file that needs nothing else."""
     with opened_screen(json=json, quiet=quiet) as screen:
+        from tl_cli.humanize import printable
         from tl_cli.store.run_dir import RunDir
 
         found = [RunDir(path if path.is_dir() else path.parent) for path in runs]
@@ -43,7 +44,7 @@ def report(
         if json:
             print(jsonlib.dumps({"report": str(path), "runs": [str(each.path) for each in found]}))
         else:
-            screen.out.print(str(path), highlight=False, markup=False, soft_wrap=True)
+            screen.out.print(printable(str(path)), highlight=False, markup=False, soft_wrap=True)
 
 
 def written(run: RunDir, output: Path | None = None, built: Classifier | None = None) -> Path:

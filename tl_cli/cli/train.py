@@ -121,7 +121,11 @@ def _train(
         screen.result(trained.result)
     report = _report(run, screen, trained.classifier) if settings.report else None
     if report and not json:
-        screen.out.print(f"Report: {report}", highlight=False, markup=False, soft_wrap=True)
+        from tl_cli.humanize import printable
+
+        screen.out.print(
+            f"Report: {printable(report)}", highlight=False, markup=False, soft_wrap=True
+        )
     return {**trained.result.to_json(), "report": report}
 
 

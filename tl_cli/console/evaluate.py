@@ -26,7 +26,7 @@ def show_diagnostics(screen: Screen, told: Diagnostics) -> None:
     if told.thresholds is not None:
         _section(screen, "Thresholds", [_threshold(each) for each in told.thresholds])
     if told.against is not None:
-        _section(screen, f"Against {told.against.run}", _against(told.against))
+        _section(screen, f"Against {printable(told.against.run)}", _against(told.against))
 
 
 def _section(screen: Screen, heading: str, lines: Sequence[str]) -> None:

@@ -53,7 +53,7 @@ def _line(answer: ImagePrediction, width: int) -> Text:
     path = printable(answer.path)
     text = Text(path + " " * max(0, width - cell_len(path)) + "  ")
     if answer.error:
-        return text.append(f"error: {answer.error}", "red")
+        return text.append(f"error: {printable(answer.error)}", "red")
     if answer.label == UNSURE:
         text.append(f"{UNSURE}: ", "yellow")
     for i, (name, probability) in enumerate(answer.guesses):

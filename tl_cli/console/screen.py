@@ -33,6 +33,7 @@ from tl_cli.results.evaluation import Evaluation
 from tl_cli.results.progress import Note, Progress
 from tl_cli.results.training import RunResult
 
+CONFIGURATION = "mistakes in the configuration:"  # how several of them begin
 PLAIN_EVERY = 5.0  # seconds between two plain lines of one stage
 WIDTH_WITHOUT_TERMINAL = 100
 CONFUSION_UP_TO = 20  # classes; a larger matrix is no longer read, so the worst pairs are named
@@ -132,8 +133,7 @@ class Screen:
     def error(self, error: TLError) -> None:
         """Say a mistake and its hint on standard error."""
         self.settle()
-        # mistakes of a configuration stand in lines of their own; any other line end is escaped
-        message = "\n  ".join(map(safe, error.message.split("\n  ")))
+        message = "\n  ".join(map(safe, _lines(error.message)))
         self.err.print(f"[bold red]error:[/] {message}", highlight=False, soft_wrap=True)
         if error.hint:
             self.err.print(f"[dim]hint:[/] {safe(error.hint)}", highlight=False, soft_wrap=True)
@@ -225,6 +225,12 @@ class Screen:
         self.out.print(
             f"Next: {escape(typed('tl', 'evaluate', result.run))}", highlight=False, soft_wrap=True
         )
+
+
+def _lines(message: str) -> list[str]:
+    """Return the lines of several mistakes of a configuration; any other message is one line."""
+    first, *others = message.split("\n  ")
+    return [first, *others] if first.endswith(CONFIGURATION) else [message]
 
 
 class _Speed(ProgressColumn):

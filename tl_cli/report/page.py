@@ -13,7 +13,7 @@ from tl_cli import catalog, humanize
 from tl_cli.data import inspection
 from tl_cli.data.manifest import Record
 from tl_cli.errors import TLError
-from tl_cli.humanize import count, short
+from tl_cli.humanize import count, printable, short
 from tl_cli.plan.blocks import Block
 from tl_cli.report import images
 from tl_cli.report.facts import RunFacts
@@ -110,6 +110,7 @@ def _environment() -> Environment:
     environment = Environment(
         loader=PackageLoader("tl_cli.report"),
         autoescape=True,
+        finalize=lambda value: printable(value) if type(value) is str else value,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
