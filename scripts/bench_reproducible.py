@@ -104,7 +104,8 @@ def compare(place: Path, mode: str, options: tuple[str, ...]) -> None:
 
 def cost(place: Path, mode: str, options: tuple[str, ...], pairs: int) -> None:
     """Print a row: CPU time with deterministic operations and without."""
-    ratios, seconds = [], {"with": [], "without": []}
+    ratios: list[float] = []
+    seconds: dict[str, list[float]] = {"with": [], "without": []}
     for pair in range(pairs):
         order = ("with", "without") if pair % 2 else ("without", "with")
         for ops in order:

@@ -5,6 +5,7 @@ import importlib.util
 import json
 import shutil
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,7 +15,7 @@ from test_cli import COLOURS, said, tl
 from trained import mobilenet_weights, photos, trained
 
 from tl_cli import export_formats
-from tl_cli.data.csv_io import read_csv
+from tl_cli.data.csv_io import read_csv, write_csv
 from tl_cli.data.manifest import Record
 from tl_cli.engine import features, predict
 from tl_cli.engine.export import check, saved_model
@@ -334,19 +335,20 @@ def test_the_worst_of_all_batch_sizes_counts():
 
 def test_images_are_chosen_evenly_from_those_that_are_there(run):
     records = read_csv(run / run_dir.MANIFEST).of("val")
-    chosen = check.chosen(RunDir(run), "val", 6)
-    assert len(chosen) == 6
+    split, chosen = check.chosen(RunDir(run), "val", 6, 32)
+    assert (split, len(chosen)) == ("val", 6)
     assert [sum(r.label == name for r in chosen) for name in sorted(COLOURS)] == [2, 2, 2]
-    assert check.chosen(RunDir(run), "val", 64) == list(records)
+    assert check.chosen(RunDir(run), "val", 64, 32) == ("val", list(records))
 
 
-def test_without_its_images_a_run_is_not_exported(run, tmp_path):
+def test_without_any_image_a_run_is_not_exported(run, tmp_path):
     copy = tmp_path / "run"
     shutil.copytree(run, copy)
-    table = (copy / run_dir.MANIFEST).read_text()
-    (copy / run_dir.MANIFEST).write_text(table.replace(".png,", ".gone,"))
+    manifest = read_csv(copy / run_dir.MANIFEST)
+    gone = [replace(r, path=f"{r.path}.gone", digest="0" * 32) for r in manifest.records]
+    write_csv(manifest.with_records(gone), copy / run_dir.MANIFEST)
     done = tl("export", copy, "--format", "saved_model", "--overwrite")
-    said(done, "none of the val images")
+    said(done, "none is as it was", "--data DIR")
 
 
 def test_class_names_of_any_kind_are_one_a_line():

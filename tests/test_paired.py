@@ -32,7 +32,8 @@ def test_the_order_only_turns_the_sign():
 
 def test_the_same_answers_are_no_difference():
     found = paired(*rights(5, 0, 0, 3))
-    assert (found.p_value, found.difference, found.interval) == (1.0, 0.0, (0.0, 0.0))
+    assert (found.p_value, found.difference) == (1.0, 0.0)
+    assert found.interval[0] == -found.interval[1] < 0
     assert found.verdict.startswith("No difference")
 
 

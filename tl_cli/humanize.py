@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,11 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
+def typed(*words: object) -> str:
+    """Return a command as it can be typed or pasted: names with blanks are quoted."""
+    return shlex.join(printable(str(word)) for word in words)
+
+
 def short(path: str) -> str:
     """Return the last two parts of a path, quoted, for a sentence."""
     return repr("/".join(Path(path).parts[-2:]))
@@ -71,8 +77,9 @@ def naming(things: Iterable[str], most: int = 3) -> str:
 
 
 def count(n: int, thing: str) -> str:
-    """Return ``1 image``, ``1,200 images``."""
+    """Return ``1 image``, ``1,200 images``, ``2 images of …``."""
+    thing, *of = thing.split(" of ")
     plural = f"{thing[:-1]}ies" if thing.endswith("y") else f"{thing}s"
     if thing.endswith(("s", "x", "ch")):
         plural = f"{thing}es"
-    return f"{n:,} {thing if n == 1 else plural}"
+    return " of ".join([f"{n:,} {thing if n == 1 else plural}", *of])

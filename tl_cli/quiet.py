@@ -23,7 +23,7 @@ def quiet() -> Iterator[None]:
         os.dup2(held.fileno(), 2)
         try:
             yield
-        except BaseException:
+        except Exception:  # not where the user stops it: it is of no interest to them
             os.dup2(saved, 2)
             held.seek(0)
             os.write(2, held.read())

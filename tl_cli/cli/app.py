@@ -5,25 +5,30 @@ Nothing here imports the framework before it is needed, so that help and mistake
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated
 
-import typer
+from tl_cli.cli.interrupts import interrupts_kill
 
-from tl_cli import __version__
-from tl_cli.cli.backbones import backbones
-from tl_cli.cli.blocks import blocks
-from tl_cli.cli.cache import cache
-from tl_cli.cli.compare import compare
-from tl_cli.cli.evaluate import evaluate
-from tl_cli.cli.explain import explain
-from tl_cli.cli.export import export
-from tl_cli.cli.inspect import inspect
-from tl_cli.cli.panels import PanelledCommand
-from tl_cli.cli.predict import predict
-from tl_cli.cli.recommend_freeze import recommend_freeze
-from tl_cli.cli.report import report
-from tl_cli.cli.summarize import summarize
-from tl_cli.cli.train import EXAMPLES, train
+with interrupts_kill():  # this takes a third of a second
+    import typer
+
+    from tl_cli import __version__
+    from tl_cli.cli.backbones import backbones
+    from tl_cli.cli.blocks import blocks
+    from tl_cli.cli.cache import cache
+    from tl_cli.cli.compare import compare
+    from tl_cli.cli.evaluate import evaluate
+    from tl_cli.cli.explain import explain
+    from tl_cli.cli.export import export
+    from tl_cli.cli.inspect import inspect
+    from tl_cli.cli.panels import PanelledCommand
+    from tl_cli.cli.predict import predict
+    from tl_cli.cli.recommend_freeze import recommend_freeze
+    from tl_cli.cli.report import report
+    from tl_cli.cli.session import INTERRUPTED
+    from tl_cli.cli.summarize import summarize
+    from tl_cli.cli.train import EXAMPLES, train
 
 app = typer.Typer(
     name="tl",
@@ -69,4 +74,16 @@ def version(
 
 def main() -> None:
     """Run the command line."""
-    app()
+    try:
+        with interrupts_kill():
+            from tl_cli.console import streams
+
+            streams.install()
+            command = typer.main.get_command(app)
+        command()
+    except KeyboardInterrupt:  # between two of those who end something well
+        sys.exit(INTERRUPTED)
+    finally:
+        if why := streams.lost_output():
+            print(f"error: standard output could not be written: {why.lower()}", file=sys.stderr)
+            sys.exit(1)

@@ -10,6 +10,7 @@ import typer
 
 from tl_cli.cli.options import Json
 from tl_cli.cli.session import opened_screen
+from tl_cli.humanize import printable
 
 if TYPE_CHECKING:
     from tl_cli.console.screen import Screen
@@ -56,7 +57,8 @@ def show(
     else:
         _print(found, screen)
         if best:
-            screen.out.print(f"Best on validation, by log loss: {best}", highlight=False)
+            told = f"Best on validation, by log loss: {printable(best)}"
+            screen.out.print(told, highlight=False, markup=False)
     screen.note(f"wrote {picture}")
 
 
@@ -66,7 +68,9 @@ def _print(found: Comparison, screen: Screen) -> None:
     screen.matrix(rows, [run.name for run in found.runs])
     for pair in found.pairs:
         screen.out.print(
-            f"{pair.first} and {pair.second}: {_verdict(pair)}", highlight=False, markup=False
+            f"{printable(pair.first)} and {printable(pair.second)}: {_verdict(pair)}",
+            highlight=False,
+            markup=False,
         )
 
 

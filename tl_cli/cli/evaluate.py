@@ -49,6 +49,8 @@ def evaluate(
         from tl_cli.data.columns import column
         from tl_cli.store.run_dir import checkpoint_of
 
+        if bad_images and data is None:
+            raise typer.BadParameter("--bad-images is for other images: give --data")
         run = checkpoint_of(checkpoint)
         other = checkpoint_of(against) if against else None
         manifest, chosen = _evaluated(run, data, split, bad_images or "skip", screen)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json as jsonlib
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tl_cli.cli.options import Json, Quiet
+from tl_cli.cli.predict import tell_left_out
 from tl_cli.cli.session import opened_screen
 
 if TYPE_CHECKING:
@@ -50,7 +52,9 @@ def explain(
         from tl_cli.store import run_dir
 
         run = run_dir.checkpoint_of(checkpoint)
-        inputs = named_images(paths, sys.stdin)
+        left_out: Counter[str] = Counter()
+        inputs = named_images(paths, sys.stdin, left_out)
+        tell_left_out(left_out, screen)
         from tl_cli.engine import explain as engine
         from tl_cli.engine.features import neighbours as alike
 
@@ -97,7 +101,7 @@ def _drawn(
         sheet = Sheet(output, where)
         with _closed(sheet, total, screen):
             for each in found:
-                sheet.add(each)
+                each = sheet.add(each)
                 if json:
                     screen.on_progress(Progress("explain", len(sheet.told), total))
                 else:

@@ -13,8 +13,10 @@ import typer
 from tl_cli.cli.options import Json, Quiet
 from tl_cli.cli.session import opened_screen
 from tl_cli.errors import TLError
+from tl_cli.humanize import typed
 
 if TYPE_CHECKING:
+    from tl_cli.data.manifest import Manifest
     from tl_cli.export_formats import Format
     from tl_cli.store.run_dir import RunDir
 
@@ -24,6 +26,10 @@ def export(
     format: Annotated[str, typer.Option(help="saved_model, onnx, litert or openvino.")],
     quantize: Annotated[
         str | None, typer.Option(help="float16, or int8 calibrated on training images.")
+    ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(help="Any such images, to check it with where the run's own are gone."),
     ] = None,
     output: Annotated[
         Path | None, typer.Option(help="File, or folder of a SavedModel; else in the run.")
@@ -42,10 +48,13 @@ def export(
 
         run = run_dir.checkpoint_of(checkpoint)
         form = export_formats.get(format, quantize)
+        images = _images(data) if data else None
         target = _target(run, form, quantize, output, overwrite)
         from tl_cli.engine import export as engine
 
-        result = engine.export(run, form, target, quantize, screen.on_progress, benchmark=benchmark)
+        result = engine.export(
+            run, form, target, quantize, screen.on_progress, data=images, benchmark=benchmark
+        )
         if json:
             print(jsonlib.dumps(result.to_json()))
         else:
@@ -61,6 +70,18 @@ def export(
             )
 
 
+def _images(data: str) -> Manifest:
+    """Return the images of --data: what they show is not asked for."""
+    from tl_cli.data import listing
+    from tl_cli.data.manifest import Manifest, Options, Record
+    from tl_cli.data.sources.inputs import named_images
+    from tl_cli.store import cache_folder
+
+    if Path(data).expanduser().exists():
+        return Manifest(data, (), tuple(Record(path, "") for path in named_images([data])))
+    return listing.listed(data, Options(cache=cache_folder.usable()))
+
+
 def _target(
     run: RunDir, form: Format, quantize: str | None, output: Path | None, overwrite: bool
 ) -> Path:
@@ -71,7 +92,7 @@ def _target(
     if form.ending and target.suffix != form.ending:
         raise TLError(
             f"{form.title} files end with {form.ending}, and --output is '{target}'",
-            f"--output {target.with_suffix(form.ending)}",
+            typed("--output", target.with_suffix(form.ending)),
         )
     if os.path.lexists(target) and not overwrite:
         raise TLError(f"'{target}' is there already", "choose another --output, or --overwrite")

@@ -56,6 +56,10 @@ def inspect(
         if output and not (plots or augment or label_errors):
             raise typer.BadParameter("--output is for the pictures: add --plots or --augment")
         if label_errors:
+            given = {"--plots": plots, "--augment": augment, "--strict": strict,
+                     "--columns": columns, "--data-dir": data_dir}  # fmt: skip
+            if unused := [name for name, value in given.items() if value]:
+                raise typer.BadParameter(f"--label-errors is of a run: leave out {unused[0]}")
             from tl_cli.cli.label_errors import show_label_errors
 
             show_label_errors(Path(data), output or OUTPUT, screen, json)

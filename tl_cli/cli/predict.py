@@ -5,6 +5,7 @@ from __future__ import annotations
 import json as jsonlib
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from tl_cli.store.prediction_writer import ImagePrediction, PredictionSink
 
 FORMATS = ("table", "csv", "jsonl")
+BY_ENDING = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl"}
 
 
 def predict(
@@ -52,10 +54,14 @@ def predict(
         from tl_cli.store import run_dir, sorted_folders
 
         form = _form(format, output, json)
+        if json and format and not output:
+            screen.note(f"--format {format} is not used: --json has a form of its own")
         if (resume and not output) or (link and not sort_into):
             raise typer.BadParameter("--resume needs --output, and --link needs --sort-into")
         run = run_dir.checkpoint_of(checkpoint)
-        inputs = named_images(paths, sys.stdin)
+        left_out: Counter[str] = Counter()
+        inputs = named_images(paths, sys.stdin, left_out)
+        tell_left_out(left_out, screen)
         if sort_into:
             sorted_folders.prepare(sort_into)
         started = time.perf_counter()
@@ -67,13 +73,17 @@ def predict(
                 built, inputs[sheet.rows :], top=top_k, least=min_confidence, batch_size=batch_size
             )
             with _told_where_it_stops(screen, sheet, len(inputs), output):
-                _work(answers, sheet, len(inputs), screen, sort_into, link)
-        told = sheet.to_json() | {"seconds": round(time.perf_counter() - started, 3)}
+                unsorted = _work(answers, sheet, len(inputs), screen, sort_into, link)
+        told = sheet.to_json() | {
+            "seconds": round(time.perf_counter() - started, 3),
+            "left_out": dict(+left_out),
+            "unsorted": unsorted,
+        }
         if json:
             print(jsonlib.dumps(told))
         else:
             _sum_up(screen, told, output, sort_into)
-        if sheet.failed:
+        if sheet.failed or unsorted:
             raise typer.Exit(1)
 
 
@@ -85,7 +95,28 @@ def _form(form: str | None, output: Path | None, json: bool) -> str:
         return "json" if json else form or "table"
     if form == "table":
         raise typer.BadParameter("a table is for people to read: --output is csv or jsonl")
-    return form or ("jsonl" if output.suffix in (".jsonl", ".ndjson") else "csv")
+    if not form and output.suffix.lower() not in BY_ENDING:
+        raise TLError(
+            f"what is to be written into '{output}' does not follow from its name",
+            f"end it with {', '.join(BY_ENDING)}, or say --format csv or jsonl",
+        )
+    return form or BY_ENDING[output.suffix.lower()]
+
+
+def tell_left_out(left_out: Counter[str], screen: Screen) -> None:
+    """Say how many files of folders and patterns were not taken for images, and why."""
+    from tl_cli.data.sources.inputs import HIDDEN
+    from tl_cli.humanize import count, naming
+    from tl_cli.results.progress import Note
+
+    hidden = left_out[HIDDEN]
+    others = {ending: n for ending, n in left_out.most_common() if ending != HIDDEN}
+    if others:
+        kinds = naming(f"{ending} ({n:,})" for ending, n in others.items())
+        files = count(sum(others.values()), "file")
+        screen.on_progress(Note(f"left out {files}, no images by their name: {kinds}"))
+    if hidden:
+        screen.on_progress(Note(f"left out {count(hidden, 'hidden image')}"))
 
 
 @contextmanager
@@ -114,19 +145,27 @@ def _work(
     screen: Screen,
     sort_into: Path | None,
     link: bool,
-) -> None:
-    """Sort and write batch after batch; rows that come on a terminal are progress enough."""
+) -> list[dict[str, str]]:
+    """Sort and write batch after batch; rows that come on a terminal are progress enough.
+
+    Returns the images that could not be sorted, with the reason: one does not stop the others.
+    """
     from tl_cli.results.progress import Progress
     from tl_cli.store import sorted_folders
 
+    unsorted: list[dict[str, str]] = []
     before, visible = sheet.rows, not (sheet.on_screen and sys.stdout.isatty())
     for batch in answers:
         for answer in batch:
             if sort_into and answer.label:
-                sorted_folders.put(Path(answer.path), sort_into, answer.label, link=link)
+                try:
+                    sorted_folders.put(Path(answer.path), sort_into, answer.label, link=link)
+                except TLError as error:
+                    unsorted.append({"path": answer.path, "reason": error.message})
         sheet.write(batch)
         if visible:
             screen.on_progress(Progress("predict", sheet.rows - before, total - before))
+    return unsorted
 
 
 @contextmanager
@@ -147,7 +186,7 @@ def _told_where_it_stops(
 def _sum_up(
     screen: Screen, told: dict[str, Any], output: Path | None, sort_into: Path | None
 ) -> None:
-    from tl_cli.humanize import count
+    from tl_cli.humanize import count, naming, short
     from tl_cli.results.progress import Note
 
     parts = [count(told["images"], "image")]
@@ -156,3 +195,7 @@ def _sum_up(
     parts += [f"sorted into {sort_into}"] if sort_into else []
     screen.settle()
     screen.on_progress(Note(", ".join(parts), warning=bool(told["failed"])))
+    lost = told["unsorted"]
+    if lost:
+        few = naming((f"{short(each['path'])}: {each['reason']}" for each in lost), 1)
+        screen.note(f"{count(len(lost), 'image')} not sorted: {few}", warning=True)

@@ -15,6 +15,7 @@ from tl_cli.cli.session import opened_screen
 if TYPE_CHECKING:
     import numpy as np
 
+    from tl_cli.console.screen import Screen
     from tl_cli.engine.networks.classifier import Classifier
     from tl_cli.report import RunFacts
     from tl_cli.store.run_dir import RunDir
@@ -33,14 +34,17 @@ def report(
 ) -> None:
     """Tell a run, or compare several, in one HTML file that needs nothing else."""
     with opened_screen(json=json, quiet=quiet) as screen:
+        from tl_cli.humanize import printable
         from tl_cli.store.run_dir import RunDir
 
         found = [RunDir(path if path.is_dir() else path.parent) for path in runs]
         path = written(found[0], output) if len(found) == 1 else _compared(found, output)
+        if len(found) == 1:
+            _tell_lost(found[0], screen)
         if json:
             print(jsonlib.dumps({"report": str(path), "runs": [str(each.path) for each in found]}))
         else:
-            screen.out.print(str(path), highlight=False, markup=False, soft_wrap=True)
+            screen.out.print(printable(str(path)), highlight=False, markup=False, soft_wrap=True)
 
 
 def written(run: RunDir, output: Path | None = None, built: Classifier | None = None) -> Path:
@@ -56,12 +60,24 @@ def written(run: RunDir, output: Path | None = None, built: Classifier | None = 
     return _placed(html, output or run / run_dir.REPORT)
 
 
+def _tell_lost(run: RunDir, screen: Screen) -> None:
+    """Say which of a run's images the report can show no pictures of."""
+    from tl_cli.data import presence
+    from tl_cli.data.csv_io import read_csv
+    from tl_cli.store import run_dir
+
+    records = read_csv(run / run_dir.MANIFEST).records
+    if lost := presence.lost(presence.states(records), f"images of {run.path}"):
+        screen.note(f"{lost}: no pictures of them are shown", warning=True)
+
+
 def _heat(facts: RunFacts, built: Classifier | None) -> dict[str, np.ndarray]:
     """Return where the evidence for the mistakes that are shown lies.
 
     Empty where there are none, and where the checkpoint is gone or damaged: the rest of the report
     does without it.
     """
+    from tl_cli.data import presence
     from tl_cli.errors import TLError
     from tl_cli.report import MOST_MISTAKES
     from tl_cli.store import run_dir
@@ -70,12 +86,13 @@ def _heat(facts: RunFacts, built: Classifier | None) -> dict[str, np.ndarray]:
     said = [p for p in facts.mistakes(MOST_MISTAKES) if p.path in records]
     if not said or not (built or (facts.run / run_dir.CHECKPOINT).is_file()):
         return {}
+    there = {p: records[p.path] for p in said if presence.state(records[p.path]) == presence.SAME}
     from tl_cli.engine import explain, predict
 
     found: dict[str, np.ndarray] = {}
     with suppress(TLError):
         built = built or predict.load_checkpoint(facts.run)
-        found = explain.of_answers(built, {records[p.path]: p.predicted for p in said})
+        found = explain.of_answers(built, {record: p.predicted for p, record in there.items()})
     return found
 
 

@@ -90,6 +90,8 @@ def manifest_of(settings: RunConfig, screen: Screen) -> Manifest:
         columns=settings.column_names(),
         **_to_keep(settings),
     )
+    for text in _unused(settings, found):
+        screen.note(text, warning=True)
     found = limit(found, settings.limit, settings.limit_per_class, settings.seed)
     split = assign_splits(
         found,
@@ -102,6 +104,22 @@ def manifest_of(settings: RunConfig, screen: Screen) -> Manifest:
     )
     tell(split, screen)
     return split
+
+
+def _unused(settings: RunConfig, manifest: Manifest) -> Iterator[str]:
+    """Yield what was asked for and is of no use with these images."""
+    from tl_cli.config import option
+    from tl_cli.data import listing
+
+    for split in ("val", "test"):
+        share = getattr(settings, split)
+        if share != option(split).default and manifest.of(split):
+            yield f"--{split} {share:g} is not used: {settings.data} has {split} images of its own"
+    kind = listing.kind(settings.data)
+    if settings.columns and kind != "table":
+        yield f"--columns is not used: {settings.data} is no table"
+    if settings.data_dir and kind != "tfds":
+        yield f"--data-dir is not used: {settings.data} is no tfds: data set"
 
 
 def _to_keep(settings: RunConfig) -> dict[str, int]:

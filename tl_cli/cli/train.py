@@ -174,7 +174,11 @@ def _train(
 
 def _say_report(report: str | None, screen: Screen, json: bool) -> None:
     if report and not json:
-        screen.out.print(f"Report: {report}", highlight=False, markup=False, soft_wrap=True)
+        from tl_cli.humanize import printable
+
+        screen.out.print(
+            f"Report: {printable(report)}", highlight=False, markup=False, soft_wrap=True
+        )
 
 
 def _run(settings: RunConfig, manifest: Manifest, screen: Screen, run: RunDir) -> Trained:

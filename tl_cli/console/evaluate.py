@@ -26,7 +26,7 @@ def show_diagnostics(screen: Screen, told: Diagnostics) -> None:
     if told.thresholds is not None:
         _section(screen, "Thresholds", [_threshold(each) for each in told.thresholds])
     if told.against is not None:
-        _section(screen, f"Against {told.against.run}", _against(told.against))
+        _section(screen, f"Against {printable(told.against.run)}", _against(told.against))
 
 
 def _section(screen: Screen, heading: str, lines: Sequence[str]) -> None:
@@ -116,7 +116,7 @@ def _threshold(each: Threshold) -> str:
 
 def _against(found: Against) -> list[str]:
     pair = found.accuracy
-    low, high = found.log_loss_interval
+    interval = found.log_loss_interval
     verdict = (
         "no difference beyond chance"
         if pair.p_value >= VERDICT
@@ -127,5 +127,6 @@ def _against(found: Against) -> list[str]:
         f"{pair.difference:+.3f} ({pair.interval[0]:+.3f} to {pair.interval[1]:+.3f})",
         f"only this one right {pair.only_first:,}, only the other {pair.only_second:,}, "
         f"p = {pair.p_value:.3f} (McNemar): {verdict}",
-        f"log loss {found.log_loss_difference:+.3f} ({low:+.3f} to {high:+.3f})",
+        f"log loss {found.log_loss_difference:+.3f}"
+        + (f" ({interval[0]:+.3f} to {interval[1]:+.3f})" if interval else ""),
     ]

@@ -12,7 +12,7 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
-from tl_cli.console.screen import Screen, bare_table, two_columns
+from tl_cli.console.screen import Screen, bare_table, safe, two_columns
 from tl_cli.humanize import decision, duration
 from tl_cli.plan import similarity_kind
 from tl_cli.plan.evidence import CLAIM_FROM
@@ -40,7 +40,7 @@ def show_plan(screen: Screen, plan: Mapping[str, Any]) -> None:
         _print(screen, _probes_title(plan))
         screen.out.print(_by_depth(plan["evidence"]))
     _heading(screen, "Why")
-    screen.out.print(_listed(map(escape, plan["reasons"])))
+    screen.out.print(_listed(map(safe, plan["reasons"])))
     if plan["epochs"]:
         _heading(screen, "Training")
         screen.out.print(_hyperparameters(plan))

@@ -5,12 +5,15 @@ Imports rich as the console does. Knows nothing of how the answers came about.
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Sequence
 
 from rich.cells import cell_len
 from rich.text import Text
 
 from tl_cli.console.screen import Screen
+from tl_cli.console.streams import unread
 from tl_cli.humanize import printable
 from tl_cli.results.explanations import Explanation
 from tl_cli.store.prediction_writer import UNSURE, ImagePrediction, PredictionSink
@@ -32,6 +35,8 @@ class PredictionTable(PredictionSink):
         out = self.screen.out
         for answer in answers:
             out.print(_line(answer, self.width), highlight=False, soft_wrap=True)
+        if unread(out.file):
+            raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
 
 
 def explained(screen: Screen, each: Explanation) -> None:
@@ -48,7 +53,7 @@ def _line(answer: ImagePrediction, width: int) -> Text:
     path = printable(answer.path)
     text = Text(path + " " * max(0, width - cell_len(path)) + "  ")
     if answer.error:
-        return text.append(f"error: {answer.error}", "red")
+        return text.append(f"error: {printable(answer.error)}", "red")
     if answer.label == UNSURE:
         text.append(f"{UNSURE}: ", "yellow")
     for i, (name, probability) in enumerate(answer.guesses):

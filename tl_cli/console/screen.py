@@ -28,11 +28,12 @@ from rich.table import Table
 from rich.text import Text
 
 from tl_cli.errors import TLError
-from tl_cli.humanize import duration, printable, saved
+from tl_cli.humanize import duration, printable, saved, typed
 from tl_cli.results.evaluation import Evaluation
 from tl_cli.results.progress import Note, Progress
 from tl_cli.results.training import RunResult
 
+CONFIGURATION = "mistakes in the configuration:"  # how several of them begin
 PLAIN_EVERY = 5.0  # seconds between two plain lines of one stage
 WIDTH_WITHOUT_TERMINAL = 100
 CONFUSION_UP_TO = 20  # classes; a larger matrix is no longer read, so the worst pairs are named
@@ -132,8 +133,7 @@ class Screen:
     def error(self, error: TLError) -> None:
         """Say a mistake and its hint on standard error."""
         self.settle()
-        # mistakes of a configuration stand in lines of their own; any other line end is escaped
-        message = "\n  ".join(map(safe, error.message.split("\n  ")))
+        message = "\n  ".join(map(safe, _lines(error.message)))
         self.err.print(f"[bold red]error:[/] {message}", highlight=False, soft_wrap=True)
         if error.hint:
             self.err.print(f"[dim]hint:[/] {safe(error.hint)}", highlight=False, soft_wrap=True)
@@ -163,9 +163,10 @@ class Screen:
         self.out.print(f"[bold]{result.split}[/] ({result.n:,} images)", highlight=False)
         table = bare_table("", "value", "95 % interval")
         for name in ("accuracy", "balanced_accuracy", "macro_f1", "log_loss"):
-            low, high = result.intervals[name]
+            found = result.intervals[name]
+            interval = f"{found[0]:.3f} to {found[1]:.3f}" if found else ""
             label = name.replace("_", " ").replace("f1", "F1")
-            table.add_row(label, f"{getattr(result, name):.3f}", f"{low:.3f} to {high:.3f}")
+            table.add_row(label, f"{getattr(result, name):.3f}", interval)
         if result.top5 is not None:
             table.add_row("top-5 accuracy", f"{result.top5:.3f}", "")
         table.add_row("majority baseline", f"{result.majority_baseline:.3f}", "")
@@ -221,7 +222,15 @@ class Screen:
         total = duration(result.seconds["total"])
         self.out.print(f"[bold]Time:[/] {total} ({spent})", highlight=False)
         self.out.print(f"[bold]Run:[/] {safe(result.run)}", highlight=False, soft_wrap=True)
-        self.out.print(f"Next: tl evaluate {safe(result.run)}", highlight=False, soft_wrap=True)
+        self.out.print(
+            f"Next: {escape(typed('tl', 'evaluate', result.run))}", highlight=False, soft_wrap=True
+        )
+
+
+def _lines(message: str) -> list[str]:
+    """Return the lines of several mistakes of a configuration; any other message is one line."""
+    first, *others = message.split("\n  ")
+    return [first, *others] if first.endswith(CONFIGURATION) else [message]
 
 
 class _Speed(ProgressColumn):

@@ -13,17 +13,20 @@ import numpy as np
 from tl_cli import config
 from tl_cli.data.csv_io import read_csv
 from tl_cli.data.manifest import Manifest, Record
-from tl_cli.engine import fitted_images, predict
+from tl_cli.engine import fitted_images, predict, run_images
 from tl_cli.engine.finetune import flip_check
 from tl_cli.engine.fitted_images import FittedImages
 from tl_cli.engine.metrics import diagnostics, figures
-from tl_cli.engine.networks.classifier import Classifier
+from tl_cli.engine.networks.classifier import Classifier, describe
 from tl_cli.engine.predict import LabelledPredictions
+from tl_cli.engine.run_images import RunImages
 from tl_cli.errors import TLError
 from tl_cli.results.evaluation import Against, Diagnostics, Evaluation, Threshold
 from tl_cli.results.progress import Note, OnProgress
 from tl_cli.store import run_dir
 from tl_cli.store.run_dir import RunDir
+
+GONE = "The run's validation images are gone"
 
 
 @dataclass(frozen=True)
@@ -55,10 +58,14 @@ def evaluate(run: RunDir, request: EvaluationRequest, on_progress: OnProgress) -
 
     The run's validation images are answered for as they were before a refit, held out.
     """
-    records, labels = predict.known(run, request.manifest, request.split)
+    predict.known(run, request.manifest, request.split)
     if request.against:
         predict.known(request.against, request.manifest, request.split)
-    fitted, classifier = fitted_images.load(run), predict.load_checkpoint(run)
+    fitted = fitted_images.load(run)
+    if request.own:
+        request = replace(request, manifest=_still_there(run, request, fitted, on_progress))
+    records, labels = predict.known(run, request.manifest, request.split)
+    classifier = predict.load_checkpoint(run)
     mirrored = request.tta and _may_mirror(run, classifier, fitted, on_progress)
     answers = _answers(classifier, records, labels, fitted, on_progress, mirrored=mirrored)
     for note in _told(answers, fitted):
@@ -79,6 +86,23 @@ def evaluate(run: RunDir, request: EvaluationRequest, on_progress: OnProgress) -
         answers.probabilities, labels, classifier.classes, split=request.split
     )
     return EvaluatedModel(evaluation, result, answers)
+
+
+def _still_there(
+    run: RunDir, request: EvaluationRequest, fitted: FittedImages, on_progress: OnProgress
+) -> Manifest:
+    """Return those of the run's own images whose pixels or answers are still to be had.
+
+    Raises TLError where there are none.
+    """
+    size = int(describe(run)["image_size"])
+    what = f"{request.split} images of {run.path}".removeprefix("all ")
+    # another checkpoint is asked about all of them, and has kept answers of its own
+    answered = () if request.against else fitted.held_out.keys()
+    there = run_images.find(request.manifest.of(request.split), what, size, answered=answered)
+    there.require("put them back where they were, or evaluate on others: --data DIR")
+    run_images.tell(there, on_progress)
+    return replace(request.manifest, records=there.records)
 
 
 def _answers(
@@ -138,16 +162,45 @@ def _validation(
     mirrored: bool = False,
 ) -> LabelledPredictions | None:
     """Return the answers to the run's own validation images, None where they are gone."""
-    try:
-        records, labels = predict.known(run, read_csv(run / run_dir.MANIFEST), "val")
-        return _answers(
-            classifier, records, labels, fitted, on_progress, mirrored=mirrored, stage="validation"
-        )
-    except TLError:
-        on_progress(
-            Note("The run's validation images are gone: no temperature is fitted.", warning=True)
-        )
+    there = _validation_images(run, classifier, fitted)
+    if there is None or not there.records:
+        on_progress(Note(f"{GONE}: no temperature is fitted.", warning=True))
         return None
+    if there.all_gone:
+        on_progress(Note(f"{GONE}: the temperature goes by what is kept of them."))
+    else:
+        run_images.tell(there, on_progress)
+    return _validation_answers(classifier, there.records, fitted, on_progress, mirrored=mirrored)
+
+
+def _validation_images(
+    run: RunDir, classifier: Classifier, fitted: FittedImages
+) -> RunImages | None:
+    """Return the validation images that can be asked about; None where there is no manifest."""
+    try:
+        records, _ = predict.known(run, read_csv(run / run_dir.MANIFEST), "val")
+    except TLError:  # a checkpoint that was copied alone
+        return None
+    return run_images.find(
+        records,
+        f"validation images of {run.path}",
+        classifier.backbone.image_size,
+        answered=fitted.held_out.keys(),
+    )
+
+
+def _validation_answers(
+    classifier: Classifier,
+    records: Sequence[Record],
+    fitted: FittedImages,
+    on_progress: OnProgress,
+    *,
+    mirrored: bool,
+) -> LabelledPredictions:
+    labels = figures.encode([record.label for record in records], classifier.classes)
+    return _answers(
+        classifier, records, labels, fitted, on_progress, mirrored=mirrored, stage="validation"
+    )
 
 
 def _may_mirror(
@@ -163,12 +216,15 @@ def _may_mirror(
     if said != "auto":
         return said == "yes"
     # by what the network itself says: held-out answers are of images as they are alone
+    alone = replace(fitted, held_out={})
+    there = _validation_images(run, classifier, alone)
+    if there is None or not there.records:
+        on_progress(Note(f"{GONE}, and they decide on mirroring: --tta is left out.", True))
+        return False
     plain, both = (
-        _validation(run, classifier, replace(fitted, held_out={}), on_progress, mirrored=m)
+        _validation_answers(classifier, there.records, alone, on_progress, mirrored=m)
         for m in (False, True)
     )
-    if plain is None or both is None:
-        return False
     flipped = 2 * both.probabilities - plain.probabilities
     may, why = flip_check.verdict(plain.right, flipped.argmax(1) == plain.labels, plain.labels)
     on_progress(Note(f"Mirroring: {'yes' if may else 'no, --tta is left out'}; {why}.", not may))

@@ -14,7 +14,7 @@ from tl_cli import catalog, config, engine
 from tl_cli.data import groups
 from tl_cli.data.csv_io import read_csv
 from tl_cli.data.manifest import Record
-from tl_cli.engine import features
+from tl_cli.engine import features, run_images
 from tl_cli.engine.context import feature_spec_of, head_taps, tap_widths
 from tl_cli.engine.head import join, solve
 from tl_cli.engine.metrics.figures import encode
@@ -31,18 +31,28 @@ def suspected(run: RunDir, on_progress: OnProgress) -> tuple[int, list[LabelErro
 
     The head looks at the pretrained network, never at a tuned one: tuning has learned these very
     labels by heart. Nor has it seen copies of an image, or others of its group, when it is asked.
-    Raises TLError without cleanlab, and for a run that lacks what is needed.
+    Images that are gone, of which nothing is kept, or that others lie in the place of, are left
+    out: that is told. Raises TLError without cleanlab, and for a run that lacks what is needed.
     """
     issues = _cleanlab()
     described, settings = classifier.describe(run), config.load(run / run_dir.CONFIG)
-    records = read_csv(run / run_dir.MANIFEST).of("train")
-    labels = encode([record.label for record in records], described["classes"])
     engine.prepare(described.get("precision", "float32"), settings.seed)
     card = catalog.get(described["backbone"])
     backbone = loading.load(
         card, int(described["image_size"]), settings.weights or loading.PRETRAINED
     )
     wanted = feature_spec_of(backbone, settings)
+    there = run_images.find(
+        read_csv(run / run_dir.MANIFEST).of("train"),
+        f"training images of {run.path}",
+        backbone.image_size,
+        answered=features.kept(backbone, wanted),
+        shown=True,
+    )
+    there.require("put them back where they were, or train again on what there is now")
+    run_images.tell(there, on_progress)
+    records = there.records
+    labels = encode([record.label for record in records], described["classes"])
     [rows] = features.extract(backbone, records, [wanted], on_progress=on_progress)
     widths = tap_widths(backbone, settings, head_taps(backbone, settings))
     depths = np.split(rows.array()[:, -sum(widths) :], np.cumsum(widths)[:-1], axis=1)

@@ -102,11 +102,12 @@ def probabilities(
     """
     store = image_store.store(records, built.backbone.image_size, memory=0, disk=0)
     parts, done = [], 0
-    for images in dataset.batches(store, batch_size=BATCH, training=False):
-        x = np.asarray(images[0] if isinstance(images, tuple) else images)
-        parts.append(_padded(built.inference_model, x[:, :, ::-1] if flip else x, BATCH))
-        done += len(x)
-        on_progress(Progress(stage, done, len(records)))
+    with dataset.clear_errors():
+        for images in dataset.batches(store, batch_size=BATCH, training=False):
+            x = np.asarray(images[0] if isinstance(images, tuple) else images)
+            parts.append(_padded(built.inference_model, x[:, :, ::-1] if flip else x, BATCH))
+            done += len(x)
+            on_progress(Progress(stage, done, len(records)))
     return np.concatenate(parts)
 
 

@@ -14,7 +14,6 @@ from typing import Any
 
 from tl_cli.report.facts import RunFacts, read
 from tl_cli.results.paired import Paired, paired
-from tl_cli.results.predictions import Prediction
 from tl_cli.store.run_dir import RunDir
 
 BEFORE = ("build", "features", "head", "evidence", "plan")  # stages before the first epoch
@@ -47,11 +46,11 @@ class Compared:
     seconds: float
     peak_memory: int | None
     curve: tuple[Point, ...]
-    predictions: tuple[Prediction, ...]  # of that split
+    right: Mapping[tuple[str, int], bool]  # whether each image of that split was recognised
 
     def to_json(self) -> dict[str, Any]:
         """Return JSON types, without what was said of each image."""
-        return {key: value for key, value in asdict(self).items() if key != "predictions"}
+        return {key: value for key, value in asdict(self).items() if key != "right"}
 
 
 @dataclass(frozen=True)
@@ -96,11 +95,11 @@ def compare(paths: Sequence[Path]) -> Comparison:
 
 
 def _paired(first: Compared, second: Compared) -> Paired | None:
-    right = {each.path: each.right for each in second.predictions}
-    both = [(each.right, right[each.path]) for each in first.predictions if each.path in right]
-    if not both or first.split != second.split:
+    one, other = first.right, second.right
+    common = [image for image in one if image in other]
+    if not common or first.split != second.split:
         return None
-    return paired([one for one, _ in both], [other for _, other in both])
+    return paired([one[image] for image in common], [other[image] for image in common])
 
 
 def _compared(facts: RunFacts, name: str) -> Compared:
@@ -119,7 +118,7 @@ def _compared(facts: RunFacts, name: str) -> Compared:
         seconds=told["seconds"]["total"],
         peak_memory=told.get("peak_memory"),
         curve=tuple(_curve(told, facts.plan["size"], facts.history)),
-        predictions=facts.answers,
+        right=facts.right_by_image,
     )
 
 

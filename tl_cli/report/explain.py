@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tl_cli.data.decode import open_rgb
 from tl_cli.data.manifest import Record
+from tl_cli.errors import TLError
 from tl_cli.humanize import short
 from tl_cli.report import images
 from tl_cli.report.heat import overlay
 from tl_cli.report.page import rendered
 from tl_cli.results.explanations import Explanation
+from tl_cli.store.file_names import shortened
 from tl_cli.store.run_dir import replacing
 
 if TYPE_CHECKING:
@@ -35,14 +38,27 @@ class Sheet:
     _shown: list[dict[str, Any]] = field(default_factory=list)
     _names: Counter[str] = field(default_factory=Counter)
 
-    def add(self, each: Explanation) -> Path | None:
-        """Write an image's overlay and return where it lies; None where it could not be opened."""
-        path = None if each.heat is None else self._overlay(each, each.heat)
-        self.failed += each.heat is None
+    def add(self, each: Explanation) -> Explanation:
+        """Write an image's overlay; return the explanation, with an error where there is none.
+
+        One that could not be opened, or whose overlay cannot be written, only counts as failed; a
+        full disk raises OSError.
+        """
+        path = None
+        if each.heat is not None:
+            try:
+                path = self._overlay(each, each.heat)
+            except TLError as error:
+                each = replace(each, heat=None, error=error.message)
+            except OSError as error:
+                if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
+                    raise
+                each = replace(each, heat=None, error=f"cannot be drawn ({error.strerror})")
+        self.failed += path is None
         self.told.append(each.to_json(str(path) if path else None))
         if len(self._shown) < MOST:
             self._shown.append(_shown(each))
-        return path
+        return each
 
     def _overlay(self, each: Explanation, heat: np.ndarray) -> Path:
         image = open_rgb(Record(each.path, ""), LARGEST)
@@ -56,7 +72,7 @@ class Sheet:
         stem = Path(path).stem
         self._names[stem] += 1
         number = self._names[stem]
-        return (stem if number == 1 else f"{stem}-{number}") + ENDING
+        return shortened(stem if number == 1 else f"{stem}-{number}", ENDING)
 
     @property
     def page(self) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -92,6 +93,21 @@ class RunFacts:
     def answers(self) -> tuple[Prediction, ...]:
         """What was said of each image of that split."""
         return tuple(p for p in self.predictions if p.split == self.split)
+
+    @cached_property
+    def right_by_image(self) -> Mapping[tuple[str, int], bool]:
+        """Whether each image of that split was recognised: by its content, not its name.
+
+        Copies of one image are counted, for each to have its own.
+        """
+        digests = {record.path: record.digest for record in self.manifest.records}
+        seen: Counter[str] = Counter()
+        found = {}
+        for answer in self.answers:
+            image = digests.get(answer.path) or answer.path
+            seen[image] += 1
+            found[image, seen[image]] = answer.right
+        return found
 
     def mistakes(self, most: int) -> list[Prediction]:
         """Return the wrong answers, the surest first."""

@@ -7,6 +7,7 @@ import io
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tl_cli.data import presence
 from tl_cli.data.decode import open_rgb
 from tl_cli.data.manifest import Manifest, Record
 from tl_cli.errors import TLError
@@ -43,7 +44,9 @@ def samples(manifest: Manifest) -> tuple[Samples, ...]:
 
 
 def picture(record: Record, side: int = THUMBNAIL) -> str:
-    """Return a record's image for `src`, or "" where it can no longer be read."""
+    """Return a record's image for `src`, or "" where it can no longer be read or is another now."""
+    if presence.state(record) != presence.SAME:
+        return ""
     try:
         return embedded(shrunk(open_rgb(record, side), side))
     except TLError:

@@ -13,7 +13,7 @@ from tl_cli import catalog, humanize
 from tl_cli.data import inspection
 from tl_cli.data.manifest import Record
 from tl_cli.errors import TLError
-from tl_cli.humanize import count, short
+from tl_cli.humanize import count, printable, short
 from tl_cli.plan.blocks import Block
 from tl_cli.report import images
 from tl_cli.report.facts import RunFacts
@@ -88,7 +88,7 @@ def comparison_html(runs: Sequence[RunFacts]) -> str:
         title=f"{len(runs)} runs",
         runs=runs,
         best=best,
-        same=len({frozenset(p.path for p in facts.answers) for facts in runs}) == 1,
+        same=len({frozenset(facts.right_by_image) for facts in runs}) == 1,
         settings=_differing(runs),
         pairs=[(facts, _paired(best, facts)) for facts in runs if facts is not best],
         curves=svg(overlaid, tuned) if tuned else "",
@@ -110,6 +110,7 @@ def _environment() -> Environment:
     environment = Environment(
         loader=PackageLoader("tl_cli.report"),
         autoescape=True,
+        finalize=lambda value: printable(value) if type(value) is str else value,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -208,8 +209,8 @@ def _differing(runs: Sequence[RunFacts]) -> list[tuple[str, list[Any]]]:
 
 def _paired(best: RunFacts, other: RunFacts) -> Paired | None:
     """Compare two runs on the images that both were evaluated on; None where there are none."""
-    right = {p.path: p.right for p in other.answers}
-    common = [p for p in best.answers if p.path in right]
+    first, second = best.right_by_image, other.right_by_image
+    common = [image for image in first if image in second]
     if not common:
         return None
-    return paired([p.right for p in common], [right[p.path] for p in common])
+    return paired([first[image] for image in common], [second[image] for image in common])

@@ -23,7 +23,11 @@ class ClassRow:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """A classifier's figures on one split. Intervals are 95 % bootstrap percentiles."""
+    """A classifier's figures on one split.
+
+    Intervals are of 95 %: see `intervals` for shares; bootstrap percentiles for the log loss, and
+    for macro F1 where that has spread. None where all images cost the same.
+    """
 
     split: str
     n: int
@@ -33,14 +37,14 @@ class Evaluation:
     log_loss: float
     top5: float | None  # None where there are no more than 5 classes
     majority_baseline: float  # accuracy of always naming the most frequent class of the split
-    intervals: Mapping[str, tuple[float, float]]
+    intervals: Mapping[str, tuple[float, float] | None]
     per_class: tuple[ClassRow, ...]
     classes: tuple[str, ...]
     confusion: tuple[tuple[int, ...], ...]  # rows: true class, columns: predicted
 
     def to_json(self) -> dict[str, Any]:
         """Return JSON types, keys as documented in docs/json.md."""
-        return asdict(self) | {"intervals": {k: list(v) for k, v in self.intervals.items()}}
+        return asdict(self) | {"intervals": {k: v and list(v) for k, v in self.intervals.items()}}
 
 
 @dataclass(frozen=True)
@@ -127,7 +131,7 @@ class Against:
     run: str
     accuracy: Paired
     log_loss_difference: float
-    log_loss_interval: tuple[float, float]
+    log_loss_interval: tuple[float, float] | None  # None where it is the same for all images
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,13 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+CHECKED_ON = {  # what `Export.checked_on` is, in words
+    "val": "validation image",
+    "train": "training image",
+    "test": "test image",
+    "data": "image of --data",
+}
+
 
 @dataclass(frozen=True)
 class Equality:
@@ -45,11 +52,13 @@ class Export:
     format: str
     quantize: str | None
     path: str
+    recipe: str | None  # where it is written how images are opened for it; None if it failed
     bytes: int
     runtime: str  # with its version
     image_size: int
     classes: tuple[str, ...]
     trained_in: str  # precision; exported and compared in float32
+    checked_on: str  # the run's split whose images were there, or "data": those of --data
     equality: Equality
     encoded: Equality | None  # of a format that opens image files itself
     milliseconds: Mapping[int, float] | None  # an image, by batch size

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from tl_cli.results.intervals import paired_difference
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -24,7 +26,7 @@ class Paired:
     first_accuracy: float
     second_accuracy: float
     difference: float  # of the accuracies, first minus second
-    interval: tuple[float, float]  # of the difference, 95 %, bootstrap over images
+    interval: tuple[float, float]  # of the difference, 95 %
     only_first: int  # images that only the first got right
     only_second: int
     p_value: float  # exact McNemar
@@ -43,7 +45,7 @@ class Paired:
         return asdict(self) | {"interval": list(self.interval)}
 
 
-def paired(first: Sequence[bool], second: Sequence[bool], seed: int = 0) -> Paired:
+def paired(first: Sequence[bool], second: Sequence[bool]) -> Paired:
     """Compare which images two classifiers got right: bool [N] each, the same images in order.
 
     McNemar's test (1947), exact: the images that both got right or wrong say nothing, and of the
@@ -57,22 +59,27 @@ def paired(first: Sequence[bool], second: Sequence[bool], seed: int = 0) -> Pair
         raise ValueError(f"the same images are needed, got {len(a)} and {len(b)}")
     only_a, only_b = int((a & ~b).sum()), int((b & ~a).sum())
     discordant = only_a + only_b
-    gain = a.astype(float) - b
     return Paired(
         n=len(a),
         first_accuracy=float(a.mean()),
         second_accuracy=float(b.mean()),
-        difference=float(gain.mean()),
-        interval=mean_interval(gain, seed),
+        difference=(only_a - only_b) / len(a),
+        interval=paired_difference(only_a, only_b, len(a)),
         only_first=only_a,
         only_second=only_b,
         p_value=float(binomtest(only_a, discordant).pvalue) if discordant else 1.0,
     )
 
 
-def mean_interval(values: np.ndarray[Any, Any], seed: int = 0) -> tuple[float, float]:
-    """Return the 95 % percentile interval of a mean over resampled images (Efron 1993)."""
+def mean_interval(values: np.ndarray[Any, Any], seed: int = 0) -> tuple[float, float] | None:
+    """Return the 95 % percentile interval of a mean over resampled images (Efron 1993).
+
+    None where all values are the same: resampling then knows nothing.
+    """
     import numpy as np
+
+    if not np.ptp(values):
+        return None
 
     draw = np.random.default_rng(seed)
     means = [values[draw.integers(0, len(values), len(values))].mean() for _ in range(DRAWS)]

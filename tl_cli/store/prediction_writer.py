@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, ClassVar
 
 from tl_cli.errors import TLError
-from tl_cli.humanize import count
+from tl_cli.humanize import count, printable
 
 UNSURE = "unsure"
 HEADER = ("path", "label", "probability", "error")
@@ -143,10 +143,21 @@ class Printed(PredictionSink):
     on_screen = True
 
     def take(self, answers: Sequence[ImagePrediction]) -> None:
-        rows = "".join(FORMATS[self.form].row(answer, self.top) for answer in answers)
+        shown = map(_shown, answers) if sys.stdout.isatty() else answers
+        rows = "".join(FORMATS[self.form].row(answer, self.top) for answer in shown)
         header = "" if self.rows else FORMATS[self.form].header(self.top)
         sys.stdout.buffer.write((header + rows).encode(*BYTES))
-        sys.stdout.flush()
+        sys.stdout.buffer.flush()  # raises where nobody reads any more
+
+
+def _shown(answer: ImagePrediction) -> ImagePrediction:
+    """Return an answer as a terminal takes it, which obeys what a program only reads."""
+    return ImagePrediction(
+        printable(answer.path),
+        tuple((printable(name), p) for name, p in answer.guesses),
+        printable(answer.label),
+        printable(answer.error),
+    )
 
 
 @dataclass

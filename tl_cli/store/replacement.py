@@ -82,7 +82,7 @@ def _siblings(final: Path, kind: str) -> Iterator[tuple[Path, int]]:
 
 def _is_left_over(new: Path) -> bool:
     try:
-        builder = json.loads((new / MARKER).read_text())
+        builder = json.loads((new / MARKER).read_text(encoding="utf-8"))
         return run_process.is_own(builder) or not run_process.lives(builder)
     except (OSError, ValueError, AttributeError):  # it cannot be known
         return False

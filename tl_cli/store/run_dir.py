@@ -20,6 +20,7 @@ from typing import Any
 
 from tl_cli.errors import TLError
 from tl_cli.store import replacement, run_process
+from tl_cli.store.file_names import shortened
 
 CONFIG, MANIFEST, BAD_FILES, PLAN = "config.yaml", "manifest.csv", "bad_files.csv", "plan.json"
 HISTORY, METRICS, LABELS = "history.csv", "metrics.json", "labels.json"
@@ -41,6 +42,7 @@ PICTURES = (
 EXPORTS = replacement.EXPORTS
 RESUME = "resume"  # what an unfinished run is gone on with: see resume.py
 REQUEST = f"{RESUME}/request.json"
+ROOM = 32  # bytes that a run's name leaves for a number, and for the folder built beside it
 OURS = (*FILES, *PICTURES, EXPORTS, RESUME)
 # How a run stands: HEAD has saved its solved head, and the tuning goes on or was cut off; DIED is
 # never written, it is what RUNNING is once the process is gone.
@@ -195,7 +197,7 @@ class RunDir:
     def state(self) -> str:
         """Return how the run stands, as it was last said; DIED where nobody is left to say."""
         try:
-            said = json.loads((self / STATUS).read_text())
+            said = json.loads((self / STATUS).read_text(encoding="utf-8"))
             state = str(said["state"])
         except (OSError, ValueError, KeyError, TypeError):
             return UNKNOWN
@@ -228,7 +230,8 @@ class RunDir:
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Give a path beside `path` to write to; on success sync and rename it, else remove it."""
-    beside = path.with_name(f".{os.getpid()}.{path.name}")  # keeps the suffix, which Keras reads
+    # keeps the suffix, which Keras reads
+    beside = path.with_name(shortened(f".{os.getpid()}.{path.stem}", path.suffix))
     try:
         yield beside
         with beside.open("rb") as file:
@@ -257,8 +260,10 @@ def name_for(source: str) -> str:
     """Return what a run on these data is called: by the folder, the table or the data set."""
     path = Path(source).expanduser()
     if path.is_dir():  # a name may have dots: flowers.v1.5
-        return path.resolve().name or "run"
-    return path.stem if path.is_file() else Path(source.split(":")[-1]).name or "run"
+        name = path.resolve().name
+    else:
+        name = path.stem if path.is_file() else Path(source.split(":")[-1]).name
+    return shortened(name or "run", room=ROOM)
 
 
 def _resolved(path: Path) -> Path:

@@ -13,6 +13,7 @@ from contextlib import AbstractContextManager
 from itertools import chain, count
 from pathlib import Path
 
+from tl_cli.store.file_names import shortened
 from tl_cli.store.run_dir import replacing, writing_to
 
 
@@ -39,7 +40,7 @@ def put(image: Path, folder: Path, label: str, *, link: bool) -> Path:
 
 def _placed(image: Path, place: Path, link: bool) -> Path:
     same, make = (_links_to, _link) if link else (_is_copy_of, _copy)
-    names = (f"{image.stem}-{number}{image.suffix}" for number in count(2))
+    names = (shortened(f"{image.stem}-{number}", image.suffix) for number in count(2))
     for name in chain((image.name,), names):
         target = place / name
         if not os.path.lexists(target):
@@ -52,7 +53,7 @@ def _placed(image: Path, place: Path, link: bool) -> Path:
 
 def folder_name(label: str) -> str:
     """Return a name for a folder from a label, which may be anything: never a way out of it."""
-    name = re.sub(r"[/\\\0]", "_", label)
+    name = shortened(re.sub(r"[/\\\0]", "_", label))
     return name if name.strip(". ") else "_" + name.replace(".", "_")
 
 

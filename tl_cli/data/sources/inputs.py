@@ -19,20 +19,29 @@ from tl_cli.errors import TLError, did_you_mean
 from tl_cli.humanize import count, naming
 
 STDIN, LIST = "-", ".txt"
+HIDDEN = "hidden"
 
 
-def named_images(arguments: Sequence[str], stdin: Iterable[str] = ()) -> list[str]:
+def named_images(
+    arguments: Sequence[str],
+    stdin: Iterable[str] = (),
+    left_out: Counter[str] | None = None,
+) -> list[str]:
     """Return the paths of the images, in the order in which they are named.
 
     An argument is an image; a folder, taken with all below it; a pattern (``'photos/*.jpg'``); a
     list of paths, one a line (.txt) or in the column `path` of a table; or ``-`` for a list on
-    `stdin`. Paths in a list start from the list's folder. Raises TLError where nothing is named, or
-    nothing of it exists.
+    `stdin`. Paths in a list start from the list's folder. `left_out` counts the files of folders
+    and patterns that are no images by their name, by ending, and those that are hidden. Raises
+    TLError where nothing is named, or nothing of it exists.
     """
+    others = Counter() if left_out is None else left_out
     paths = [
         path
         for argument in arguments
-        for path in (_of_lines(stdin, "") if argument == STDIN else _named(argument))
+        for path in (
+            _of_lines(stdin, "", others) if argument == STDIN else _named(argument, others)
+        )
     ]
     if not paths:
         raise TLError(
@@ -44,7 +53,7 @@ def named_images(arguments: Sequence[str], stdin: Iterable[str] = ()) -> list[st
     return paths
 
 
-def _named(argument: str) -> Iterator[str]:
+def _named(argument: str, others: Counter[str]) -> Iterator[str]:
     path = Path(argument).expanduser()
     try:
         is_list = path.is_file() and path.suffix.lower() in (LIST, *table.READERS)
@@ -52,29 +61,35 @@ def _named(argument: str) -> Iterator[str]:
     except (OSError, ValueError) as error:  # a name that is too long, or holds a zero byte
         raise TLError(f"cannot open {argument!r}: {error}", "give images or folders") from error
     if is_list:
-        return _listed(path)
-    return _matching(str(path)) if is_pattern else _of(str(path))
+        return _listed(path, others)
+    return _matching(str(path), others) if is_pattern else _of(str(path), others)
 
 
-def _of(path: str) -> Iterator[str]:
+def _of(path: str, others: Counter[str]) -> Iterator[str]:
     """Yield the images below a folder, or the path itself."""
     if not Path(path).is_dir():
         yield path
         return
-    found = (file for file, _ in folder.walk(path, set(), Counter()))
+    found = (file for file, _ in folder.walk(path, set(), others))
     yield from sorted(found, key=natural)
+    others[HIDDEN] += sum(
+        name.startswith(".") and Path(name).suffix.lower() in SUFFIXES
+        for _, _, names in os.walk(path)
+        for name in names
+    )
 
 
-def _matching(pattern: str) -> Iterator[str]:
+def _matching(pattern: str, others: Counter[str]) -> Iterator[str]:
     """Yield the images that match a pattern, and those below folders that do; each once."""
     matches = sorted(glob.glob(pattern, recursive=True), key=natural)  # noqa: PTH207
-    wanted = (m for m in matches if Path(m).is_dir() or Path(m).suffix.lower() in SUFFIXES)
-    yield from dict.fromkeys(path for match in wanted for path in _of(match))
+    wanted = [m for m in matches if Path(m).is_dir() or Path(m).suffix.lower() in SUFFIXES]
+    others.update(Path(m).suffix.lower() or "no ending" for m in set(matches) - set(wanted))
+    yield from dict.fromkeys(path for match in wanted for path in _of(match, others))
 
 
-def _listed(file: Path) -> Iterator[str]:
+def _listed(file: Path, others: Counter[str]) -> Iterator[str]:
     if file.suffix.lower() == LIST:
-        yield from _of_lines(table.text_of(file).splitlines(), str(file.parent))
+        yield from _of_lines(table.text_of(file).splitlines(), str(file.parent), others)
         return
     for line, row in table.READERS[file.suffix.lower()](file):
         if "path" not in row:
@@ -85,16 +100,16 @@ def _listed(file: Path) -> Iterator[str]:
             )
         if not row["path"]:
             raise TLError(f"'{file.name}', line {line}: no path", "correct this line")
-        yield from _of_lines([str(row["path"])], str(file.parent))
+        yield from _of_lines([str(row["path"])], str(file.parent), others)
 
 
-def _of_lines(lines: Iterable[str], start: str) -> Iterator[str]:
+def _of_lines(lines: Iterable[str], start: str, others: Counter[str]) -> Iterator[str]:
     for line in lines:
         text = line.strip("\r\n")
         if text.startswith(SCHEME):
             yield text
         elif text.strip():
-            yield from _of(os.path.normpath(os.path.join(start, os.path.expanduser(text))))  # noqa: PTH111, PTH118
+            yield from _of(os.path.normpath(os.path.join(start, os.path.expanduser(text))), others)  # noqa: PTH111, PTH118
 
 
 def _missing(paths: Sequence[str]) -> TLError:

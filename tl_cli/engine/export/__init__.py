@@ -23,15 +23,16 @@ from types import ModuleType
 import numpy as np
 
 from tl_cli import engine
-from tl_cli.data.manifest import Record
-from tl_cli.engine.export import check
+from tl_cli.data import presence
+from tl_cli.data.manifest import Manifest, Record
+from tl_cli.engine.export import check, recipe
 from tl_cli.engine.export.network import Network
 from tl_cli.engine.networks import classifier
 from tl_cli.errors import TLError
 from tl_cli.export_formats import FORMATS, Format
-from tl_cli.humanize import naming
+from tl_cli.humanize import count, naming
 from tl_cli.quiet import quiet
-from tl_cli.results.export import Equality, Export
+from tl_cli.results.export import CHECKED_ON, Equality, Export
 from tl_cli.results.progress import Note, OnProgress
 from tl_cli.store.run_dir import RunDir
 
@@ -50,19 +51,21 @@ def export(
     quantize: str | None,
     on_progress: OnProgress,
     *,
+    data: Manifest | None = None,
     benchmark: bool = False,
 ) -> Export:
     """Write a run's classifier in another format, run it, and put it at `target` if it is equal.
 
-    If it is not, it is kept as `target`.rejected. The figures lie beside it, as .json. Raises
+    If it is not, it is kept as `target`.rejected. The figures lie beside it, as .json, and how to
+    open images for it, as .md. `data`: images to check with, instead of the run's own. Raises
     TLError where there are no images left to check with, or no room.
     """
     check_replaceable(target, folder=not form.ending)
     # -- the network, and real images -----------------------------------------------------------
     engine.prepare("float32", seed=0)
     built, described = classifier.load(run)
-    network = Network(built, quantize, run)
-    records = check.chosen(run, "val", check.MOST)
+    network = Network(built, quantize, run, data)
+    checked_on, records = check.chosen(run, "val", check.MOST, network.size, data)
     images = check.images(records, network.size)
     want = check.batched(built.model.predict_on_batch, images, check.MOST)
     RunDir(target.parent).need(ROOM * 4 * built.model.count_params())
@@ -75,7 +78,8 @@ def export(
         on_progress(Note(f"Writing {form.title} ..."))
         with _hushed(), _full_disk_told(target):
             module.write(network, beside)
-        on_progress(Note(f"Running it in {module.RUNTIME} on {len(images)} validation images ..."))
+        many = count(len(images), CHECKED_ON[checked_on])
+        on_progress(Note(f"Running it in {module.RUNTIME} on {many} ..."))
         with _hushed():
             runtime = module.runtime(beside)
             equality = check.compare(want, runtime, images, quantize)
@@ -83,15 +87,18 @@ def export(
             timed = check.milliseconds(runtime, images) if benchmark else None
         size = sum(file.stat().st_size for file in Path(folder).rglob("*") if file.is_file())
         placed = _place(Path(folder), target, "" if equality.passed else REJECTED)
+    page = recipe.write(network, form, placed) if equality.passed else None
     result = Export(
         format=form.name,
         quantize=quantize,
         path=str(placed),
+        recipe=str(page) if page else None,
         bytes=size,
         runtime=f"{module.RUNTIME} {version(module.RUNTIME)}",
         image_size=network.size,
         classes=built.classes,
         trained_in=described.get("precision", "float32"),
+        checked_on=checked_on,
         equality=equality,
         encoded=encoded,
         milliseconds=timed,
@@ -131,7 +138,11 @@ def _encoded(
     if not hasattr(module, "encoded"):
         return None
     kinds = (".jpg", ".jpeg", ".png")
-    at = [i for i, r in enumerate(records) if Path(r.path).suffix.lower() in kinds]
+    at = [
+        i
+        for i, record in enumerate(records)
+        if Path(record.path).suffix.lower() in kinds and presence.state(record) == presence.SAME
+    ]
     if not at:
         return None
     files = [Path(records[i].path).read_bytes() for i in at]

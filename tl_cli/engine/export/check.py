@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
 from tl_cli.data.csv_io import read_csv
-from tl_cli.data.manifest import Record
-from tl_cli.data.sources.samples import SCHEME
-from tl_cli.engine import features
+from tl_cli.data.manifest import Manifest, Record
+from tl_cli.engine import features, run_images
 from tl_cli.engine.export.network import Network, Runtime
+from tl_cli.engine.images import image_store
 from tl_cli.errors import TLError
 from tl_cli.results.export import Equality
 from tl_cli.store import run_dir
@@ -26,21 +25,49 @@ AGREEMENT = 0.98  # share of images with the same most probable class, for int8
 TIMED, SECONDS = (1, 32), 1.0  # batch sizes of the benchmark; how long each is repeated
 
 
-def chosen(run: RunDir, split: str, most: int) -> list[Record]:
-    """Return up to `most` records of a split that still are where they were, spread evenly.
+def chosen(
+    run: RunDir, split: str, most: int, size: int, data: Manifest | None = None
+) -> tuple[str, list[Record]]:
+    """Return up to `most` images, spread evenly, and which they are: "val", ..., or "data".
 
-    Raises TLError where there is none.
+    Of `data` where those are given; else of the run's split, or where nothing is left of that, of
+    another. An image is there if its file is as it was, or its pixels are kept at that size. Raises
+    TLError where there is none.
     """
-    records = read_csv(run / run_dir.MANIFEST).of(split)
-    there = [r for r in records if r.path.startswith(SCHEME) or Path(r.path).is_file()]
-    if not there:
-        raise TLError(
-            f"none of the {split} images in {run / run_dir.MANIFEST} is there any more, and an "
-            "export is checked on real images",
-            "put them back where they were, or export on the machine that has them",
-        )
-    at = np.linspace(0, len(there) - 1, min(most, len(there))).round().astype(int)
-    return [there[i] for i in at]
+    if data is not None:
+        return "data", _readable(data, most, size)
+    manifest = read_csv(run / run_dir.MANIFEST)
+    for name in dict.fromkeys((split, "val", "train", "test")):
+        records = manifest.of(name)
+        for some in (_evenly(records, most), records):  # mostly, all of the few are there
+            there = run_images.find(some, name, size).records
+            if there:
+                return name, _evenly(there, most)
+    raise TLError(
+        f"an export is checked on real images, and of the {len(manifest.records):,} in "
+        f"{run / run_dir.MANIFEST} none is as it was, nor are its pixels kept",
+        "give any images of that kind: --data DIR",
+    )
+
+
+def _readable(data: Manifest, most: int, size: int) -> list[Record]:
+    """Return those of some images that can be opened."""
+    found, error = [], TLError(f"there are no images in {data.source}")
+    for record in _evenly(data.records, most):
+        try:
+            image_store.pixels(record, size)
+        except TLError as raised:
+            error = raised
+        else:
+            found.append(record)
+    if not found:
+        raise TLError(f"no image in {data.source} can be opened: {error.message}", "give others")
+    return found
+
+
+def _evenly(records: Sequence[Record], most: int) -> list[Record]:
+    at = np.linspace(0, len(records) - 1, min(most, len(records))).round().astype(int)
+    return [records[i] for i in at]
 
 
 def images(records: Sequence[Record], size: int) -> np.ndarray:
@@ -50,7 +77,8 @@ def images(records: Sequence[Record], size: int) -> np.ndarray:
 
 def calibration(network: Network) -> np.ndarray:
     """Return training images to calibrate int8 with, float32 [n, size, size, 3]."""
-    return images(chosen(network.run, "train", CALIBRATION), network.size)
+    _, records = chosen(network.run, "train", CALIBRATION, network.size, network.data)
+    return images(records, network.size)
 
 
 def compare(

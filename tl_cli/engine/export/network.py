@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
+from tl_cli.data.manifest import Manifest
 from tl_cli.engine.networks.classifier import Classifier
 from tl_cli.store.run_dir import RunDir
 
@@ -23,11 +24,12 @@ SIGNATURE = "serving_default"
 
 @dataclass(frozen=True)
 class Network:
-    """A classifier to be exported, and the run that it is from."""
+    """A classifier to be exported, the run that it is from, and images for it."""
 
     built: Classifier
     quantize: str | None
     run: RunDir
+    data: Manifest | None = None  # images to check and calibrate with, instead of the run's own
 
     @property
     def size(self) -> int:

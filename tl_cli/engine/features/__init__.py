@@ -1,6 +1,6 @@
 """images -> features, computed once per image and kept on disk: the one pass."""
 
-from tl_cli.engine.features.extraction import BATCH, KIND, extract, images, network
+from tl_cli.engine.features.extraction import BATCH, KIND, extract, images, kept, network
 from tl_cli.engine.features.spec import PIXELS, PLAIN, FeatureSpec, View
 from tl_cli.store.rows import Rows
 
@@ -14,5 +14,6 @@ __all__ = [
     "View",
     "extract",
     "images",
+    "kept",
     "network",
 ]

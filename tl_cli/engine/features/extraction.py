@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -99,6 +99,11 @@ def _places(backbone: Backbone, wanted: Sequence[FeatureSpec]) -> list[tuple[Pat
         cache_folder.trouble(error)
         return []
     return [(root / each.key(backbone), each.width(backbone), each.dtype) for each in wanted]
+
+
+def kept(backbone: Backbone, spec: FeatureSpec) -> Collection[str]:
+    """Return the digests of the images whose rows of a table are kept."""
+    return [digest for place in _places(backbone, [spec]) for digest in Table(*place).index]
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import numpy as np
 from tl_cli import config
 from tl_cli.data.csv_io import read_csv
 from tl_cli.data.manifest import Record
-from tl_cli.engine import features
+from tl_cli.engine import features, run_images
 from tl_cli.engine.context import feature_spec_of, tap_widths
 from tl_cli.engine.networks.loading import Backbone
 from tl_cli.engine.networks.pooling import POOLINGS
@@ -50,17 +50,25 @@ class Nearest:
 def load(run: RunDir, backbone: Backbone, on_progress: OnProgress) -> Nearest:
     """Return a run's training images, by what its one pass kept; computed where that is gone.
 
-    Raises TLError where the run's manifest or configuration is gone, or an image that has to be
-    opened again.
+    Those that are gone, and of which nothing is kept, are left out, as are those that others lie in
+    the place of: that is told. Raises TLError where the run's manifest or configuration is gone.
     """
-    records = read_csv(run / run_dir.MANIFEST).of("train")
     settings = config.load(run / run_dir.CONFIG)
-    [rows] = features.extract(
-        backbone, records, [feature_spec_of(backbone, settings)], on_progress=on_progress
+    spec = feature_spec_of(backbone, settings)
+    there = run_images.find(
+        read_csv(run / run_dir.MANIFEST).of("train"),
+        f"training images of {run.path}",
+        backbone.image_size,
+        answered=features.kept(backbone, spec),
+        shown=True,
     )
+    run_images.tell(there, on_progress)
     [last] = tap_widths(backbone, settings, [len(backbone.blocks)])
+    if not there.records:
+        return Nearest(backbone, (), np.empty((0, last), "float32"), settings.pooling)
+    [rows] = features.extract(backbone, there.records, [spec], on_progress=on_progress)
     kept = _unit(rows.array()[:, -last:].astype("float32"))
-    return Nearest(backbone, records, kept, settings.pooling)
+    return Nearest(backbone, there.records, kept, settings.pooling)
 
 
 def _unit(rows: np.ndarray) -> np.ndarray:

@@ -87,20 +87,21 @@ def fit(
         keep = StateCallback(checkpoints, follow, stage, halvings, flow)
         if done < epochs[-1] and not follow.is_out_of_patience(done):
             outputs = len(model.outputs)
-            if flow:
-                flow.batch = next(iter(data.batches(epochs[0], outputs)))
-            model.fit(
-                waiting.watch(data.batches(done + 1, outputs)),
-                steps_per_epoch=steps,
-                initial_epoch=done,
-                epochs=epochs[-1],
-                verbose=0,
-                shuffle=False,
-                # what the flow takes is neither waiting nor training
-                callbacks=_present(
-                    EpochSeeds(context.config.seed), flow, waiting, average, follow, keep
-                ),
-            )
+            with dataset.clear_errors():
+                if flow:
+                    flow.batch = next(iter(data.batches(epochs[0], outputs)))
+                model.fit(
+                    waiting.watch(data.batches(done + 1, outputs)),
+                    steps_per_epoch=steps,
+                    initial_epoch=done,
+                    epochs=epochs[-1],
+                    verbose=0,
+                    shuffle=False,
+                    # what the flow takes is neither waiting nor training
+                    callbacks=_present(
+                        EpochSeeds(context.config.seed), flow, waiting, average, follow, keep
+                    ),
+                )
             waited, trained = waited + waiting.waited, trained + waiting.trained
         if follow.diverged:
             weights, others = (best.last, best.auxiliary) if best.last else start

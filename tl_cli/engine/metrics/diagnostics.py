@@ -9,14 +9,13 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 from scipy.special import softmax
-from scipy.stats import binomtest
 from sklearn import metrics
 
 from tl_cli.engine.head.linear_head import fit_temperature, scores_of
 from tl_cli.engine.metrics.figures import log_losses
 from tl_cli.engine.predict import LabelledPredictions
 from tl_cli.errors import TLError
-from tl_cli.results import calibration, paired
+from tl_cli.results import calibration, intervals, paired
 from tl_cli.results.evaluation import (
     Against,
     Area,
@@ -129,8 +128,7 @@ def slices(found: LabelledPredictions, column: Mapping[str, str]) -> tuple[Slice
 
 def _slice(value: str, right: np.ndarray) -> Slice:
     n, hits = len(right), int(right.sum())
-    low, high = binomtest(hits, n).proportion_ci(method="wilson")
-    return Slice(value or "(none)", n, hits / n, (float(low), float(high)))
+    return Slice(value or "(none)", n, hits / n, intervals.wilson(hits, n))
 
 
 def _in_parts(values: list[str]) -> list[str]:

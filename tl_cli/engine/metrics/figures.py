@@ -12,10 +12,13 @@ import numpy as np
 from sklearn import metrics
 
 from tl_cli.errors import TLError, unknown
+from tl_cli.results import intervals
 from tl_cli.results.evaluation import ClassRow, Evaluation
+from tl_cli.results.intervals import Interval
 
 LEAST_PROBABILITY = 1e-12  # less is rounding, and its logarithm would drown all other images
 DRAWS = 1000
+LEAST_SPREAD = 1e-9  # of draws; less is rounding
 TOP = 5
 
 
@@ -85,37 +88,55 @@ def _top5(probabilities: np.ndarray, labels: np.ndarray) -> float | None:
 
 def _intervals(
     labels: np.ndarray, predicted: np.ndarray, losses: np.ndarray, count: int, seed: int
-) -> dict[str, tuple[float, float]]:
-    """Return 95 % percentile intervals from resampled images (Efron & Tibshirani 1993).
+) -> dict[str, Interval | None]:
+    """Return 95 % intervals: closed ones of shares, else of resampled images.
 
-    One confusion matrix a draw gives every figure, so a thousand draws cost little.
+    Percentiles (Efron & Tibshirani 1993) only where they have spread: of images that were all
+    recognised, each draw says the same.
     """
-    draw = np.random.default_rng(seed)
     cells, n = labels * count + predicted, len(labels)
-    seen: dict[str, list[float]] = {
-        name: [] for name in ("accuracy", "balanced_accuracy", "macro_f1", "log_loss")
-    }
-    for _ in range(DRAWS):
-        chosen = draw.integers(0, n, n)
-        matrix = np.bincount(cells[chosen], minlength=count * count).reshape(count, count)
-        seen["log_loss"].append(float(losses[chosen].mean()))
-        for name, value in _figures(matrix).items():
-            seen[name].append(value)
-    return {
-        name: (float(np.percentile(values, 2.5)), float(np.percentile(values, 97.5)))
-        for name, values in seen.items()
-    }
-
-
-def _figures(matrix: np.ndarray) -> dict[str, float]:
+    matrix = _confusion(cells, count)
     right, true, said = matrix.diagonal(), matrix.sum(1), matrix.sum(0)
     present = true > 0
-    f1 = 2 * right / np.maximum(true + said, 1)
+    f1, loss = _resampled(cells, losses, count, seed)
     return {
-        "accuracy": right.sum() / matrix.sum(),
-        "balanced_accuracy": (right[present] / true[present]).mean(),
-        "macro_f1": f1[present].mean(),
+        "accuracy": intervals.wilson(int(right.sum()), n),
+        "balanced_accuracy": intervals.mean_of_shares(_pairs(right[present], true[present])),
+        "macro_f1": _percentiles(f1)
+        or intervals.mean_of_f1(_pairs(right[present], (true + said - right)[present])),
+        "log_loss": _percentiles(loss),
     }
+
+
+def _pairs(hits: np.ndarray, n: np.ndarray) -> list[tuple[int, int]]:
+    return list(zip(hits.tolist(), n.tolist(), strict=True))
+
+
+def _resampled(
+    cells: np.ndarray, losses: np.ndarray, count: int, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return macro F1 and log loss of each draw: float64 [DRAWS] both."""
+    draw, n = np.random.default_rng(seed), len(cells)
+    f1, loss = np.empty(DRAWS), np.empty(DRAWS)
+    for i in range(DRAWS):
+        chosen = draw.integers(0, n, n)
+        f1[i], loss[i] = _macro_f1(_confusion(cells[chosen], count)), losses[chosen].mean()
+    return f1, loss
+
+
+def _percentiles(values: np.ndarray) -> Interval | None:
+    """Return what holds 95 % of the draws; None where they are all the same."""
+    low, high = (float(np.percentile(values, q)) for q in (2.5, 97.5))
+    return (low, high) if high - low > LEAST_SPREAD else None
+
+
+def _confusion(cells: np.ndarray, count: int) -> np.ndarray:
+    return np.bincount(cells, minlength=count * count).reshape(count, count)
+
+
+def _macro_f1(matrix: np.ndarray) -> float:
+    right, true, said = matrix.diagonal(), matrix.sum(1), matrix.sum(0)
+    return float((2 * right / np.maximum(true + said, 1))[true > 0].mean())
 
 
 def encode(names: Sequence[str], classes: Sequence[str]) -> np.ndarray:

@@ -18,7 +18,7 @@ def labels(names: Sequence[str]) -> list[str]:
 
 
 def _label(name: str, number: int) -> str:
-    drawable = "".join(c if ord(c) in _glyphs() else "?" for c in name)
+    drawable = "".join(c if c.isprintable() and ord(c) in _glyphs() else "?" for c in name)
     if drawable != name:
         drawable = f"{drawable} #{number}"
     if len(drawable) > LONGEST:

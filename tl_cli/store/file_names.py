@@ -1,0 +1,24 @@
+"""Names for files that are made from other names: as long as a file system takes, and unique."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+
+MOST = 255  # bytes of a name, on nearly all file systems
+DIGITS = 8  # of the digest that keeps what was shortened apart
+
+
+def shortened(stem: str, ending: str = "", *, room: int = 0) -> str:
+    """Return stem + ending, the stem cut where the name is too long for a file system.
+
+    Two stems that are cut stay two names: what is cut off leaves a digest. `room`: bytes that are
+    wanted for more, such as a number.
+    """
+    most = MOST - room - len(os.fsencode(ending))
+    if len(os.fsencode(stem)) <= most:
+        return stem + ending
+    digest = hashlib.blake2b(os.fsencode(stem), digest_size=DIGITS // 2).hexdigest()
+    while len(os.fsencode(stem)) > most - DIGITS - 1:
+        stem = stem[:-1]  # whole characters
+    return f"{stem}~{digest}{ending}"
