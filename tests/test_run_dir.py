@@ -11,13 +11,14 @@ from pathlib import Path
 import pytest
 
 from tl_cli.errors import TLError
-from tl_cli.store import replacement, run_dir, run_process
+from tl_cli.store import reading, replacement, run_dir, run_process
 from tl_cli.store.run_dir import RunDir
 
 
 def with_checkpoint(run: RunDir) -> RunDir:
-    run.write_json(run_dir.CHECKPOINT, {})
-    run.write_text(run_dir.WEIGHTS, "weights")
+    described = {"format": 1, "backbone": "x", "image_size": 32, "taps": [1], "classes": ["a", "b"]}
+    run.write_json(run_dir.CHECKPOINT, described)
+    (run / run_dir.WEIGHTS).write_bytes(reading.HDF5)
     return run
 
 
@@ -179,8 +180,8 @@ def old_run(path: Path) -> RunDir:
     return run
 
 
-def content(path: Path) -> dict[str, str]:
-    return {str(p.relative_to(path)): p.read_text() for p in path.rglob("*") if p.is_file()}
+def content(path: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(path)): p.read_bytes() for p in path.rglob("*") if p.is_file()}
 
 
 def test_a_run_that_overwrites_is_built_beside_and_put_in_place_as_a_whole(tmp_path):
@@ -193,8 +194,8 @@ def test_a_run_that_overwrites_is_built_beside_and_put_in_place_as_a_whole(tmp_p
     assert content(tmp_path / "run") == old
     published = run.publish()
     assert published == RunDir(tmp_path / "run")
-    assert {**content(tmp_path / "run"), run_dir.STATUS: ""} == {
-        run_dir.METRICS: "new", "notes.txt": "mine", run_dir.STATUS: "",
+    assert {**content(tmp_path / "run"), run_dir.STATUS: b""} == {
+        run_dir.METRICS: b"new", "notes.txt": b"mine", run_dir.STATUS: b"",
     }  # fmt: skip
     assert not (tmp_path / "run" / run_dir.EXPORTS).exists()
     assert [p.name for p in tmp_path.iterdir()] == ["run"]
@@ -259,7 +260,7 @@ def test_what_came_into_the_place_meanwhile_is_not_removed(tmp_path):
     (tmp_path / "run" / "thesis.txt").write_text("mine")
     with pytest.raises(TLError, match="holds no run of tl"):
         run.publish()
-    assert content(tmp_path / "run") == {"thesis.txt": "mine"}
+    assert content(tmp_path / "run") == {"thesis.txt": b"mine"}
 
 
 def test_what_a_dead_process_built_is_removed_and_what_a_living_one_builds_is_not(tmp_path):

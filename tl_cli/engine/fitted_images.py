@@ -56,13 +56,15 @@ def load(run: RunDir) -> FittedImages:
 def _rows(run: RunDir, count: int) -> np.ndarray:
     path = run / run_dir.HELD_OUT
     try:
-        rows = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+        # mapped: an array that is said to be larger than its file is refused, not made room for
+        rows = np.load(path, mmap_mode="r", allow_pickle=False)
+    except Exception as error:  # whatever a damaged file makes numpy raise
         raise TLError(
             f"{path} is damaged or gone: it holds what was said of the validation images before "
             "the head was fitted to them too",
             "train again, or evaluate on other images with --data",
         ) from error
-    if rows.ndim != 2 or len(rows) != count or rows.dtype.kind != "f":
+    array = isinstance(rows, np.ndarray)  # of an archive under this name it is not
+    if not array or rows.ndim != 2 or len(rows) != count or rows.dtype.kind != "f":
         raise TLError(f"{path} does not belong to this run's manifest.csv", "train again")
     return rows.astype("float32")

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from tl_cli.errors import TLError
-from tl_cli.store import replacement, run_process
+from tl_cli.store import checkpoint, reading, replacement, run_process
 from tl_cli.store.file_names import shortened
 
 CONFIG, MANIFEST, BAD_FILES, PLAN = "config.yaml", "manifest.csv", "bad_files.csv", "plan.json"
@@ -275,7 +275,7 @@ def checkpoint_of(path: Path) -> RunDir:
     """Return the run of a CHECKPOINT argument: a run directory or the checkpoint in it.
 
     However its training stands, or ended, as long as a checkpoint was saved. Raises TLError where
-    there is none.
+    there is none, and where it is damaged as far as that can be seen without building it.
     """
     folder = path if path.is_dir() else path.parent
     if not path.exists():
@@ -294,4 +294,6 @@ def checkpoint_of(path: Path) -> RunDir:
             if run.way_on
             else "give a run directory that tl train has finished",
         )
+    checkpoint.describe(run / CHECKPOINT)
+    reading.check_weights(run / WEIGHTS)
     return run

@@ -21,12 +21,15 @@ from tl_cli import __version__, catalog
 from tl_cli.engine.networks import graph, loading
 from tl_cli.engine.networks.loading import Backbone
 from tl_cli.engine.networks.pooling import POOLINGS
-from tl_cli.errors import TLError
-from tl_cli.store import run_dir
+from tl_cli.engine.networks.weights_file import load_weights
+from tl_cli.errors import TLError, unknown
+from tl_cli.humanize import count
+from tl_cli.store import checkpoint, run_dir
+from tl_cli.store.checkpoint import FORMAT
 from tl_cli.store.run_dir import RunDir
 
-FORMAT = 1
 HEAD = "classifier"
+BYTES = 4  # a weight of the head takes in a file, which tl does not compress
 
 
 @dataclass(frozen=True)
@@ -200,22 +203,7 @@ def _joined(parts: Sequence[keras.KerasTensor]) -> keras.KerasTensor:
 
 def describe(run: RunDir) -> dict[str, Any]:
     """Return a checkpoint's own description. Raises TLError where it is damaged or too new."""
-    path = run / run_dir.CHECKPOINT
-    try:
-        described = json.loads(path.read_text(encoding="utf-8"))
-        missing = {"format", "backbone", "image_size", "taps", "classes"} - set(described)
-    except (OSError, ValueError, TypeError) as error:
-        raise TLError(
-            f"the checkpoint {path} is damaged", "train again, or copy it again"
-        ) from error
-    if missing:
-        raise TLError(f"the checkpoint {path} lacks {', '.join(sorted(missing))}")
-    if described["format"] > FORMAT:
-        raise TLError(
-            f"the checkpoint {path} was written by a newer tl ({described.get('tl')})",
-            "pip install --upgrade tl-cli",
-        )
-    return dict(described)
+    return checkpoint.describe(run / run_dir.CHECKPOINT)
 
 
 def load(run: RunDir) -> tuple[Classifier, Mapping[str, Any]]:
@@ -225,8 +213,30 @@ def load(run: RunDir) -> tuple[Classifier, Mapping[str, Any]]:
     """
     described = describe(run)
     card = catalog.get(described["backbone"])
-    backbone = loading.load(card, int(described["image_size"]), weights=None)
-    pooling = described.get("pooling", "avg")
-    classifier = build(backbone, described["classes"], described["taps"], pooling)
-    loading.load_weights(classifier.model, Path(run / run_dir.WEIGHTS))
+    backbone = loading.load(card, described["image_size"], weights=None)
+    taps, pooling = described["taps"], described.get("pooling", "avg")
+    _check_head(run, backbone, taps, pooling, len(described["classes"]))
+    classifier = build(backbone, described["classes"], taps, pooling)
+    load_weights(classifier.model, Path(run / run_dir.WEIGHTS))
     return classifier, described
+
+
+def _check_head(
+    run: RunDir, backbone: Backbone, taps: Sequence[int], pooling: str, classes: int
+) -> None:
+    """Raise TLError where the head that is described is none, before room is made for it."""
+    if pooling not in POOLINGS:
+        raise unknown("pooling", pooling, POOLINGS)
+    if taps[-1] != len(backbone.blocks):
+        raise TLError(
+            f"the checkpoint {run / run_dir.CHECKPOINT} is damaged: {backbone.card.name} has "
+            f"{len(backbone.blocks)} blocks, and its head looks at block {taps[-1]}",
+            checkpoint.AGAIN,
+        )
+    width = sum(POOLINGS[pooling].width(backbone.blocks[tap - 1].output_shape) for tap in taps)
+    if BYTES * width * classes > (run / run_dir.WEIGHTS).stat().st_size:
+        raise TLError(
+            f"the weights file {run / run_dir.WEIGHTS} does not fit this network, or is damaged: "
+            f"it is smaller than a head for {count(classes, 'class')}",
+            checkpoint.AGAIN,
+        )

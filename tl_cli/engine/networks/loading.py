@@ -10,7 +10,6 @@ import hashlib
 import importlib.util
 import math
 import sys
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -22,6 +21,7 @@ from tl_cli.catalog import PREPROCESSING, Card, require_pretrained
 from tl_cli.engine.networks import graph, pth_reader
 from tl_cli.engine.networks.architectures import NETWORKS, efficientnet_lite
 from tl_cli.engine.networks.nodes import flatten_nested
+from tl_cli.engine.networks.weights_file import load_weights
 from tl_cli.errors import TLError
 from tl_cli.plan.blocks import Block
 from tl_cli.quiet import quiet
@@ -89,22 +89,6 @@ def load(card: Card, image_size: int, weights: str | None = PRETRAINED) -> Backb
     # opened once: parts of it that are put together later must come from one and the same graph
     model = flatten_nested(SOURCES[card.source](card, inputs, x, weights))
     return Backbone(card, image_size, model, tuple(graph.blocks(model)))
-
-
-def load_weights(model: keras.Model, path: Path) -> None:
-    """Load a .weights.h5 into the model. Raises TLError where it is missing or does not fit."""
-    try:
-        with warnings.catch_warnings():
-            # Keras only warns of layers that it found no weights for and left random
-            warnings.simplefilter("error", UserWarning)
-            model.load_weights(path)
-    except FileNotFoundError:
-        raise TLError(f"weights file not found: {path}") from None
-    except (ValueError, OSError, KeyError, UserWarning) as error:
-        first = str(error).strip().split("\n")[0]
-        raise TLError(
-            f"the weights file {path} does not fit this network, or is damaged: {first}"
-        ) from error
 
 
 def _from_package(

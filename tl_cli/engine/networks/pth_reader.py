@@ -7,6 +7,8 @@ keys), then the storages as raw bytes. Knows nothing of networks.
 from __future__ import annotations
 
 import collections
+import math
+import os
 import pickle
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -27,7 +29,7 @@ def read(path: Path) -> dict[str, np.ndarray]:
     try:
         with path.open("rb") as file:
             return _read(file)
-    except (pickle.UnpicklingError, EOFError, ValueError, KeyError, AttributeError) as error:
+    except Exception as error:  # whatever a damaged pickle makes its reader raise
         raise TLError(
             f"the weights file {path} cannot be read: {error}", "reinstall the package it is from"
         ) from error
@@ -47,9 +49,10 @@ def _read(file: BinaryIO) -> dict[str, np.ndarray]:
 
 def _storage(file: BinaryIO, ref: _Storage) -> np.ndarray:
     count = int.from_bytes(file.read(8), "little")
-    raw = file.read(count * ref.dtype.itemsize)
-    if count != ref.count or len(raw) != count * ref.dtype.itemsize:
+    left = os.fstat(file.fileno()).st_size - file.tell()
+    if count != ref.count or count * ref.dtype.itemsize > left:
         raise ValueError("it is cut short")
+    raw = file.read(count * ref.dtype.itemsize)
     return np.frombuffer(raw, ref.dtype)
 
 
@@ -68,7 +71,8 @@ class _Tensor:
 
     def array(self, data: np.ndarray) -> np.ndarray:
         last = self.offset + sum((n - 1) * s for n, s in zip(self.shape, self.strides, strict=True))
-        if last >= len(data) or min((self.offset, *self.strides, *self.shape)) < 0:
+        outside = last >= len(data) or min((self.offset, *self.strides, *self.shape)) < 0
+        if outside or math.prod(self.shape) > len(data):  # strides of 0 make much of little
             raise ValueError("a tensor lies outside its storage")
         steps = [s * data.itemsize for s in self.strides]
         view = np.lib.stride_tricks.as_strided(data[self.offset :], self.shape, steps)

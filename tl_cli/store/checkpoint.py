@@ -1,0 +1,121 @@
+"""A checkpoint as it lies on disk: its description, checked field by field, and its digest.
+
+Whoever got a checkpoint from somebody else got these files, so nothing in them is believed. Knows
+nothing of networks: whether there is such a backbone and such a block is for whoever builds it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from tl_cli.errors import TLError
+from tl_cli.store.reading import json_of
+
+FORMAT = 1
+IMAGE_SIZES = (32, 1024)  # pixels, as RunConfig has them
+MOST_CLASSES = 100_000
+LONGEST_CLASS = 4096  # characters; a folder's name has 255
+PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
+
+
+def describe(path: Path) -> dict[str, Any]:
+    """Return what checkpoint.json says; every field that is used has the type and range of CHECKS.
+
+    Raises TLError, in one sentence, where the file is damaged, odd or of a newer tl.
+    """
+    try:
+        described = json_of(path)
+    except (OSError, ValueError) as error:
+        raise _damaged(path, str(getattr(error, "strerror", None) or "it is not JSON")) from error
+    if not isinstance(described, dict):
+        raise _damaged(path, "it does not hold a JSON object")
+    missing = [name for name in NEEDED if name not in described]
+    if missing:
+        raise TLError(f"the checkpoint {path} lacks {', '.join(missing)}", AGAIN)
+    for name, (check, expected) in CHECKS.items():
+        if name in described and not check(described[name]):
+            raise _damaged(path, f"{name} must be {expected}")
+        if name == "format" and described[name] > FORMAT:
+            newer = str(described.get("tl"))[:20]
+            raise TLError(
+                f"the checkpoint {path} was written by a newer tl ({newer})",
+                "pip install --upgrade tl-cli",
+            )
+    return described
+
+
+def digest(*files: Path) -> str:
+    """Return a hash of the files of a checkpoint, which another one does not have.
+
+    Raises OSError where one cannot be read.
+    """
+    seen = hashlib.blake2b(digest_size=16)
+    for path in files:
+        with path.open("rb") as file:
+            seen.update(hashlib.file_digest(file, "blake2b").digest())
+    return seen.hexdigest()
+
+
+def _is_whole(value: Any, low: int, high: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
+
+
+def _is_share(value: Any) -> bool:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return number and 0 <= value <= 1
+
+
+def _are_taps(value: Any) -> bool:
+    return (
+        isinstance(value, list)
+        and 0 < len(value) <= 1000
+        and all(_is_whole(tap, 1, 10_000) for tap in value)
+        and all(a < b for a, b in pairwise(value))
+    )
+
+
+def _are_classes(value: Any) -> bool:
+    return (
+        isinstance(value, list)
+        and 0 < len(value) <= MOST_CLASSES
+        and all(isinstance(name, str) and _is_name(name) for name in value)
+        and len(set(value)) == len(value)
+    )
+
+
+def _is_name(name: str) -> bool:
+    try:
+        name.encode("utf-8", "surrogateescape")  # as names of folders come, which are any bytes
+    except UnicodeEncodeError:
+        return False
+    return len(name) <= LONGEST_CLASS
+
+
+def _damaged(path: Path, reason: str) -> TLError:
+    return TLError(f"the checkpoint {path} is damaged: {reason}", AGAIN)
+
+
+def _one_of(names: Sequence[str]) -> tuple[Callable[[Any], bool], str]:
+    return lambda value: isinstance(value, str) and value in names, " or ".join(names)
+
+
+AGAIN = "train again, or copy it again"
+NEEDED = ("format", "backbone", "image_size", "taps", "classes")
+CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "format": (lambda value: _is_whole(value, 1, 2**31), "a whole number"),
+    "backbone": (lambda value: isinstance(value, str), "a name"),
+    "image_size": (
+        lambda value: _is_whole(value, *IMAGE_SIZES),
+        "{} to {} pixels".format(*IMAGE_SIZES),
+    ),
+    "taps": (_are_taps, "numbers of blocks, each greater than the one before"),
+    "classes": (_are_classes, f"1 to {MOST_CLASSES:,} different names"),
+    "pooling": (lambda value: isinstance(value, str), "a name"),
+    "precision": _one_of(PRECISIONS),
+    "refit": (lambda value: isinstance(value, bool), "true or false"),
+    "freeze_ratio": (_is_share, "a share from 0 to 1"),
+}
