@@ -14,6 +14,7 @@ import typer
 
 from tl_cli.cli.options import Json, Quiet
 from tl_cli.cli.session import opened_screen
+from tl_cli.store.marker import make_marked
 
 if TYPE_CHECKING:
     from tl_cli.console.screen import Screen
@@ -91,7 +92,7 @@ def _drawn(
     height, width = explainer.block.output_shape[:2]
     where = f"Seen after {explainer.block.name}, in {height} x {width} places."
     try:
-        output.mkdir(parents=True, exist_ok=True)
+        make_marked(output)
         sheet = Sheet(output, where)
         with _closed(sheet, total, screen):
             for each in found:
