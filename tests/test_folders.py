@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 from conftest import picture
 
+from tl_cli.data.inspection.findings import _left_out
 from tl_cli.data.listing import listed
 from tl_cli.data.manifest import Manifest, Options
+from tl_cli.data.scan import scan
 from tl_cli.data.sources.split_names import split_of
 from tl_cli.errors import TLError
 from tl_cli.store.marker import MARKER, make_marked
@@ -128,3 +130,10 @@ def test_pipes_sockets_and_loops_never_hang(
     manifest = listed(str(tmp_path), Options())
     assert {r.label for r in manifest.records} == {"cat", "dog"}
     assert sum("not a regular file" in bad.reason for bad in manifest.bad) >= 2
+
+
+def test_a_note_on_the_layout_is_not_told_as_left_out(tmp_path: Path) -> None:
+    folders = [f"{s}/{c}" for s in ("Training", "Testing") for c in ("cat", "dog")]
+    scanned = scan(str(filled(tmp_path, *folders)))
+    kinds = {f.text: f.kind for f in _left_out(scanned)}
+    assert kinds["the folder 'Training' is taken for the train split"] == "layout"
