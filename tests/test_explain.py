@@ -93,7 +93,7 @@ def test_another_class_another_block_and_equal_names(run, data, tmp_path):
     done = tl("explain", run, *images, "--class", "red", "--at", "2", "--output", tmp_path)
     assert done.exit_code == 0, done.stderr
     assert done.stdout.count("red ") >= 3
-    assert sorted(p.name for p in tmp_path.iterdir()) == [
+    assert sorted(p.name for p in tmp_path.glob("[!.]*")) == [
         "00-2.gradcam.png", "00-3.gradcam.png", "00.gradcam.png", "sheet.html",
     ]  # fmt: skip
 
@@ -127,7 +127,7 @@ def test_ctrl_c_leaves_whole_pictures_and_a_page_of_them(run, data, tmp_path, mo
     done = tl("explain", run, data / "test" / "red", "--output", tmp_path)
     assert done.exit_code == 130
     assert "stopped after 1 of" in done.stderr
-    assert len(list(tmp_path.iterdir())) == 2
+    assert len(list(tmp_path.glob("[!.]*"))) == 2
     assert (tmp_path / "sheet.html").read_text().count("<img ") == 2
 
 

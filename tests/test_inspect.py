@@ -278,8 +278,8 @@ def test_pictures_are_drawn_of_names_of_any_kind(image_folder, tmp_path):
     folder, out = image_folder(names, n=5), tmp_path / "new" / "pictures"
     done = tl("inspect", folder, "--plots", "--output", out)
     assert done.exit_code == 0, done.output
-    assert sorted(p.name for p in out.iterdir()) == ["classes.png", "samples.png", "sizes.png"]
-    for path in out.iterdir():
+    assert sorted(p.name for p in out.glob("[!.]*")) == ["classes.png", "samples.png", "sizes.png"]
+    for path in out.glob("[!.]*"):
         with Image.open(path) as image:
             assert np.asarray(image.convert("L")).std() > 5  # not empty
         assert str(path.name) in done.stderr
@@ -298,7 +298,7 @@ def test_five_hundred_classes_are_drawn_and_shown(image_folder, tmp_path):
     done = tl("inspect", folder, "--plots", "--output", tmp_path / "out")
     assert done.exit_code == 0, done.output
     assert len(done.stdout.splitlines()) < 60
-    for path in (tmp_path / "out").iterdir():
+    for path in (tmp_path / "out").glob("[!.]*"):
         with Image.open(path) as image:
             assert max(image.size) < 5000
 
@@ -308,7 +308,7 @@ def test_augmentation_is_drawn(image_folder, tmp_path, monkeypatch, level):
     monkeypatch.chdir(tmp_path)
     done = tl("inspect", image_folder(n=6), "--augment", level)
     assert done.exit_code == 0, done.output
-    assert [p.name for p in (tmp_path / "inspect").iterdir()] == ["augment.png"]
+    assert [p.name for p in (tmp_path / "inspect").glob("[!.]*")] == ["augment.png"]
 
 
 def test_the_variants_are_those_of_the_level(image_folder):

@@ -16,6 +16,7 @@ import typer
 from tl_cli.cli.options import Json, Quiet
 from tl_cli.cli.predict import tell_left_out
 from tl_cli.cli.session import opened_screen
+from tl_cli.store.marker import make_marked
 
 if TYPE_CHECKING:
     from tl_cli.console.screen import Screen
@@ -97,7 +98,7 @@ def _drawn(
     where = f"Seen after {explainer.block.name}, in {height} x {width} places."
     own_pages.check(output / SHEET)
     try:
-        output.mkdir(parents=True, exist_ok=True)
+        make_marked(output)
         sheet = Sheet(output, where)
         with _closed(sheet, total, screen):
             for each in found:

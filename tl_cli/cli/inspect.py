@@ -12,6 +12,7 @@ import typer
 from tl_cli.cli.options import Columns, DataDir, Json, Quiet, help_of
 from tl_cli.cli.session import opened_screen, scanned
 from tl_cli.errors import TLError, unknown
+from tl_cli.store.marker import make_marked
 
 if TYPE_CHECKING:
     from tl_cli.config import RunConfig
@@ -118,7 +119,7 @@ def _drawn(
     if augment:
         drawings.append(lambda: _augment_png(manifest, found, augment, folder))
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_marked(folder)
         for draw in drawings:
             yield draw()
     except OSError as error:

@@ -37,11 +37,12 @@ def _page(found: Sequence[LabelError], images: int, folder: Path) -> Path:
     from tl_cli.errors import TLError
     from tl_cli.report.label_errors import label_errors_html
     from tl_cli.store import own_pages
+    from tl_cli.store.marker import make_marked
     from tl_cli.store.run_dir import replacing
 
     own_pages.check(folder / PAGE)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_marked(folder)
         with replacing(folder / PAGE) as beside:
             beside.write_text(label_errors_html(found, images), encoding="utf-8")
     except OSError as error:

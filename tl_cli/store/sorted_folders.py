@@ -14,13 +14,14 @@ from itertools import chain, count
 from pathlib import Path
 
 from tl_cli.store.file_names import shortened
+from tl_cli.store.marker import make_marked
 from tl_cli.store.run_dir import replacing, writing_to
 
 
 def prepare(folder: Path) -> None:
     """Make the folder. Raises TLError where that cannot be."""
     with _writing(folder):
-        folder.mkdir(parents=True, exist_ok=True)
+        make_marked(folder)
 
 
 def _writing(folder: Path) -> AbstractContextManager[None]:

@@ -229,7 +229,11 @@ def _left_out(scanned: Manifest) -> Iterator[Finding]:
     others = set(findings(scanned)) if scanned.notes else set()
     for note in scanned.notes:
         if note not in others:
-            yield Finding("left_out", NOTE, 1, note, "Nothing of it reaches the training.")
+            if "left out" in note:
+                yield Finding("left_out", NOTE, 1, note, "Nothing of it reaches the training.")
+            else:
+                meaning = "Move or rename the folders if this is not what you mean."
+                yield Finding("layout", NOTE, 1, note, meaning)
 
 
 def _split(record: Record) -> str:

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 from tl_cli.data.decode import SUFFIXES
 from tl_cli.data.manifest import BadFile, Manifest, Options, Record
+from tl_cli.data.sources.split_names import SPLIT_FOLDERS as SPLIT_FOLDERS
+from tl_cli.data.sources.split_names import is_filler, split_of
 from tl_cli.errors import TLError
 from tl_cli.humanize import count, naming
+from tl_cli.store.marker import is_ours
 
-SPLIT_FOLDERS = {
-    "train": "train",
-    "val": "val",
-    "valid": "val",
-    "validation": "val",
-    "test": "test",
-}
+FEW = 20  # folders: among so many it is looked which hold images at all
+OURS = "folders of tl's"  # counted beside the endings
+DEEPEST = 5  # folders in folders above the classes of a split
+ALSO_CLASSES = ("valid", "dev", "eval")  # may be what images show, where they hold no folders
+MASKS = re.compile(r"(?i).*(mask|annotation|segmentation|ground.?truth|labels?$).*|gt")
 LITTER = ("thumbs.db", "desktop.ini", "__macosx")  # as good as hidden
 
 Identity = tuple[int, int]  # device and inode: the same for all links to one folder
@@ -37,42 +40,176 @@ class _Found:
 
 def listed(source: str, options: Options) -> Manifest:
     """List the image files of a folder, unopened. Raises TLError for a layout not ours."""
-    root = Path(source).expanduser().absolute()
+    given = Path(source).expanduser().absolute()
     found = _Found()
-    folders = _subfolders(root)
-    splits = [f for f in folders if f.name.lower() in SPLIT_FOLDERS]
-    if _is_split(folders, splits):
-        for folder in splits:
-            _classes(folder, SPLIT_FOLDERS[folder.name.lower()], found)
-        beside = [repr(f.name) for f in folders if f not in splits]
-        if beside:
-            found.notes.append(f"left out, beside the splits: {naming(beside)}")
+    root = _class_level(given, options, found)
+    folders = _data_folders(root, options, found)
+    splits = {f: split_of(f.name) for f in folders if split_of(f.name)}
+    if _is_split(folders, list(splits)):
+        _list_splits(folders, splits, found)
     else:
-        _classes(root, "", found)
+        aside = _beside_classes(folders, splits, found)
+        _list_classes(root, [f for f in folders if f not in aside], "", found)
     if not found.records and not found.bad:
         raise _none(root, found)
     return Manifest(source, (), tuple(found.records), tuple(found.bad), _notes(found))
+
+
+def _class_level(root: Path, options: Options, found: _Found) -> Path:
+    """Go down while all images lie in one folder that only holds folders."""
+    level = root
+    while not _images_in(level):
+        folders = [f for f in _subfolders(level) if not _is_left_out(f, options)]
+        folders = [f for f in folders if _holds_images(f)] if len(folders) < FEW else folders
+        if len(folders) != 1 or not _subfolders(folders[0]) or _images_in(folders[0]):
+            break
+        if _identity(folders[0]) in {_identity(f) for f in (level, *level.parents)}:
+            break  # a link upwards
+        if split_of(folders[0].name):
+            break
+        level = folders[0]
+    if level != root:
+        found.notes.append(f"the classes lie further down, in '{level}'")
+    return level
+
+
+def _data_folders(root: Path, options: Options, found: _Found) -> list[Path]:
+    """Return the folders below `root` but for those that tl wrote, which are noted."""
+    folders = _subfolders(root)
+    above = {_identity(f) for f in (root, *root.parents)}
+    folders = [f for f in folders if _identity(f) not in above]  # links upwards
+    ours = [f for f in folders if _is_left_out(f, options)]
+    found.others[OURS] += len(ours)
+    return [f for f in folders if f not in ours]
+
+
+def _is_left_out(folder: Path, options: Options) -> bool:
+    """Whether tl wrote the folder, or all folders in it, or keeps its cache there."""
+    if is_ours(folder) or (options.cache and folder == options.cache.expanduser().absolute()):
+        return True
+    if _images_in(folder):
+        return False
+    below = _subfolders(folder)
+    return bool(below) and all(is_ours(f) for f in below)
+
+
+def _holds_images(folder: Path) -> bool:
+    return next(walk(str(folder), set(), Counter()), None) is not None
+
+
+def _list_splits(folders: list[Path], splits: dict[Path, str], found: _Found) -> None:
+    for folder, split in splits.items():
+        inner = _within_split(folder)
+        if _images_in(inner) and not _subfolders(inner):
+            _note_unlabelled(folder, found)
+            continue
+        _note_name(folder, split, found)
+        _list_classes(inner, _subfolders(inner), split, found)
+    beside = [repr(f.name) for f in folders if f not in splits]
+    if beside:
+        found.notes.append(f"left out, beside the splits: {naming(beside)}")
+
+
+def _within_split(folder: Path) -> Path:
+    """Return the folder of the classes: ``seg_train/seg_train``, ``train/images``."""
+    for _ in range(DEEPEST):
+        below = _subfolders(folder)
+        if len(below) != 1 or _images_in(folder):
+            break
+        if not (split_of(below[0].name) or is_filler(below[0].name)):
+            break
+        folder = below[0]
+    return folder
+
+
+def _note_name(folder: Path, split: str, found: _Found) -> None:
+    if folder.name.lower() not in SPLIT_FOLDERS:
+        found.notes.append(f"the folder {folder.name!r} is taken for the {split} split")
+
+
+def _note_unlabelled(folder: Path, found: _Found) -> None:
+    images = _images_in(_within_split(folder))
+    found.notes.append(
+        f"{folder.name!r} has no labels ({count(images, 'image')}, in no class folder): left out"
+    )
+
+
+def _beside_classes(folders: list[Path], splits: dict[Path, str], found: _Found) -> list[Path]:
+    """List the test and validation folders that lie beside classes; return those that do."""
+    classes = {f.name.lower() for f in folders if f not in splits}
+    aside = []
+    for folder, split in splits.items():
+        inner = _within_split(folder)
+        labels = {f.name.lower() for f in _subfolders(inner)}
+        if split != "train" and labels & classes:
+            found.notes.append(
+                f"the folder {folder.name!r} beside the classes is the {split} split"
+            )
+            _list_classes(inner, _subfolders(inner), split, found)
+        elif split != "train" and not labels and folder.name.lower() not in ALSO_CLASSES:
+            _note_unlabelled(folder, found)
+        else:
+            continue
+        aside.append(folder)
+    return aside
 
 
 def _is_split(folders: list[Path], splits: list[Path]) -> bool:
     """Tell splits from classes that happen to be called ``train`` or ``test``."""
     if not splits:
         return False
-    flat = [f.name for f in splits if _images_in(f) and not _subfolders(f)]
-    if flat and len(splits) == len(folders):
+    flat = [f.name for f in splits if not _subfolders(_within_split(f)) and _images_in(f)]
+    trains = [f for f in splits if split_of(f.name) == "train"]
+    labelled = any(_subfolders(_within_split(f)) for f in trains)
+    if flat and len(splits) == len(folders) and not labelled:
         raise TLError(
             f"{naming(repr(name) for name in flat)} in '{splits[0].parent}' holds images directly,"
             " not one folder a class",
             f"put them into folders named for what they show: {flat[0]}/cat/…, {flat[0]}/dog/…",
         )
-    alone = len(splits) == len(folders) or any(f.name.lower() == "train" for f in splits)
-    return alone and all(_subfolders(f) for f in splits)
+    return labelled or (len(splits) == len(folders) and all(_subfolders(f) for f in splits))
 
 
-def _classes(folder: Path, split: str, found: _Found) -> None:
-    """Add the images of every class folder below `folder`."""
+def _check_level(classes: list[Path]) -> None:
+    """Raise TLError where "classes" are pictures and masks, or hold the same folders."""
+    masks = [f for f in classes if MASKS.fullmatch(f.name)]
+    images = [f for f in classes if is_filler(f.name)]
+    if masks and images and len(masks) + len(images) == len(classes):
+        _refuse_masks(images[0], masks[0])
+    below = [(f, {s.name.lower() for s in _subfolders(f)}) for f in classes if not _images_in(f)]
+    below = [(f, names) for f, names in below if len(names) > 1 and not all(map(_is_year, names))]
+    for (one, names), (other, others) in pairwise(below):
+        if 2 * len(names & others) >= max(len(names), len(others)) and len(names & others) > 1:
+            raise TLError(
+                f"{one.name!r} and {other.name!r} in '{one.parent}' hold the same folders"
+                f" ({naming(map(repr, sorted(names & others)))}): they are not the classes",
+                f"give the folder of the classes, such as --data '{one}' or --data '{other}'",
+            )
+
+
+def _refuse_masks(images: Path, masks: Path) -> None:
+    stems = {Path(e.name).stem for e in _entries(images) if not _is(e, "dir")}
+    same = stems & {Path(e.name).stem for e in _entries(masks) if not _is(e, "dir")}
+    folders = _subfolders(images)
+    if not same and not folders:
+        return
+    raise TLError(
+        f"{images.name!r} and {masks.name!r} in '{images.parent}' are pictures and their masks,"
+        " not two classes",
+        f"--data '{images}'"
+        + ("" if folders else ", after sorting its images into folders named for what they show"),
+    )
+
+
+def _is_year(name: str) -> bool:
+    return re.fullmatch(r"(19|20)\d\d", name) is not None
+
+
+def _list_classes(folder: Path, classes: list[Path], split: str, found: _Found) -> None:
+    """Add the images of every class folder in `folder`."""
+    _check_level(classes)
     above = frozenset(_identity(f) for f in (folder, *folder.parents))
-    for path in _subfolders(folder):
+    for path in classes:
         before = len(found.records) + len(found.bad)
         for file, reason in walk(str(path), set(above), found.others):
             if reason:
@@ -104,7 +241,9 @@ def walk(folder: str, seen: set[Identity], others: Counter[str]) -> Iterator[tup
         if _is_hidden(entry.name):
             continue
         if _is(entry, "dir"):
-            if _identity(Path(entry.path)) not in seen:
+            if is_ours(Path(entry.path)):
+                others[OURS] += 1
+            elif _identity(Path(entry.path)) not in seen:
                 yield from walk(entry.path, seen, others)
         elif Path(entry.name).suffix.lower() not in SUFFIXES:
             others[Path(entry.name).suffix.lower() or "no ending"] += 1
@@ -157,6 +296,9 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
 
 
 def _notes(found: _Found) -> tuple[str, ...]:
+    ours = found.others.pop(OURS, 0)
+    if ours:
+        found.notes.append(f"{count(ours, 'folder')} that tl wrote (runs, reports): left out")
     if not found.others:
         return tuple(found.notes)
     kinds = naming(f"{ending} ({n:,})" for ending, n in found.others.most_common())
@@ -167,6 +309,7 @@ def _none(root: Path, found: _Found) -> TLError:
     entries = _entries(root)
     if not entries:
         return TLError(f"the folder '{root}' is empty", "expected: DIR/<class>/<images>")
+    found.others.pop(OURS, 0)
     loose = _images_in(root)
     if loose:
         return TLError(
