@@ -305,7 +305,7 @@ def test_a_row_twice_counts_once_and_two_labels_are_an_error(folder: Path) -> No
         ),
         ("t.csv", "path,label\n", "lists no images"),
         ("t.csv", "", "lists no images"),
-        ("t.csv", b"\xff\xfep\0a\0t\0h\0", "is not a text file in UTF-8"),
+        ("t.csv", b"p\0a\0t\0h\0", "is not a text file in UTF-8"),
         ("t.jsonl", '{"path": "a.png", "label": "cat"}\n{"path": \n', "line 2: not JSON"),
         ("t.jsonl", "[1, 2]\n", "line 1: not a JSON object"),
         ("t.jsonl", '{"path": "a.png", "label": ["cat"]}\n', "line 1: the label is ['cat']"),

@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tl_cli.data import decode, listing, pixel_cache
+from tl_cli.data import class_names, decode, listing, pixel_cache
 from tl_cli.data.duplicates import findings, mark_near
 from tl_cli.data.faults import check_regular, fault
 from tl_cli.data.manifest import BadFile, Manifest, Options, Record, natural
@@ -58,7 +58,7 @@ def scan(
     """
     if bad_images not in BAD_IMAGES:
         raise unknown("value for bad_images", bad_images, BAD_IMAGES)
-    listed = listing.listed(source, Options(data_dir, columns or {}, cache))
+    listed = class_names.joined(listing.listed(source, Options(data_dir, columns or {}, cache)))
     records = sorted(listed.records, key=lambda r: natural(r.path))
     good: list[Record] = []
     bad = list(listed.bad)
