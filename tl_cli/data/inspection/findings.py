@@ -172,7 +172,7 @@ def _classes(scanned: Manifest, split: Manifest | None) -> Iterator[Finding]:
             "They are too few to learn from and to measure: add images, or merge classes.",
             tuple(f"{name!r}: {count(counts[name], 'image')}" for name in few),
         )
-    yield from _unmeasured(split)
+    yield from _unmeasured(scanned, split)
     most, least = max(counts.values()), min(counts.values())
     if most >= IMBALANCE * least:
         yield Finding(
@@ -184,9 +184,19 @@ def _classes(scanned: Manifest, split: Manifest | None) -> Iterator[Finding]:
         )
 
 
-def _unmeasured(split: Manifest | None) -> Iterator[Finding]:
+def _unmeasured(scanned: Manifest, split: Manifest | None) -> Iterator[Finding]:
     if split is None:
         return
+    alien = [name for name in scanned.classes if name not in split.classes]
+    if alien:
+        yield Finding(
+            "untrained",
+            WRONG,
+            len(alien),
+            f"{count(len(alien), 'class')} without an image to train on",
+            "Training leaves out their images, which are held out for validation or test.",
+            tuple(map(repr, alien)),
+        )
     held_out = [split.counts(name) for name in ("val", "test") if split.of(name)]
     absent = [c for c in split.classes if any(not counts[c] for counts in held_out)]
     if absent:
@@ -228,8 +238,11 @@ def _left_out(scanned: Manifest) -> Iterator[Finding]:
     """What the listing told: the scan's other notes are findings of the kinds above."""
     others = set(findings(scanned)) if scanned.notes else set()
     for note in scanned.notes:
-        if note not in others:
+        if note not in others and "left out" in note:
             yield Finding("left_out", NOTE, 1, note, "Nothing of it reaches the training.")
+        elif note not in others:
+            meaning = "Training reads it so, too: look whether it is what you meant."
+            yield Finding("read_as", NOTE, 1, note, meaning)
 
 
 def _split(record: Record) -> str:
