@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tl_cli.data.decode import DECODE_VERSION
+from tl_cli.data import decode
 from tl_cli.store import cache
 from tl_cli.store.rows import Table
 
@@ -26,7 +26,7 @@ def table(size: int) -> Table:
 
     A row is what `images.squash(images.open_rgb(record, size), size)` gives.
     """
-    return Table(cache.folder() / KIND / f"{size}px-{DECODE_VERSION}", size * size * 3, "uint8")
+    return Table(cache.folder() / KIND / f"{size}px-{decode.version()}", size * size * 3, "uint8")
 
 
 class PixelWriter:

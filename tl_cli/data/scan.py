@@ -152,13 +152,14 @@ def look(path: str, keeper: pixel_cache.PixelWriter | None = None) -> ScanEntry:
         digest = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
         file.seek(0)
         image = decode.header(file)
-        (width, height), mode = image.size, image.mode
+        (width, height), deep = image.size, image.mode.startswith("I")
         # A TIFF's size is told upright, and loading drops its orientation; of a PNG, asking for the
         # orientation before loading would load it, and swallow what that raises.
         told = decode.orientation(image) if image.format == "TIFF" else None
-        size = keeper.size if keeper and keeper.wants(width, height) else None
-        seen = decode.pixels(image, size or GLANCE)
-        orientation = told or decode.orientation(image)
+        # how grey levels of 16 bits are to be scaled is known only when all have been looked at
+        size = keeper.size if keeper and not deep and keeper.wants(width, height) else None
+        seen = decode.pixels(image, size or GLANCE, alone=deep)
+        orientation, mode = told or decode.orientation(image), decode.mode(image)
     # hashed at one scale, whatever was kept: hashes of two scales differ in several bits
     times = _scale(width, height, GLANCE) // _scale(width, height, size or GLANCE)
     small = seen.reduce(times) if image.format in DRAFTED and times > 1 else seen

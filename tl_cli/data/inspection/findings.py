@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from tl_cli.data import grey_levels
 from tl_cli.data.duplicates import FEW, IMBALANCE, findings
 from tl_cli.data.manifest import BadFile, Manifest, Record
 from tl_cli.humanize import count, short
@@ -216,6 +217,12 @@ def _pixels(records: Sequence[Record]) -> Iterator[Finding]:
         text = f"{count(turned, 'image')} with an EXIF rotation"
         meaning = "They are turned upright, in training and in prediction alike."
         yield Finding("exif_rotated", NOTE, turned, text, meaning)
+    bits = grey_levels.held(records)
+    if bits and bits < grey_levels.FILE:
+        deep = sum(r.mode.startswith("I;") for r in records)
+        text = f"{count(deep, 'image')} of {grey_levels.FILE} bits, of which only {bits} are used"
+        meaning = f"Levels 0 to {2**bits - 1:,} become 0 to 255, in training and prediction alike."
+        yield Finding("grey_bits", NOTE, deep, text, meaning)
     modes = Counter(r.mode for r in records if r.mode != "RGB")
     if modes:
         text = f"{count(modes.total(), 'image')} in another mode than RGB"

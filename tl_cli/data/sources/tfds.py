@@ -25,31 +25,16 @@ SCHEME = "tfds:"
 # Labelled images in the catalog of tfds, for hints: to ask tfds itself would load TensorFlow.
 KNOWN = (
     *("beans", "bigearthnet", "binary_alpha_digits", "caltech101", "caltech_birds2010"),
-    *(
-        "caltech_birds2011",
-        "cars196",
-        "cassava",
-        "cats_vs_dogs",
-        "cifar10",
-        "cifar100",
-        "cifar10_1",
-    ),
-    *(
-        "cifar10_1",
-        "cifar10_corrupted",
-        "citrus_leaves",
-        "cmaterdb",
-        "coil100",
-        "colorectal_histology",
-    ),
-    *("deep_weeds", "diabetic_retinopathy_detection", "dmlab", "domainnet", "dtd", "emnist"),
-    *("eurosat", "fashion_mnist", "food101", "horses_or_humans", "i_naturalist2017"),
-    *("i_naturalist2018", "i_naturalist2021", "imagenet2012", "imagenet_a", "imagenet_r"),
-    *("imagenet_sketch", "imagenet_v2", "imagenette", "imagewang", "kmnist", "malaria", "mnist"),
-    *("omniglot", "oxford_flowers102", "oxford_iiit_pet", "patch_camelyon", "places365_small"),
-    *("plant_leaves", "plant_village", "plantae_k", "pneumonia_mnist", "resisc45"),
-    *("rock_paper_scissors", "siscore", "smallnorb", "so2sat", "stanford_dogs", "stl10", "sun397"),
-    *("svhn_cropped", "symmetric_solids", "tf_flowers", "uc_merced"),
+    *("caltech_birds2011", "cars196", "cassava", "cats_vs_dogs", "cifar10", "cifar100"),
+    *("cifar10_1", "cifar10_corrupted", "citrus_leaves", "cmaterdb", "coil100"),
+    *("colorectal_histology", "deep_weeds", "diabetic_retinopathy_detection", "dmlab"),
+    *("domainnet", "dtd", "emnist", "eurosat", "fashion_mnist", "food101", "horses_or_humans"),
+    *("i_naturalist2017", "i_naturalist2018", "i_naturalist2021", "imagenet2012", "imagenet_a"),
+    *("imagenet_r", "imagenet_sketch", "imagenet_v2", "imagenette", "imagewang", "kmnist"),
+    *("malaria", "mnist", "omniglot", "oxford_flowers102", "oxford_iiit_pet", "patch_camelyon"),
+    *("places365_small", "plant_leaves", "plant_village", "plantae_k", "pneumonia_mnist"),
+    *("resisc45", "rock_paper_scissors", "siscore", "smallnorb", "so2sat", "stanford_dogs"),
+    *("stl10", "sun397", "svhn_cropped", "symmetric_solids", "tf_flowers", "uc_merced"),
 )
 INFO = "dataset_info.json"  # what tfds writes last, so its presence means prepared
 
