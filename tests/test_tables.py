@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from conftest import ImageFolder, picture
 
-from tl_cli.data.class_names import clean, joined
+from tl_cli.data.class_names import clean, joined, known
 from tl_cli.data.columns import column
 from tl_cli.data.csv_io import read_csv, write_csv
 from tl_cli.data.manifest import Manifest, Record
@@ -128,8 +128,8 @@ def test_paths_as_other_systems_write_them(folder: Path, cells: tuple[str, str])
 
 
 def test_names_with_blanks_or_backslashes_of_their_own_are_taken_as_they_are(folder: Path) -> None:
-    for name in (" odd.png", "a\\b.png", "odd.png"):
-        picture(hash(name) % 1000).save(folder / name)
+    for seed, name in enumerate((" odd.png", "a\\b.png", "odd.png")):
+        picture(900 + seed).save(folder / name)
     file = table(folder, "path,label\n odd.png,a\na\\b.png,b\n")
     assert labels(file) == {" odd.png": "a", "a\\b.png": "b"}
 
@@ -236,3 +236,17 @@ def test_a_name_that_is_no_text_is_refused(folder: Path) -> None:
     assert "is no text in UTF-8" in refused(table(folder, rows, "t.jsonl"))
     rows = '{"path": "\\ud800.png", "label": "a"}\n{"path": "dog/00.png", "label": "b"}\n'
     assert "line 1" in refused(table(folder, rows, "t.jsonl"))
+
+
+def test_of_other_images_those_of_the_checkpoint_s_classes_are_compared() -> None:
+    labels = ("cat", "Dog", "owl", "owl")
+    records = tuple(Record(f"/{i}", label) for i, label in enumerate(labels))
+    manifest = Manifest("made", ("Dog", "cat", "owl"), records)
+    found = known(manifest, ("cat", "dog", "fox"))
+    assert [r.label for r in found.records] == ["cat", "dog"]
+    assert found.classes == ("cat", "dog")
+    assert "'Dog' is 'dog'" in found.notes[0]
+    assert "2 images of 1 class that the checkpoint does not know left out" in found.notes[1]
+    assert known(manifest, ("cat", "Dog", "owl")) == manifest
+    assert known(manifest, ("a", "b")) == manifest, "nothing to compare: the caller refuses"
+    assert [r.label for r in known(manifest, ("cat", "dog", "DOG")).records] == ["cat"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from tl_cli.data.manifest import Manifest
@@ -36,6 +36,39 @@ def joined(manifest: Manifest) -> Manifest:
     bad = tuple(replace(b, label=name[b.label]) for b in manifest.bad)
     records = (replace(r, label=name[r.label]) for r in manifest.records)
     return replace(manifest, bad=bad).with_records(records, *notes, *told)
+
+
+def known(manifest: Manifest, classes: Sequence[str]) -> Manifest:
+    """Return the images of classes that a checkpoint knows, with notes on the others.
+
+    A name that is a class's but for case is that class, unless the images have the class itself,
+    too. Where no class is known the manifest is returned as it is.
+    """
+    folded: dict[str, list[str]] = defaultdict(list)
+    for name in classes:
+        folded[name.casefold()].append(name)
+    same = {}
+    for name in set(manifest.classes) - set(classes):
+        alike = folded[name.casefold()]
+        if len(alike) == 1 and alike[0] not in manifest.classes:
+            same[name] = alike[0]
+    alien = [name for name in manifest.classes if name not in classes and name not in same]
+    if not (same or alien) or len(alien) == len(manifest.classes):
+        return manifest
+    notes = []
+    if same:
+        named = naming(f"{name!r} is {same[name]!r}" for name in sorted(same))
+        notes.append(f"names that differ from the checkpoint's only in case: {named}")
+    kept = [r for r in manifest.records if r.label not in alien]
+    if alien:
+        images = count(len(manifest.records) - len(kept), "image")
+        notes.append(
+            f"{images} of {count(len(alien), 'class')} that the checkpoint does not know left out,"
+            f" so the figures are over the others: {naming(map(repr, alien))}"
+        )
+    records = [replace(r, label=same.get(r.label, r.label)) for r in kept]
+    names = tuple(sorted({r.label for r in records}))
+    return replace(manifest, classes=names).with_records(records, *notes)
 
 
 def clean(label: str) -> str:
