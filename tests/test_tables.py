@@ -155,6 +155,8 @@ def test_a_wrong_base_folder_says_where_the_first_was_looked_for_and_what_is_odd
     assert f"it is there as 'cat/00.png' in '{folder}', without 'images/'" in said
     said = refused(table(folder, "path,label\nC:\\pics\\a.png,a\nC:\\pics\\b.png,b\n"))
     assert "it is an address of another system" in said
+    said = refused(table(folder, "path,label\npics\\a.png,a\npics\\b.png,b\n"))
+    assert f"'{folder}/pics/a.png': '{folder}' is there, '{folder}/pics' is not" in said
     assert "holds no 'x.png'" in refused(table(folder, "path,label\nx.png,a\ny.png,b\n"))
 
 

@@ -109,7 +109,8 @@ def forget() -> None:
 def none_there(table: Path, cells: Sequence[str]) -> TLError:
     """Return the error for a table none of whose files is there: where the first was looked for."""
     first = cells[0]
-    path = _from(first.strip(), table.parent)
+    name = first.strip() if ELSEWHERE.match(first.strip()) else first.strip().replace("\\", "/")
+    path = _from(name, table.parent)
     number = count(len(cells), "file") if len(cells) > 1 else "file"
     lead = f"none of the {number} of" if len(cells) > 1 else "the only file of"
     return TLError(
