@@ -117,11 +117,12 @@ def test_other_weights_and_other_views_have_other_tables(backbone, records):
 
 
 def test_another_version_of_the_code_has_other_tables(backbone, monkeypatch):
+    from tl_cli.data import decode
     from tl_cli.engine.features import spec
 
     names = {FeatureSpec((6,)).key(backbone)}
-    for version in ("FEATURES_VERSION", "DECODE_VERSION"):
-        monkeypatch.setattr(spec, version, 1000)
+    for module, version in ((spec, "FEATURES_VERSION"), (decode, "DECODE_VERSION")):
+        monkeypatch.setattr(module, version, 1000)
         names.add(FeatureSpec((6,)).key(backbone))
     assert len(names) == 3
 

@@ -18,7 +18,7 @@ import pytest
 from PIL import Image
 
 from tl_cli import machine
-from tl_cli.data import pixel_cache
+from tl_cli.data import decode, pixel_cache
 from tl_cli.data.decode import open_rgb
 from tl_cli.data.manifest import Record
 from tl_cli.engine import images as pipeline
@@ -154,7 +154,7 @@ def test_a_store_is_decoded_once_and_found_again(
     assert decoded == []
     pipeline.store(records, SIZE + 1)
     assert len(decoded) == 5
-    monkeypatch.setattr(pixel_cache, "DECODE_VERSION", pixel_cache.DECODE_VERSION + 1)
+    monkeypatch.setattr(decode, "DECODE_VERSION", decode.DECODE_VERSION + 1)
     pipeline.store(records, SIZE)
     assert len(decoded) == 10
 

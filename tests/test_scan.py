@@ -18,7 +18,7 @@ import pytest
 from conftest import ImageFolder, picture
 from PIL import Image
 
-from tl_cli.data import decode, duplicates, pixel_cache
+from tl_cli.data import decode, duplicates, grey_levels, pixel_cache
 from tl_cli.data.decode import open_rgb, open_rgb_bytes
 from tl_cli.data.duplicates import exact_duplicates, near_duplicates
 from tl_cli.data.manifest import Record
@@ -222,7 +222,9 @@ def test_more_than_8_bits_are_scaled_and_not_cut_off() -> None:
     for format in ("PNG", "TIFF", "PPM"):
         assert (rgb(encoded(Image.fromarray(ramp), format))[..., 0] == wanted).all(), format
     dark = encoded(Image.fromarray(ramp // 64), "PNG")
+    grey_levels.use(16)
     assert rgb(dark).max() == 4, "a dark image stays dark"
+    grey_levels.use(None)
     unit = np.linspace(0, 1, 64, dtype=np.float32).reshape(8, 8)
     assert np.abs(rgb(encoded(Image.fromarray(unit), "TIFF"))[..., 0] - unit * 255).max() <= 0.5
     unit[0, 0] = np.nan

@@ -305,7 +305,7 @@ def test_a_row_twice_counts_once_and_two_labels_are_an_error(folder: Path) -> No
         ),
         ("t.csv", "path,label\n", "lists no images"),
         ("t.csv", "", "lists no images"),
-        ("t.csv", b"\xff\xfep\0a\0t\0h\0", "is not a text file in UTF-8"),
+        ("t.csv", b"p\0a\0t\0h\0", "is not a text file in UTF-8"),
         ("t.jsonl", '{"path": "a.png", "label": "cat"}\n{"path": \n', "line 2: not JSON"),
         ("t.jsonl", "[1, 2]\n", "line 1: not a JSON object"),
         ("t.jsonl", '{"path": "a.png", "label": ["cat"]}\n', "line 1: the label is ['cat']"),
@@ -465,4 +465,15 @@ def test_a_tfds_dataset_that_is_not_prepared(tmp_path: Path) -> None:
     said = refused("tfds:cats_vs_dogs", data_dir=str(tmp_path))
     assert f"the tfds dataset 'cats_vs_dogs' is not prepared in '{tmp_path}'" in said
     assert "tfds build cats_vs_dogs" in said
+    for name, right in {
+        "cifar-10": "cifar10",
+        "CIFAR_100": "cifar100",
+        "oxford-flowers-102": "oxford_flowers102",
+        "tfflowers": "tf_flowers",
+    }.items():
+        said = refused(f"tfds:{name}", data_dir=str(tmp_path))
+        assert f"did you mean 'tfds:{right}'?" in said and f"tfds build {right}" in said
+    said = refused("tfds:oxford_flowers", data_dir=str(tmp_path))
+    assert "did you mean 'oxford_flowers102'?" in said
+    assert "tfds build" not in refused("tfds:my-own photos", data_dir=str(tmp_path))
     assert "not prepared" in refused("tfds:", data_dir=str(tmp_path / "missing"))

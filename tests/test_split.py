@@ -217,10 +217,49 @@ def test_a_class_of_one_image_is_an_error_that_names_it() -> None:
     assert assign_splits(manifest_of(given)).counts("train")["owl"] == 1
 
 
-def test_a_class_without_training_images_is_an_error() -> None:
-    data = manifest_of([*many(9, "ab", "train"), *many(9, "abc", "test")])
+@pytest.mark.parametrize("held_out", ["val", "test"])
+def test_a_class_that_only_a_held_out_split_has_is_left_out_and_said(held_out: str) -> None:
+    data = manifest_of([*many(9, "ab", "train"), *many(9, "abc", held_out)])
+    split = assign_splits(data)
+    assert split.classes == ("a", "b")
+    assert {r.label for r in split.records} == {"a", "b"}
+    [note] = split.notes
+    assert "1 class without an image to train on, left out (9 images" in note and "'c'" in note
+    assert split.of("val")
+    folded = assign_splits(data, folds=3)
+    assert folded.classes == (("a", "b", "c") if held_out == "val" else ("a", "b"))
+    for labels in ("", "a"):
+        with pytest.raises(TLError, match="to train on: the others are held out"):
+            assign_splits(manifest_of([*many(9, labels, "train"), *many(9, "abc", held_out)]))
+
+
+def test_a_class_whose_training_images_are_all_copies_of_tested_ones_is_an_error() -> None:
+    copies = [record("c", i, s, digest=f"c{i}") for s in ("train", "test") for i in range(9)]
+    data = manifest_of([*many(9, "ab", "train"), *copies])
     with pytest.raises(TLError, match="class 'c' has no image to train on"):
         assign_splits(data)
+
+
+@pytest.mark.parametrize("held_out", ["val", "test"])
+def test_a_class_that_a_held_out_split_lacks_is_said_once(held_out: str) -> None:
+    data = manifest_of([*many(9, "abc", "train"), *many(9, "ab", held_out)])
+    split = assign_splits(data)
+    assert split.classes == ("a", "b", "c")
+    [note] = split.notes
+    purpose = "validate" if held_out == "val" else "test"
+    assert f"1 class without an image to {purpose} on" in note and note.endswith(": 'c'")
+
+
+@pytest.mark.parametrize("joined", ["group", "near"])
+def test_no_class_that_can_be_validated_is_one_sentence(joined: str) -> None:
+    data = manifest_of(replace(r, **{joined: r.label}) for r in many(9, "abc"))  # type: ignore[arg-type]
+    with pytest.raises(TLError, match="no image can be validated on") as caught:
+        assign_splits(data)
+    assert caught.value.hint
+    with pytest.raises(TLError, match="no image can be validated on"):
+        assign_splits(data, folds=3)
+    given = manifest_of([*data.records, *many(3, "abc", "val")])
+    assert assign_splits(given).of("val") == given.of("val")
 
 
 def test_a_class_of_one_group_is_trained_on_and_said_not_to_be_validated() -> None:
@@ -278,6 +317,9 @@ def test_a_limit_per_class_keeps_the_test_images() -> None:
     data = manifest_of([*many(50, split="train"), *many(10, split="val"), *many(5, split="test")])
     subset = limit(data, per_class=12)
     assert subset.counts("test") == data.counts("test")
+    assert subset.notes == (
+        "limited to 36 of 180 images to train and validate on; all 15 to test on are kept",
+    )
     assert set(subset.counts("train").values()) == {10}
     assert set(subset.counts("val").values()) == {2}
     assert limit(subset, per_class=1000) == subset

@@ -57,6 +57,8 @@ def evaluate(
         values = column(manifest, slice_, data) if slice_ else None
         from tl_cli.engine import evaluate
 
+        if data is not None:
+            manifest = evaluate.comparable(run, manifest, screen.on_progress)
         wanted = evaluate.EvaluationRequest(
             manifest=manifest,
             split=chosen,

@@ -26,6 +26,10 @@ MODES = {  # Pillow's names in words
     "LA": "grey with transparency",
     "P": "palette",
     "RGBA": "RGB with transparency",
+    "I;8": "16-bit grey, 8 bits used",
+    "I;10": "16-bit grey, 10 bits used",
+    "I;12": "16-bit grey, 12 bits used",
+    "I;14": "16-bit grey, 14 bits used",
     "I;16": "16-bit grey",
 }
 STYLE = {"wrong": "bold red", "note": "yellow"}

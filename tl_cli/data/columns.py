@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import fields
 from pathlib import Path
 
 from tl_cli.data.manifest import Manifest, Record
-from tl_cli.data.sources import table
-from tl_cli.data.sources.samples import SCHEME
+from tl_cli.data.sources import located, table
 from tl_cli.errors import unknown
 
 LEFT_OUT = ("path", "digest", "phash", "near")  # another value for each image
@@ -38,8 +36,6 @@ def _of_table(source: str | None, name: str) -> tuple[list[str], dict[str, str]]
     values: dict[str, str] = {}
     for _, row in table.READERS[file.suffix.lower()](file):
         there |= dict.fromkeys(row)
-        path = str(row.get("path", ""))
-        if not path.startswith(SCHEME):
-            path = os.path.normpath(file.parent / Path(path).expanduser())
+        path = located.meant(str(row.get("path", "")), file.parent)
         values[path] = "" if row.get(name) is None else str(row[name])
     return [key for key in there if key not in LEFT_OUT], values

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tl_cli.data.decode import DECODE_VERSION
+from tl_cli.data import decode
 from tl_cli.store import cache, cache_folder
 from tl_cli.store.rows import ROWS_VERSION, Table
 
@@ -26,7 +26,7 @@ def table(size: int) -> Table:
 
     A row is what `images.squash(images.open_rgb(record, size), size)` gives.
     """
-    key = f"{size}px-{DECODE_VERSION}-{ROWS_VERSION}"
+    key = f"{size}px-{decode.version()}-{ROWS_VERSION}"
     return Table(cache_folder.kind_folder(KIND) / key, size * size * 3, "uint8")
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from tl_cli.data import groups
@@ -46,11 +46,12 @@ def assign_splits(
     image out of test or validation. Not kept: an image that joins two groups, or that outnumbers
     a group's class, may move the groups.
 
-    Raises TLError for shares out of range and for a class with too few images to be trained and
-    validated on.
+    A class that only the held-out splits of the source have cannot be learned: its images are left
+    out. Raises TLError for shares out of range, for a class with too few images to be trained and
+    validated on, and where no image can be validated on.
     """
     _check(val, test, folds, fold)
-    manifest = _pooled(manifest, folds)
+    manifest = _trainable(_pooled(manifest, folds))
     if not keep_duplicates:
         manifest = _without_copies(manifest)
     given = {r.split for r in manifest.records}
@@ -67,12 +68,19 @@ def assign_splits(
         for label, own in ranked.items()
         for key, place in _places(own, _chance(seed, "offset", label))
     }
-    notes = _mend(manifest, key_of, splits, seed, share.validates)
+    notes, whole = _mend(manifest, key_of, splits, seed, share.validates)
     decided = (
         replace(r, split=splits[key]) if _is_open(r) else r
         for key, r in zip(key_of, manifest.records, strict=True)
     )
-    return manifest.with_records(decided, *notes)
+    manifest = manifest.with_records(decided, *notes)
+    if share.validates and not manifest.of("val"):
+        raise TLError(
+            "no image can be validated on: in every class all images belong together, as one group"
+            " or as copies of one picture",
+            "add images of other groups, or of other pictures, to the classes",
+        )
+    return manifest.with_records(manifest.records, *_unmeasured(manifest, whole))
 
 
 def limit(
@@ -94,7 +102,10 @@ def limit(
     records = [r for r in manifest.records if r.split == "test" or id(r) in kept]
     if len(records) == len(manifest.records):
         return manifest
-    note = f"limited to {len(records):,} of {len(manifest.records):,} images"
+    tested = len(records) - len(pool)
+    note = f"limited to {len(pool):,} of {count(len(manifest.records) - tested, 'image')}"
+    if tested:
+        note += f" to train and validate on; all {tested:,} to test on are kept"
     return manifest.with_records(records, note)
 
 
@@ -187,6 +198,40 @@ def _pooled(manifest: Manifest, folds: int) -> Manifest:
     return manifest.with_records(records, "the validation images of the source join the folds")
 
 
+def _trainable(manifest: Manifest) -> Manifest:
+    """Leave out the classes of which the source has images only in what it holds out."""
+    trained = {r.label for r in manifest.records if _is_open(r)}
+    if trained.issuperset(manifest.classes):
+        return manifest
+    if len(trained) < 2:
+        only = f"only class {min(trained)!r} has images" if trained else "there is no image"
+        raise TLError(
+            f"{only} to train on: the others are held out for validation or test",
+            "put images of at least two classes into the training part",
+        )
+    alien = [name for name in manifest.classes if name not in trained]
+    kept = [r for r in manifest.records if r.label in trained]
+    images = count(len(manifest.records) - len(kept), "image")
+    note = (
+        f"{count(len(alien), 'class')} without an image to train on, left out ({images} of"
+        f" validation or test): {naming(map(repr, alien))}"
+    )
+    classes = tuple(name for name in manifest.classes if name in trained)
+    return replace(manifest, classes=classes).with_records(kept, note)
+
+
+def _unmeasured(manifest: Manifest, known: Collection[str]) -> Iterator[str]:
+    """Say which classes a split lacks, but for those `known` to."""
+    for split, purpose in (("val", "validate"), ("test", "test")):
+        counts = manifest.counts(split)
+        absent = [name for name, n in counts.items() if not n and name not in known]
+        if absent and any(counts.values()):
+            yield (
+                f"{count(len(absent), 'class')} without an image to {purpose} on, so the figures"
+                f" there are over the others: {naming(map(repr, absent))}"
+            )
+
+
 def _without_copies(manifest: Manifest) -> Manifest:
     """Remove what has a copy in a split that is held out more."""
     highest: dict[str, int] = defaultdict(int)
@@ -219,8 +264,11 @@ def _rank(seed: int, key: str) -> tuple[float, str]:
 
 def _mend(
     manifest: Manifest, key_of: Sequence[str], splits: dict[str, str], seed: int, validates: bool
-) -> tuple[str, ...]:
-    """Give each class a training and a validation image where its share gave it none; say so."""
+) -> tuple[tuple[str, ...], list[str]]:
+    """Give each class a training and a validation image where its share gave it none.
+
+    Returns what is to be said of it, and the classes that cannot be validated.
+    """
     own: dict[str, dict[str, None]] = {name: {} for name in manifest.classes}
     labels: dict[str, set[str]] = defaultdict(set)
     open_: dict[str, list[Record]] = defaultdict(list)
@@ -252,7 +300,7 @@ def _mend(
             needed = [key for key in free if not spared(key, label)]
             splits[_giving(free, needed, lacking, splits)] = lacking
             moved.append(f"{label!r} ({lacking})")
-    return _told(moved, list(map(repr, whole)))
+    return _told(moved, list(map(repr, whole))), whole
 
 
 def _giving(

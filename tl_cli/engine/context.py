@@ -11,7 +11,7 @@ import numpy as np
 
 from tl_cli import catalog, engine
 from tl_cli.config import RunConfig
-from tl_cli.data import groups
+from tl_cli.data import grey_levels, groups
 from tl_cli.data.manifest import Manifest
 from tl_cli.engine.features import PLAIN, FeatureSpec, View
 from tl_cli.engine.images import dataset
@@ -137,6 +137,7 @@ class RunContext:
 def prepare(config: RunConfig, manifest: Manifest) -> RunContext:
     """Set the precision and the seed, load the network at the image size, measure the room."""
     precision = engine.prepare(config.precision, config.seed, deterministic=config.deterministic)
+    grey_levels.use(grey_levels.held(manifest.records))
     card = catalog.get(config.backbone)
     size = config.image_size or catalog.fitting_size(card, median_side(manifest))
     weights = None if config.from_scratch else config.weights or loading.PRETRAINED

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from tl_cli import config
+from tl_cli.data import class_names
 from tl_cli.data.csv_io import read_csv
 from tl_cli.data.manifest import Manifest, Record
 from tl_cli.engine import fitted_images, predict, run_images
@@ -103,6 +104,14 @@ def _still_there(
     there.require("put them back where they were, or evaluate on others: --data DIR")
     run_images.tell(there, on_progress)
     return replace(request.manifest, records=there.records)
+
+
+def comparable(run: RunDir, manifest: Manifest, on_progress: OnProgress) -> Manifest:
+    """Return the images of classes that the checkpoint knows, and say what was left out."""
+    known = class_names.known(manifest, predict.classes(run))
+    for note in known.notes[len(manifest.notes) :]:
+        on_progress(Note(note, warning=True))
+    return known
 
 
 def _answers(

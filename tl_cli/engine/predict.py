@@ -44,6 +44,11 @@ class LabelledPredictions:
         return np.asarray(self.probabilities.argmax(1) == self.labels)
 
 
+def classes(run: RunDir) -> tuple[str, ...]:
+    """Return the names of a checkpoint's classes."""
+    return tuple(classifier.describe(run)["classes"])
+
+
 def known(run: RunDir, manifest: Manifest, split: str) -> tuple[tuple[Record, ...], np.ndarray]:
     """Return the records of a split ("all" for every one) and their class numbers.
 

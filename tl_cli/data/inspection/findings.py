@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from tl_cli.data import grey_levels
 from tl_cli.data.duplicates import FEW, IMBALANCE, findings
 from tl_cli.data.manifest import BadFile, Manifest, Record
 from tl_cli.humanize import count, short
@@ -172,7 +173,7 @@ def _classes(scanned: Manifest, split: Manifest | None) -> Iterator[Finding]:
             "They are too few to learn from and to measure: add images, or merge classes.",
             tuple(f"{name!r}: {count(counts[name], 'image')}" for name in few),
         )
-    yield from _unmeasured(split)
+    yield from _unmeasured(scanned, split)
     most, least = max(counts.values()), min(counts.values())
     if most >= IMBALANCE * least:
         yield Finding(
@@ -184,9 +185,19 @@ def _classes(scanned: Manifest, split: Manifest | None) -> Iterator[Finding]:
         )
 
 
-def _unmeasured(split: Manifest | None) -> Iterator[Finding]:
+def _unmeasured(scanned: Manifest, split: Manifest | None) -> Iterator[Finding]:
     if split is None:
         return
+    alien = [name for name in scanned.classes if name not in split.classes]
+    if alien:
+        yield Finding(
+            "untrained",
+            WRONG,
+            len(alien),
+            f"{count(len(alien), 'class')} without an image to train on",
+            "Training leaves out their images, which are held out for validation or test.",
+            tuple(map(repr, alien)),
+        )
     held_out = [split.counts(name) for name in ("val", "test") if split.of(name)]
     absent = [c for c in split.classes if any(not counts[c] for counts in held_out)]
     if absent:
@@ -206,6 +217,12 @@ def _pixels(records: Sequence[Record]) -> Iterator[Finding]:
         text = f"{count(turned, 'image')} with an EXIF rotation"
         meaning = "They are turned upright, in training and in prediction alike."
         yield Finding("exif_rotated", NOTE, turned, text, meaning)
+    bits = grey_levels.held(records)
+    if bits and bits < grey_levels.FILE:
+        deep = sum(r.mode.startswith("I;") for r in records)
+        text = f"{count(deep, 'image')} of {grey_levels.FILE} bits, of which only {bits} are used"
+        meaning = f"Levels 0 to {2**bits - 1:,} become 0 to 255, in training and prediction alike."
+        yield Finding("grey_bits", NOTE, deep, text, meaning)
     modes = Counter(r.mode for r in records if r.mode != "RGB")
     if modes:
         text = f"{count(modes.total(), 'image')} in another mode than RGB"
@@ -228,12 +245,11 @@ def _left_out(scanned: Manifest) -> Iterator[Finding]:
     """What the listing told: the scan's other notes are findings of the kinds above."""
     others = set(findings(scanned)) if scanned.notes else set()
     for note in scanned.notes:
-        if note not in others:
-            if "left out" in note:
-                yield Finding("left_out", NOTE, 1, note, "Nothing of it reaches the training.")
-            else:
-                meaning = "Move or rename the folders if this is not what you mean."
-                yield Finding("layout", NOTE, 1, note, meaning)
+        if note not in others and "left out" in note:
+            yield Finding("left_out", NOTE, 1, note, "Nothing of it reaches the training.")
+        elif note not in others:
+            meaning = "Training reads it so, too: look whether it is what you meant."
+            yield Finding("layout", NOTE, 1, note, meaning)
 
 
 def _split(record: Record) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tl_cli.data.decode import SUFFIXES
 from tl_cli.data.manifest import natural
-from tl_cli.data.sources import folder, table
+from tl_cli.data.sources import encoding, folder, located, table
 from tl_cli.data.sources.samples import SCHEME
 from tl_cli.errors import TLError, did_you_mean
 from tl_cli.humanize import count, naming
@@ -89,7 +89,8 @@ def _matching(pattern: str, others: Counter[str]) -> Iterator[str]:
 
 def _listed(file: Path, others: Counter[str]) -> Iterator[str]:
     if file.suffix.lower() == LIST:
-        yield from _of_lines(table.text_of(file).splitlines(), str(file.parent), others)
+        lines = encoding.text_of(file, escaped="").splitlines()
+        yield from _of_lines(lines, str(file.parent), others)
         return
     for line, row in table.READERS[file.suffix.lower()](file):
         if "path" not in row:
@@ -109,7 +110,7 @@ def _of_lines(lines: Iterable[str], start: str, others: Counter[str]) -> Iterato
         if text.startswith(SCHEME):
             yield text
         elif text.strip():
-            yield from _of(os.path.normpath(os.path.join(start, os.path.expanduser(text))), others)  # noqa: PTH111, PTH118
+            yield from _of(located.meant(text, Path(start)), others)
 
 
 def _missing(paths: Sequence[str]) -> TLError:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,20 @@ from tl_cli.store import cache_folder
 
 SCHEME = "tfds:"
 KIND = "tfds"
+# Labelled images in the catalog of tfds, for hints: to ask tfds itself would load TensorFlow.
+KNOWN = (
+    *("beans", "bigearthnet", "binary_alpha_digits", "caltech101", "caltech_birds2010"),
+    *("caltech_birds2011", "cars196", "cassava", "cats_vs_dogs", "cifar10", "cifar100"),
+    *("cifar10_1", "cifar10_corrupted", "citrus_leaves", "cmaterdb", "coil100"),
+    *("colorectal_histology", "deep_weeds", "diabetic_retinopathy_detection", "dmlab"),
+    *("domainnet", "dtd", "emnist", "eurosat", "fashion_mnist", "food101", "horses_or_humans"),
+    *("i_naturalist2017", "i_naturalist2018", "i_naturalist2021", "imagenet2012", "imagenet_a"),
+    *("imagenet_r", "imagenet_sketch", "imagenet_v2", "imagenette", "imagewang", "kmnist"),
+    *("malaria", "mnist", "omniglot", "oxford_flowers102", "oxford_iiit_pet", "patch_camelyon"),
+    *("places365_small", "plant_leaves", "plant_village", "plantae_k", "pneumonia_mnist"),
+    *("resisc45", "rock_paper_scissors", "siscore", "smallnorb", "so2sat", "stanford_dogs"),
+    *("stl10", "sun397", "svhn_cropped", "symmetric_solids", "tf_flowers", "uc_merced"),
+)
 INFO = "dataset_info.json"  # what tfds writes last, so its presence means prepared
 
 
@@ -84,10 +99,31 @@ def _version(data_dir: Path, name: str, config: str) -> Path:
         raise TLError(f"'tfds:{name}' is prepared in {len(mine)} configs", f"choose one: {known}")
     if not mine:
         wanted = f"{name}/{config}" if config else name
-        near = did_you_mean(wanted, full) or f"prepare it there: tfds build {wanted}"
-        raise TLError(f"the tfds dataset '{wanted}' is not prepared in '{data_dir}'", near)
+        raise TLError(
+            f"the tfds dataset '{wanted}' is not prepared in '{data_dir}'", _meant(wanted, full)
+        )
     versions = [path for path in found if path.parent == data_dir / mine[0]]
     return max(versions, key=lambda path: natural(path.name))
+
+
+def _meant(wanted: str, prepared: Collection[str]) -> str:
+    """Return the hint for a dataset that is not prepared: one that is, else one that can be."""
+    for names in (prepared, KNOWN):
+        same = [name for name in names if _squeezed(name) == _squeezed(wanted)]
+        if same and same[0] != wanted:
+            build = "" if names is prepared else f" Prepare it there: tfds build {same[0]}"
+            return f"did you mean 'tfds:{same[0].replace('/', ':')}'?{build}"
+    if near := did_you_mean(wanted, prepared):
+        return near
+    name = wanted.partition("/")[0]
+    near = "" if name in KNOWN else did_you_mean(wanted, KNOWN)
+    if not near and re.fullmatch(r"[a-z]\w*", name, re.A):
+        return f"prepare it there: tfds build {wanted}"
+    return f"{near} " * bool(near) + "The names are those of the tfds catalog, such as cifar10"
+
+
+def _squeezed(name: str) -> str:
+    return re.sub(r"[\W_]", "", name.lower())
 
 
 def _state(where: Path) -> str:

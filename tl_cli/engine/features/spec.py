@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import keras
 
-from tl_cli.data.decode import DECODE_VERSION
+from tl_cli.data import decode
 from tl_cli.engine.features import batchnorm_shift
 from tl_cli.engine.networks.loading import Backbone
 from tl_cli.engine.networks.pooling import POOLINGS
@@ -55,7 +55,7 @@ class FeatureSpec:
     def key(self, backbone: Backbone) -> str:
         """Name the table: equal keys mean equal rows for equal images."""
         parts = (
-            FEATURES_VERSION, DECODE_VERSION, ROWS_VERSION,
+            FEATURES_VERSION, decode.version(), ROWS_VERSION,
             backbone.digest, backbone.card.name, backbone.image_size, self,
         )  # fmt: skip
         return hashlib.blake2b(repr(parts).encode(), digest_size=16).hexdigest()

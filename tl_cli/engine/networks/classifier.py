@@ -18,6 +18,7 @@ import keras
 import numpy as np
 
 from tl_cli import __version__, catalog
+from tl_cli.data import grey_levels
 from tl_cli.engine.networks import graph, loading
 from tl_cli.engine.networks.loading import Backbone
 from tl_cli.engine.networks.pooling import POOLINGS
@@ -165,6 +166,7 @@ class Classifier:
             "taps": list(self.taps),
             "pooling": self.pooling,
             "classes": list(self.classes),
+            "grey_bits": grey_levels.in_use(),
             **facts,
         }
 
@@ -212,6 +214,7 @@ def load(run: RunDir) -> tuple[Classifier, Mapping[str, Any]]:
     Raises TLError where a part is missing, truncated or of another class set.
     """
     described = describe(run)
+    grey_levels.use(described.get("grey_bits", grey_levels.FILE))
     card = catalog.get(described["backbone"])
     backbone = loading.load(card, described["image_size"], weights=None)
     taps, pooling = described["taps"], described.get("pooling", "avg")
