@@ -32,6 +32,7 @@ def modules_after(*arguments: str) -> tuple[set[str], subprocess.CompletedProces
         (["train", "--data", "no/such/folder"], 1),
         (["train", "--data", "x", "--backbone", "resnet"], 1),
         (["train", "--data", "x", "--freeze", "most"], 1),
+        (["train", "--data", "x", "--weights", "nope.weights.h5"], 1),
         (["evaluate", "no/such/run"], 1),
         (["predict", "--help"], 0),
         (["predict", "no/such/run", "x.jpg"], 1),

@@ -93,9 +93,12 @@ def train(
 def _check(settings: RunConfig, comparing: bool, dry_run: bool, overwrite: bool) -> None:
     """Raise, before the images are looked at, where what was asked for cannot be done."""
     from tl_cli import catalog
+    from tl_cli.store import reading
     from tl_cli.store.run_dir import RunDir
 
-    if not settings.weights and not settings.from_scratch:
+    if settings.weights:
+        reading.check_weights(Path(settings.weights))
+    elif not settings.from_scratch:
         catalog.require_pretrained(catalog.get(settings.backbone))
     if comparing and (settings.from_scratch or dry_run):
         raise typer.BadParameter("a comparison goes with a training from pretrained weights")
