@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
 from collections import Counter
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from tl_cli.data.inspection.findings import _left_out
 from tl_cli.data.listing import listed
 from tl_cli.data.manifest import Manifest, Options
 from tl_cli.data.scan import scan
+from tl_cli.data.sources import folder as folders
 from tl_cli.data.sources.split_names import split_of
 from tl_cli.errors import TLError
 from tl_cli.store.marker import MARKER, make_marked
@@ -137,3 +139,28 @@ def test_a_note_on_the_layout_is_not_told_as_left_out(tmp_path: Path) -> None:
     scanned = scan(str(filled(tmp_path, *folders)))
     kinds = {f.text: f.kind for f in _left_out(scanned)}
     assert kinds["the folder 'Training' is taken for the train split"] == "layout"
+
+
+def test_a_folder_that_is_very_deep_is_walked(tmp_path):
+    """Deeper than Python recurses; beyond the system's longest path it is said of the folder."""
+    place, depth = tmp_path / "deep", 1_200
+    place.mkdir()
+    here = os.open(place, os.O_RDONLY)
+    for _ in range(depth):
+        os.mkdir("d", dir_fd=here)
+        below = os.open("d", os.O_RDONLY, dir_fd=here)
+        os.close(here)
+        here = below
+    os.close(here)
+    try:
+        assert list(folders.walk(str(place), set(), Counter())) == []
+    finally:  # pytest's own cleaning up recurses
+        subprocess.run(["rm", "-rf", str(place)], check=True)
+
+
+def test_a_link_to_a_device_is_no_broken_link(tmp_path):
+    (tmp_path / "a.jpg").symlink_to("/dev/zero")
+    (tmp_path / "b.jpg").symlink_to(tmp_path / "nowhere")
+    reasons = dict(folders.walk(str(tmp_path), set(), Counter()))
+    assert reasons[str(tmp_path / "a.jpg")] == "is not a regular file"
+    assert reasons[str(tmp_path / "b.jpg")] == "is a broken link"

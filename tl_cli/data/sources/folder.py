@@ -231,30 +231,45 @@ def walk(folder: str, seen: set[Identity], others: Counter[str]) -> Iterator[tup
 
     Links are followed; a folder in `seen` is not entered again, so that loops end.
     """
-    seen.add(_identity(Path(folder)))
-    try:
-        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
-    except OSError as error:
-        yield folder, f"is a folder that cannot be opened ({(error.strerror or '').lower()})"
-        return
-    for entry in entries:
-        if _is_hidden(entry.name):
+    todo = [folder]  # not by recursion: a folder may be a thousand levels deep
+    while todo:
+        folder = todo.pop()
+        seen.add(_identity(Path(folder)))
+        try:
+            entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+        except OSError as error:
+            yield folder, f"is a folder that cannot be opened ({(error.strerror or '').lower()})"
             continue
-        if _is(entry, "dir"):
-            if is_ours(Path(entry.path)):
-                others[OURS] += 1
-            elif _identity(Path(entry.path)) not in seen:
-                yield from walk(entry.path, seen, others)
-        elif Path(entry.name).suffix.lower() not in SUFFIXES:
-            others[Path(entry.name).suffix.lower() or "no ending"] += 1
-        else:
-            yield entry.path, _why_not(entry)
+        below = [entry.path for entry in entries if _is_below(entry, seen, others)]
+        todo += reversed(below)
+        for entry in entries:
+            if _is_hidden(entry.name) or _is(entry, "dir"):
+                continue
+            if Path(entry.name).suffix.lower() not in SUFFIXES:
+                others[Path(entry.name).suffix.lower() or "no ending"] += 1
+            else:
+                yield entry.path, _why_not(entry)
+
+
+def _is_below(entry: os.DirEntry[str], seen: set[Identity], others: Counter[str]) -> bool:
+    """Return whether an entry is a folder to enter, and note it; what tl wrote is counted."""
+    if _is_hidden(entry.name) or not _is(entry, "dir"):
+        return False
+    if is_ours(Path(entry.path)):
+        others[OURS] += 1
+        return False
+    identity = _identity(Path(entry.path))
+    if identity in seen:
+        return False
+    seen.add(identity)
+    return True
 
 
 def _why_not(entry: os.DirEntry[str]) -> str:
     if _is(entry, "file"):
         return ""
-    return "is a broken link" if entry.is_symlink() else "is not a regular file"
+    broken = entry.is_symlink() and not os.path.exists(entry.path)  # noqa: PTH110
+    return "is a broken link" if broken else "is not a regular file"
 
 
 def _is(entry: os.DirEntry[str], kind: str) -> bool:
