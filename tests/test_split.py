@@ -217,6 +217,13 @@ def test_a_class_of_one_image_is_an_error_that_names_it() -> None:
     assert assign_splits(manifest_of(given)).counts("train")["owl"] == 1
 
 
+def test_many_classes_of_one_image_are_told_together() -> None:
+    lonely = [*many(9, "ab"), *(record(f"c{i}", i) for i in range(200))]
+    with pytest.raises(TLError, match="200 classes have only one image each") as caught:
+        assign_splits(manifest_of(lonely))
+    assert len(caught.value.message) < 300
+
+
 @pytest.mark.parametrize("held_out", ["val", "test"])
 def test_a_class_that_only_a_held_out_split_has_is_left_out_and_said(held_out: str) -> None:
     data = manifest_of([*many(9, "ab", "train"), *many(9, "abc", held_out)])

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from tl_cli.data import groups
@@ -277,8 +277,7 @@ def _mend(
             own[record.label][key] = None
             labels[key].add(record.label)
             open_[record.label].append(record)
-    for label in manifest.classes:
-        _check_class(label, open_[label], validates)
+    _check_classes({label: open_[label] for label in manifest.classes}, validates)
     whole = [label for label in manifest.classes if len(own[label]) == 1 and validates]
     pinned = {key for label in whole for key in own[label]}
     splits.update(dict.fromkeys(pinned, "train"))
@@ -318,18 +317,29 @@ def _giving(
     return min(able or ranked, key=lambda key: (key in needed, splits[key] != giving))
 
 
-def _check_class(label: str, records: Sequence[Record], validates: bool) -> None:
-    if not records:
+def _check_classes(records: Mapping[str, Sequence[Record]], validates: bool) -> None:
+    for label, of_class in records.items():
+        if not of_class:
+            raise TLError(
+                f"class {label!r} has no image to train on",
+                "add images of it to the training part, or remove the class",
+            )
+    single = [c for c, rs in records.items() if len({groups.content(r) for r in rs}) == 1]
+    if not (single and validates):
+        return
+    if len(single) > 1:
         raise TLError(
-            f"class {label!r} has no image to train on",
-            "add images of it to the training part, or remove the class",
+            f"{len(single):,} classes have only one image each, which cannot be both trained and "
+            f"validated on: {naming(single)}",
+            "add images of them, or remove these classes",
         )
-    if validates and len({groups.content(r) for r in records}) == 1:
-        only = "one image" if len(records) == 1 else f"{len(records)} copies of one image"
-        raise TLError(
-            f"class {label!r} has only {only}, which cannot be both trained and validated on",
-            "add images of it, or remove the class",
-        )
+    [label] = single
+    copies = len(records[label])
+    only = "one image" if copies == 1 else f"{copies} copies of one image"
+    raise TLError(
+        f"class {label!r} has only {only}, which cannot be both trained and validated on",
+        "add images of it, or remove the class",
+    )
 
 
 def _told(moved: Sequence[str], whole: Sequence[str]) -> tuple[str, ...]:
