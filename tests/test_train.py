@@ -233,9 +233,9 @@ def test_a_trial_tries_the_recipe_that_is_run(data, tmp_path, monkeypatch, may):
         return may
 
     def watched(seen, function):
-        def call(context, decided, head, on_progress):
+        def call(context, decided, *rest):
             seen.append(decided)
-            return function(context, decided, head, on_progress)
+            return function(context, decided, *rest)
 
         return call
 

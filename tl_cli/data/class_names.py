@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from tl_cli.data.manifest import Manifest
-from tl_cli.errors import TLError
+from tl_cli.errors import TLError, did_you_mean
 from tl_cli.humanize import count, naming
 
 LEGACY = "cp1252"  # what names that are not UTF-8 mostly were written in
@@ -62,9 +62,11 @@ def known(manifest: Manifest, classes: Sequence[str]) -> Manifest:
     kept = [r for r in manifest.records if r.label not in alien]
     if alien:
         images = count(len(manifest.records) - len(kept), "image")
+        near = [hint for name in alien if (hint := did_you_mean(name, classes))]
         notes.append(
             f"{images} of {count(len(alien), 'class')} that the checkpoint does not know left out,"
             f" so the figures are over the others: {naming(map(repr, alien))}"
+            + (f" ({near[0]})" if near else "")
         )
     records = [replace(r, label=same.get(r.label, r.label)) for r in kept]
     names = tuple(sorted({r.label for r in records}))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from tl_cli.store.run_dir import CHECKPOINT, CONFIG, PLAN, STATUS
@@ -22,8 +23,8 @@ def make_marked(folder: Path) -> None:
 
 def is_ours(folder: Path) -> bool:
     """Whether tl wrote the folder: it is marked, or is a run's directory."""
-    if (folder / MARKER).is_file():
-        return True
-    return (folder / STATUS).is_file() and any(
-        (folder / name).is_file() for name in (CONFIG, PLAN, CHECKPOINT)
-    )
+
+    def has(name: str) -> bool:  # unlike Path.is_file, no error where one may not look
+        return os.path.isfile(folder / name)  # noqa: PTH113
+
+    return has(MARKER) or (has(STATUS) and any(map(has, (CONFIG, PLAN, CHECKPOINT))))

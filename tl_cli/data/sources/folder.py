@@ -42,9 +42,12 @@ def listed(source: str, options: Options) -> Manifest:
     """List the image files of a folder, unopened. Raises TLError for a layout not ours."""
     given = Path(source).expanduser().absolute()
     found = _Found()
+    _check_open(given)
     root = _class_level(given, options, found)
     folders = _data_folders(root, options, found)
     splits = {f: split_of(f.name) for f in folders if split_of(f.name)}
+    for folder in splits:
+        _check_open(folder)
     if _is_split(folders, list(splits)):
         _list_splits(folders, splits, found)
     else:
@@ -300,14 +303,20 @@ def _images_in(folder: Path) -> int:
 
 
 def _entries(folder: Path) -> list[os.DirEntry[str]]:
+    """Return what is not hidden; nothing of a folder that may not be opened: `walk` tells of it."""
     try:
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
-    except PermissionError as error:
+    except PermissionError:
+        return []
+    return [e for e in entries if not _is_hidden(e.name)]
+
+
+def _check_open(folder: Path) -> None:
+    if not os.access(folder, os.R_OK | os.X_OK):
         raise TLError(
             f"the folder '{folder}' cannot be opened (permission denied)",
             f"chmod -R u+rX '{folder}', or run as the user who owns it",
-        ) from error
-    return [e for e in entries if not _is_hidden(e.name)]
+        )
 
 
 def _notes(found: _Found) -> tuple[str, ...]:
