@@ -125,7 +125,7 @@ def _chosen_sentence(share: float, stats: DatasetStats, head_error: float) -> st
         )
     alike = f"images like the pretraining data (similarity {ALIKE} and more)"
     if not share:
-        return f"Measured on other sets, fewer than {FEW} {alike} lose by tuning: {_do(share)}"
+        return f"Measured on other sets, fewer than {FEW} {alike} gain nothing: {_do(share)}"
     why = (
         f"with {FEW} to {SOME} {alike} half of the layers gain as much as all"
         if share < 1

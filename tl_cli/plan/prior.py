@@ -13,7 +13,7 @@ def usual_gain(images: int, similarity: float) -> float:
 
     `images`: trained on; `similarity`: 0..1. A least-squares fit to the tuned runs of
     docs/policy.md, which `scripts/fit_policy.py` prints: more images and less similar ones gain
-    more; a few photographs lose.
+    more; a few photographs gain nothing.
     """
     size = math.log10(max(1, min(images, MOST_IMAGES)))
     return -0.15 + 0.21 * size - 0.23 * similarity
