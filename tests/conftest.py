@@ -58,3 +58,16 @@ def networks_go() -> Iterator[None]:
 def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep the user's cache out of every test, and every test out of the others' cache."""
     monkeypatch.setenv("TL_CACHE", str(tmp_path_factory.mktemp("cache")))
+
+
+@pytest.fixture
+def folder(image_folder: ImageFolder) -> Path:
+    """Return DIR with cat/00.png … dog/03.png."""
+    return image_folder()
+
+
+def table(folder: Path, text: str | bytes, name: str = "labels.csv") -> Path:
+    """Write a table into the folder; return its path."""
+    file = folder / name
+    file.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return file

@@ -11,7 +11,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from conftest import ImageFolder, picture
+from conftest import ImageFolder, picture, table
 
 from tl_cli.data.csv_io import bad_csv_text, read_csv, write_csv
 from tl_cli.data.decode import open_rgb
@@ -202,18 +202,6 @@ def test_sample_digits_are_the_real_digits_with_a_fixed_test_set() -> None:
 
 
 # ---------------------------------------------------------------- tables
-
-
-@pytest.fixture
-def folder(image_folder: ImageFolder) -> Path:
-    """Return DIR with cat/00.png … dog/03.png."""
-    return image_folder()
-
-
-def table(folder: Path, text: str | bytes, name: str = "labels.csv") -> Path:
-    file = folder / name
-    file.write_bytes(text if isinstance(text, bytes) else text.encode())
-    return file
 
 
 ROWS = [("cat/00.png", "cat", "train", "a"), ("dog/00.png", "dog", "valid", "b")]

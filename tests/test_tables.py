@@ -8,7 +8,7 @@ import unicodedata
 from pathlib import Path
 
 import pytest
-from conftest import ImageFolder, picture
+from conftest import picture, table
 
 from tl_cli.data.class_names import clean, joined, known
 from tl_cli.data.columns import column
@@ -17,18 +17,6 @@ from tl_cli.data.manifest import Manifest, Record
 from tl_cli.data.scan import scan
 from tl_cli.data.sources.inputs import named_images
 from tl_cli.errors import TLError
-
-
-@pytest.fixture
-def folder(image_folder: ImageFolder) -> Path:
-    """Return DIR with cat/00.png … dog/03.png."""
-    return image_folder()
-
-
-def table(folder: Path, text: str | bytes, name: str = "labels.csv") -> Path:
-    file = folder / name
-    file.write_bytes(text if isinstance(text, bytes) else text.encode())
-    return file
 
 
 def refused(file: Path, **options: object) -> str:

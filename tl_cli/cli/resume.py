@@ -101,7 +101,7 @@ def _known_images(run: RunDir, settings: RunConfig) -> Manifest | None:
 
 
 def _check_unchanged(manifest: Manifest, run: RunDir, screen: Screen) -> None:
-    from tl_cli.data.changes import changed
+    from tl_cli.data.presence import changed
     from tl_cli.results.progress import Progress
 
     different = changed(

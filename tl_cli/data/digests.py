@@ -26,6 +26,14 @@ def of_file(file: io.BufferedReader | io.BytesIO) -> str:
     return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
 
 
+def of(record: Record) -> str:
+    """Return the digest that a record's file has now; raises what opening it does, or Fault."""
+    if not record.path.startswith(samples.SCHEME):
+        check_regular(record.path)
+    with opened(record.path) as file:
+        return of_file(file)
+
+
 @contextmanager
 def unchanged(record: Record) -> Iterator[None]:
     """Have a file read that has the bytes of the record's digest, from first to last.
@@ -37,9 +45,7 @@ def unchanged(record: Record) -> Iterator[None]:
         yield
         return
     before = state_of(record.path)
-    check_regular(record.path)
-    with opened(record.path) as file:
-        same = of_file(file) == record.digest
+    same = of(record) == record.digest
     if same:
         yield
     if not same or state_of(record.path) != before:

@@ -5,17 +5,17 @@ Goes by their content. Decodes nothing.
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
-from tl_cli.data.faults import Fault, check_regular
+from tl_cli.data import digests
+from tl_cli.data.faults import Fault
 from tl_cli.data.manifest import Record
 from tl_cli.data.sources.samples import SCHEME
 from tl_cli.machine import cores
 
 SAME, REPLACED, GONE = "same", "replaced", "gone"
+EVERY = 128  # images between two calls of on_progress
 
 
 def state(record: Record) -> str:
@@ -26,9 +26,7 @@ def state(record: Record) -> str:
     if record.path.startswith(SCHEME):
         return SAME
     try:
-        check_regular(record.path)
-        with Path(record.path).open("rb") as file:
-            digest = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+        digest = digests.of(record)
     except (OSError, ValueError, Fault):
         return GONE
     return SAME if digest == (record.digest or digest) else REPLACED
@@ -38,6 +36,28 @@ def states(records: Sequence[Record]) -> list[str]:
     """Return the state of each record; every file is read once, in threads."""
     with ThreadPoolExecutor(cores()) as pool:
         return list(pool.map(state, records))
+
+
+def changed(
+    records: Sequence[Record], on_progress: Callable[[int, int], None] = lambda *_: None
+) -> list[Record]:
+    """Return the records whose file is gone, cannot be read, or has another content by now."""
+    different = []
+    with ThreadPoolExecutor(cores()) as pool:
+        same = pool.map(_is_as_recorded, records)
+        for done, (record, unchanged) in enumerate(zip(records, same, strict=True), 1):
+            if not unchanged:
+                different.append(record)
+            if done % EVERY == 0 or done == len(records):
+                on_progress(done, len(records))
+    return different
+
+
+def _is_as_recorded(record: Record) -> bool:
+    try:
+        return digests.of(record) == record.digest
+    except Exception:  # whatever a file that is gone or damaged raises
+        return False
 
 
 def lost(states: Sequence[str], what: str) -> str:

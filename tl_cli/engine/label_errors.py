@@ -12,7 +12,6 @@ import numpy as np
 
 from tl_cli import catalog, config, engine
 from tl_cli.data import grey_levels, groups
-from tl_cli.data.csv_io import read_csv
 from tl_cli.data.manifest import Record
 from tl_cli.engine import features, run_images
 from tl_cli.engine.context import feature_spec_of, head_taps, tap_widths
@@ -43,13 +42,8 @@ def suspected(run: RunDir, on_progress: OnProgress) -> tuple[int, list[LabelErro
         card, int(described["image_size"]), settings.weights or loading.PRETRAINED
     )
     wanted = feature_spec_of(backbone, settings)
-    there = run_images.find(
-        read_csv(run / run_dir.MANIFEST).of("train"),
-        f"training images of {run.path}",
-        backbone.image_size,
-        answered=features.kept(backbone, wanted),
-        shown=True,
-    )
+    kept = features.kept(backbone, wanted)
+    there = run_images.of_training(run, backbone.image_size, kept)
     there.require("put them back where they were, or train again on what there is now")
     run_images.tell(there, on_progress)
     records = there.records

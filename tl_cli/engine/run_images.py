@@ -11,10 +11,13 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from tl_cli.data import pixel_cache, presence
+from tl_cli.data.csv_io import read_csv
 from tl_cli.data.manifest import Record
 from tl_cli.data.presence import GONE, REPLACED, SAME
 from tl_cli.errors import TLError
 from tl_cli.results.progress import Note, OnProgress
+from tl_cli.store import run_dir
+from tl_cli.store.run_dir import RunDir
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,16 @@ def find(
         if state == SAME or (record.digest in kept and not (shown and state == REPLACED))
     )
     return RunImages(what, usable, now)
+
+
+def of_training(run: RunDir, size: int, answered: Collection[str]) -> RunImages:
+    """Return which of a run's training images can be worked with and shown: see `find`.
+
+    Raises TLError where the run's manifest is gone.
+    """
+    records = read_csv(run / run_dir.MANIFEST).of("train")
+    what = f"training images of {run.path}"
+    return find(records, what, size, answered=answered, shown=True)
 
 
 def kept_pixels(size: int) -> Collection[str]:

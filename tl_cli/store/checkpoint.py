@@ -1,4 +1,4 @@
-"""A checkpoint as it lies on disk: its description, checked field by field, and its digest.
+"""A checkpoint as it lies on disk: its description, checked field by field.
 
 Whoever got a checkpoint from somebody else got these files, so nothing in them is believed. Knows
 nothing of networks: whether there is such a backbone and such a block is for whoever builds it.
@@ -6,7 +6,6 @@ nothing of networks: whether there is such a backbone and such a block is for wh
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -46,18 +45,6 @@ def describe(path: Path) -> dict[str, Any]:
                 "pip install --upgrade tl-cli",
             )
     return described
-
-
-def digest(*files: Path) -> str:
-    """Return a hash of the files of a checkpoint, which another one does not have.
-
-    Raises OSError where one cannot be read.
-    """
-    seen = hashlib.blake2b(digest_size=16)
-    for path in files:
-        with path.open("rb") as file:
-            seen.update(hashlib.file_digest(file, "blake2b").digest())
-    return seen.hexdigest()
 
 
 def _is_whole(value: Any, low: int, high: int) -> bool:

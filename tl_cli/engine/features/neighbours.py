@@ -10,7 +10,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from tl_cli import config
-from tl_cli.data.csv_io import read_csv
 from tl_cli.data.manifest import Record
 from tl_cli.engine import features, run_images
 from tl_cli.engine.context import feature_spec_of, tap_widths
@@ -55,20 +54,15 @@ def load(run: RunDir, backbone: Backbone, on_progress: OnProgress) -> Nearest:
     """
     settings = config.load(run / run_dir.CONFIG)
     spec = feature_spec_of(backbone, settings)
-    there = run_images.find(
-        read_csv(run / run_dir.MANIFEST).of("train"),
-        f"training images of {run.path}",
-        backbone.image_size,
-        answered=features.kept(backbone, spec),
-        shown=True,
-    )
+    kept = features.kept(backbone, spec)
+    there = run_images.of_training(run, backbone.image_size, kept)
     run_images.tell(there, on_progress)
     [last] = tap_widths(backbone, settings, [len(backbone.blocks)])
     if not there.records:
         return Nearest(backbone, (), np.empty((0, last), "float32"), settings.pooling)
     [rows] = features.extract(backbone, there.records, [spec], on_progress=on_progress)
-    kept = _unit(rows.array()[:, -last:].astype("float32"))
-    return Nearest(backbone, there.records, kept, settings.pooling)
+    units = _unit(rows.array()[:, -last:].astype("float32"))
+    return Nearest(backbone, there.records, units, settings.pooling)
 
 
 def _unit(rows: np.ndarray) -> np.ndarray:
