@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from conftest import picture
 from PIL import Image
+
+from conftest import picture
 
 SIZE = (60, 44)
 

@@ -3,8 +3,8 @@
 import keras
 import numpy as np
 import pytest
-from tiny import coloured, tiny_backbone, tiny_context, tiny_head, tiny_settings
 
+from tiny import coloured, tiny_backbone, tiny_context, tiny_head, tiny_settings
 from tl_cli import catalog
 from tl_cli.engine.finetune import auxiliary_heads, finetune
 from tl_cli.engine.finetune.compile import compile_suffix

@@ -14,9 +14,9 @@ import keras
 import numpy as np
 import pytest
 from PIL import Image
+
 from test_cli import SMALL, tl
 from tiny import coloured, split_of, tiny_backbone
-
 from tl_cli.data.manifest import Record
 from tl_cli.data.scan import scan
 from tl_cli.engine import features

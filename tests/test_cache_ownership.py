@@ -8,8 +8,8 @@ import sqlite3
 from pathlib import Path
 
 import pytest
-from test_cache import tl
 
+from test_cache import tl
 from tl_cli.store import cache, cache_folder, locks, notices
 
 KEY = "0123456789abcdef" * 2

@@ -5,8 +5,8 @@ import dataclasses
 import numpy as np
 import pytest
 from scipy.special import softmax
-from tiny import coloured, tiny_backbone, tiny_context, tiny_head, tiny_settings
 
+from tiny import coloured, tiny_backbone, tiny_context, tiny_head, tiny_settings
 from tl_cli.engine.finetune.candidates import (
     AGAIN,
     HEAD,

@@ -5,8 +5,8 @@ import shutil
 
 import pytest
 from PIL import Image
-from test_cli import COLOURS, SMALL, paint, tl
 
+from test_cli import COLOURS, SMALL, paint, tl
 from tl_cli.store import run_dir
 
 FAST = ("--backbone", "mobilenet_025", *SMALL)

@@ -6,9 +6,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import tensorflow as tf
+
 from test_from_scratch import scratch_context
 from tiny import coloured, tiny_context, tiny_head, tiny_settings
-
 from tl_cli.engine.finetune import finetune as tuning
 from tl_cli.engine.finetune import fit as fitting
 from tl_cli.engine.finetune.from_scratch import train_from_scratch

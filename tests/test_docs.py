@@ -6,9 +6,9 @@ from dataclasses import fields
 from pathlib import Path
 
 import pytest
-from test_cli import COLOURS, SMALL, paint, tl
 from typer.main import get_command
 
+from test_cli import COLOURS, SMALL, paint, tl
 from tl_cli.cli.app import app
 from tl_cli.config import RunConfig
 from tl_cli.engine.finetune.candidates import AGAIN, HEAD, TUNED

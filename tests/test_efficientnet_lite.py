@@ -8,8 +8,8 @@ import keras
 import numpy as np
 import pytest
 from PIL import Image
-from reference_images import reference_images
 
+from reference_images import reference_images
 from tl_cli import catalog
 from tl_cli.engine.networks import loading, pth_reader
 from tl_cli.engine.networks.architectures.efficientnet_lite import convert, efficientnet_lite

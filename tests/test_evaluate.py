@@ -6,11 +6,11 @@ import shutil
 import numpy as np
 import pytest
 from PIL import Image
-from test_cli import COLOURS, paint, said, tl
-from trained import photos, trained
 
+from test_cli import COLOURS, paint, said, tl
 from tl_cli.data.csv_io import read_csv
 from tl_cli.store import run_dir
+from trained import photos, trained
 
 
 @pytest.fixture(scope="module")

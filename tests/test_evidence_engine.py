@@ -6,8 +6,8 @@ import keras
 import numpy as np
 import pytest
 from PIL import Image
-from tiny import CARD, ROOM, coloured, split_of, tiny_backbone
 
+from tiny import CARD, ROOM, coloured, split_of, tiny_backbone
 from tl_cli.config import RunConfig
 from tl_cli.data.scan import scan
 from tl_cli.data.split import assign_splits

@@ -7,16 +7,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+
 from test_cli import COLOURS, said, tl
 from test_report import NASTY, Text
-from trained import mobilenet_weights, photos, trained
-
 from tl_cli.data.csv_io import read_csv
 from tl_cli.engine import explain, predict
 from tl_cli.engine.features import extraction
 from tl_cli.report.explain import Sheet
 from tl_cli.results.explanations import Explanation, Neighbour
 from tl_cli.store import run_dir
+from trained import mobilenet_weights, photos, trained
 
 
 @pytest.fixture(scope="module")

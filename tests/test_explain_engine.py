@@ -6,8 +6,8 @@ import keras
 import numpy as np
 import pytest
 from PIL import Image
-from tiny import coloured, split_of, tiny_backbone, tiny_context, tiny_head
 
+from tiny import coloured, split_of, tiny_backbone, tiny_context, tiny_head
 from tl_cli import catalog, config
 from tl_cli.engine import explain
 from tl_cli.engine.context import prepare

@@ -11,9 +11,8 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from test_cli import COLOURS, said, tl
-from trained import mobilenet_weights, photos, trained
 
+from test_cli import COLOURS, said, tl
 from tl_cli import export_formats
 from tl_cli.data.csv_io import read_csv, write_csv
 from tl_cli.data.manifest import Record
@@ -24,6 +23,7 @@ from tl_cli.results.export import Equality
 from tl_cli.results.progress import silent
 from tl_cli.store import run_dir
 from tl_cli.store.run_dir import RunDir
+from trained import mobilenet_weights, photos, trained
 
 ALL = tuple(export_formats.FORMATS)
 

@@ -9,17 +9,17 @@ import shutil
 import subprocess
 import sys
 
-import browser
 import numpy as np
 import pytest
-from conftest import picture
 from PIL import Image
-from test_cli import tl
-from trained import photos, trained
 
+import browser
+from conftest import picture
+from test_cli import tl
 from tl_cli import export_formats
 from tl_cli.data.decode import open_rgb_bytes, squash
 from tl_cli.engine.export import recipe
+from trained import photos, trained
 
 CLOSE = 0.01
 

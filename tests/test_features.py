@@ -3,8 +3,8 @@
 import keras
 import numpy as np
 import pytest
-from tiny import coloured, split_of, tiny_backbone
 
+from tiny import coloured, split_of, tiny_backbone
 from tl_cli.engine import features
 from tl_cli.engine.features import PLAIN, FeatureSpec, View
 from tl_cli.engine.networks import graph

@@ -14,9 +14,9 @@ import keras
 import numpy as np
 import pytest
 from PIL import Image
+
 from reference_images import reference_images
 from tiny import tiny_backbone
-
 from tl_cli.catalog import PREPROCESSING
 from tl_cli.data.decode import DECODE_VERSION, open_rgb, squash
 from tl_cli.data.manifest import Record

@@ -4,8 +4,8 @@ import dataclasses
 
 import numpy as np
 import pytest
-from tiny import coloured, tiny_context, tiny_head, tiny_plan, tiny_settings
 
+from tiny import coloured, tiny_context, tiny_head, tiny_plan, tiny_settings
 from tl_cli.engine import dry_run, features
 from tl_cli.engine.finetune import finetune as tuning
 from tl_cli.engine.finetune import flip_check, settings

@@ -9,8 +9,8 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from conftest import picture
 
+from conftest import picture
 from tl_cli.data.inspection.findings import _left_out
 from tl_cli.data.listing import listed
 from tl_cli.data.manifest import Manifest, Options

@@ -5,9 +5,9 @@ import json
 import keras
 import numpy as np
 import pytest
+
 from test_cli import COLOURS, SMALL, paint, tl
 from tiny import coloured, tiny_backbone, tiny_context, tiny_settings
-
 from tl_cli import catalog, config
 from tl_cli.engine.features import KIND
 from tl_cli.engine.finetune import fit, from_scratch

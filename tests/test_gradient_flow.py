@@ -4,9 +4,9 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+
 from test_from_scratch import scratch_context
 from tiny import coloured, tiny_context, tiny_head, tiny_settings
-
 from tl_cli.engine.finetune import finetune, from_scratch
 from tl_cli.engine.finetune.gradient_flow import GradientFlow, gradients
 from tl_cli.results.progress import silent

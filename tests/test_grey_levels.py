@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import picture
 from PIL import Image
 
+from conftest import picture
 from tl_cli.data import decode, grey_levels
 from tl_cli.data.inspection import inspect
 from tl_cli.data.manifest import Record
@@ -108,10 +108,9 @@ def test_inspect_finds_the_bits_that_are_not_used(tmp_path: Path) -> None:
 
 def test_a_run_keeps_its_scale_for_whatever_comes_after(tmp_path: Path) -> None:
     from test_cli import tl
-    from trained import trained
-
     from tl_cli.engine.networks import classifier
     from tl_cli.store.run_dir import RunDir
+    from trained import trained
 
     deep = folder_of(tmp_path / "deep", 12)
     run = trained(deep, tmp_path / "run")

@@ -13,16 +13,16 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+
 from hostile import DESCRIPTIONS, WEIGHTS, Executes, wreck
 from test_cli import COLOURS, paint, said, tl
-from trained import trained
-
 from tl_cli.data.csv_io import read_csv
 from tl_cli.engine import fitted_images
 from tl_cli.engine.networks import pth_reader
 from tl_cli.errors import TLError
 from tl_cli.store import checkpoint, run_dir
 from tl_cli.store.run_dir import RunDir
+from trained import trained
 
 QUICKLY = 10.0  # seconds; a bomb takes minutes, and building the network one or two
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import picture
 from PIL import Image
 from typer.testing import CliRunner, Result
 
+from conftest import picture
 from tl_cli.cli.app import app
 from tl_cli.data import inspection
 from tl_cli.data.csv_io import write_csv

@@ -6,10 +6,9 @@ import sys
 from dataclasses import replace
 
 import pytest
+
 from test_cli import COLOURS, paint, said, tl
 from test_report import NASTY, Text
-from trained import trained
-
 from tl_cli.data.csv_io import read_csv, write_csv
 from tl_cli.engine import label_errors
 from tl_cli.engine.head import solve
@@ -18,6 +17,7 @@ from tl_cli.results.label_errors import LabelError
 from tl_cli.results.progress import silent
 from tl_cli.store import run_dir
 from tl_cli.store.run_dir import RunDir
+from trained import trained
 
 SWAPPED = 3  # images of each class that lie in the folder of the next
 

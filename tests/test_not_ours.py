@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from test_cache import tl
 
+from test_cache import tl
 from tl_cli.errors import TLError
 from tl_cli.store import own_pages, prediction_writer, replacement, run_dir
 from tl_cli.store.prediction_writer import ImagePrediction

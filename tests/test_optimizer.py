@@ -3,8 +3,8 @@
 import keras
 import numpy as np
 import pytest
-from tiny import tiny_backbone
 
+from tiny import tiny_backbone
 from tl_cli.engine.finetune.optimizer import Average, BlockwiseAdamW, Cosine, rate_factors
 
 EXCLUDED = ["bias", "gamma", "beta"]

@@ -3,8 +3,8 @@
 import json
 
 import pytest
-from test_evidence_plan import evidence
 
+from test_evidence_plan import evidence
 from tl_cli import catalog
 from tl_cli.errors import TLError
 from tl_cli.plan import alternatives, founding_rule, override, recommend, similarity_kind, size_kind

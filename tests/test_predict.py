@@ -17,16 +17,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from odd_images import write_odd
 from test_cli import COLOURS, said, tl
-from trained import photos, trained
-
 from tl_cli.data.csv_io import read_csv
 from tl_cli.engine import predict
 from tl_cli.errors import TLError
 from tl_cli.store import prediction_writer, run_dir, sorted_folders
 from tl_cli.store.prediction_writer import ImagePrediction
 from tl_cli.store.run_dir import RunDir
+from trained import photos, trained
 
 
 @pytest.fixture(scope="module")

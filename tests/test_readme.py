@@ -5,9 +5,9 @@ import shlex
 from pathlib import Path
 
 import pytest
-from test_cli import COLOURS, paint
 from typer.testing import CliRunner
 
+from test_cli import COLOURS, paint
 from tl_cli.cli.app import app
 
 ROOT = Path(__file__).parent.parent

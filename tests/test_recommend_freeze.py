@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+
 from test_cli import COLOURS, SMALL, paint, tl
 
 THOROUGH = ("--effort", "thorough")

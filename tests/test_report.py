@@ -6,13 +6,13 @@ from html.parser import HTMLParser
 from importlib.resources import files
 from pathlib import Path
 
-import browser
 import numpy as np
 import pytest
+
+import browser
 from conftest import picture
 from finished import finished, records
 from test_cli import COLOURS, SMALL, paint, said, tl
-
 from tl_cli import report
 from tl_cli.report.figures.style import PALETTE
 from tl_cli.store import run_dir

@@ -4,8 +4,8 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from tiny import coloured, tiny_context, tiny_settings
 
+from tiny import coloured, tiny_context, tiny_settings
 from tl_cli import engine
 from tl_cli.engine.finetune.state import EpochSeeds, copies
 

@@ -6,9 +6,9 @@ import shutil
 from pathlib import Path
 
 import pytest
-from test_cli import COLOURS, SMALL, paint, tl
 
 from runs import check_equal
+from test_cli import COLOURS, SMALL, paint, tl
 from tl_cli.data.presence import changed
 from tl_cli.data.scan import scan
 from tl_cli.engine.finetune.checkpoints import Checkpoints

@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+
 from test_from_scratch import scratch_context
 from tiny import coloured, tiny_context, tiny_head, tiny_settings
-
 from tl_cli.engine.finetune import fit as fitting
 from tl_cli.engine.finetune import settings
 from tl_cli.engine.finetune.checkpoints import Checkpoints

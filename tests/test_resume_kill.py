@@ -12,9 +12,9 @@ import time
 from pathlib import Path
 
 import pytest
+
 from runs import check_equal
 from test_cli import COLOURS, paint
-
 from tl_cli.store import run_dir
 
 pytestmark = pytest.mark.slow

@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from tiny import coloured, split_of, tiny_backbone
 
+from tiny import coloured, split_of, tiny_backbone
 from tl_cli.engine import features
 from tl_cli.engine.features import FeatureSpec
 

@@ -6,9 +6,8 @@ import shutil
 
 import pytest
 from PIL import Image
-from test_cli import COLOURS, paint, tl
-from trained import trained
 
+from test_cli import COLOURS, paint, tl
 from tl_cli.data import presence
 from tl_cli.data.csv_io import read_csv
 from tl_cli.engine import evaluate as evaluating
@@ -16,6 +15,7 @@ from tl_cli.engine.images import dataset
 from tl_cli.engine.run_images import RunImages
 from tl_cli.errors import TLError
 from tl_cli.store import run_dir
+from trained import trained
 
 
 @pytest.fixture(scope="module")

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import ImageFolder, picture
 from PIL import Image
 
+from conftest import ImageFolder, picture
 from tl_cli.data import decode, duplicates, grey_levels, pixel_cache
 from tl_cli.data.decode import open_rgb, open_rgb_bytes
 from tl_cli.data.duplicates import exact_duplicates, near_duplicates

@@ -11,8 +11,8 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from conftest import ImageFolder, picture, table
 
+from conftest import ImageFolder, picture, table
 from tl_cli.data.csv_io import bad_csv_text, read_csv, write_csv
 from tl_cli.data.decode import open_rgb
 from tl_cli.data.manifest import Manifest, Record

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from tiny import coloured, tiny_context, tiny_head, tiny_plan
 
+from tiny import coloured, tiny_context, tiny_head, tiny_plan
 from tl_cli.engine.finetune import successive_halving
 from tl_cli.results.progress import Note, silent
 

@@ -5,9 +5,9 @@ import shutil
 
 import pytest
 from PIL import Image
+
 from test_architectures import TABLE, module, naive_module
 from test_cli import tl
-
 from tl_cli import catalog
 from tl_cli.plan.blocks import frozen_shares, nearest_cut
 from tl_cli.report import diagram

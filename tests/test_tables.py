@@ -8,8 +8,8 @@ import unicodedata
 from pathlib import Path
 
 import pytest
-from conftest import picture, table
 
+from conftest import picture, table
 from tl_cli.data.class_names import clean, joined, known
 from tl_cli.data.columns import column
 from tl_cli.data.csv_io import read_csv, write_csv

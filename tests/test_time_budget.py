@@ -3,9 +3,9 @@
 import keras
 import numpy as np
 import pytest
+
 from test_from_scratch import scratch_context
 from tiny import coloured, tiny_context, tiny_head, tiny_settings
-
 from tl_cli.engine.finetune import time_budget
 from tl_cli.engine.finetune.finetune import softened
 from tl_cli.engine.finetune.from_scratch import random_classifier

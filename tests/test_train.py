@@ -6,9 +6,9 @@ from dataclasses import replace
 import keras
 import numpy as np
 import pytest
+
 from test_cli import tl
 from tiny import CARD, coloured, split_of, tiny_backbone, tiny_context
-
 from tl_cli import catalog
 from tl_cli.config import RunConfig
 from tl_cli.data.manifest import Record

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import keras
+
 from odd_images import write_odd
 from test_cli import COLOURS, SMALL, paint, tl
 
