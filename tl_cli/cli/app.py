@@ -18,6 +18,7 @@ with interrupts_kill():  # this takes a third of a second
     from tl_cli.cli.blocks import blocks
     from tl_cli.cli.cache import cache
     from tl_cli.cli.compare import compare
+    from tl_cli.cli.embed import embed
     from tl_cli.cli.evaluate import evaluate
     from tl_cli.cli.explain import explain
     from tl_cli.cli.export import export
@@ -26,6 +27,7 @@ with interrupts_kill():  # this takes a third of a second
     from tl_cli.cli.predict import predict
     from tl_cli.cli.recommend_freeze import recommend_freeze
     from tl_cli.cli.report import report
+    from tl_cli.cli.search import search
     from tl_cli.cli.session import INTERRUPTED
     from tl_cli.cli.summarize import summarize
     from tl_cli.cli.train import EXAMPLES, train
@@ -45,6 +47,8 @@ for command in (
     evaluate,
     predict,
     explain,
+    embed,
+    search,
     report,
     export,
     recommend_freeze,
