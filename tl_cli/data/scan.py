@@ -68,7 +68,7 @@ def scan(
         else:
             good.append(replace(record, **look._asdict()))
     bad.sort(key=lambda b: natural(b.path))
-    _check(source, good, bad, bad_images, least_classes)
+    _check(listed, good, bad, bad_images, least_classes)
     good = mark_near(good)
     classes = tuple(sorted({r.label for r in good}))
     manifest = Manifest(source, classes, tuple(good), tuple(bad), listed.notes)
@@ -76,8 +76,9 @@ def scan(
 
 
 def _check(
-    source: str, good: list[Record], bad: list[BadFile], bad_images: str, least: int
+    listed: Manifest, good: list[Record], bad: list[BadFile], bad_images: str, least: int
 ) -> None:
+    source = listed.source
     named = naming(f"{short(b.path)} {b.reason}" for b in bad)
     if not good:
         raise TLError(f"none of the images in '{source}' can be used: {named}", "check the files")
@@ -88,8 +89,12 @@ def _check(
         )
     classes = {r.label for r in good}
     if len(classes) < least:
+        why = [
+            *listed.notes,
+            *([f"{count(len(bad), 'file')} cannot be used: {named}"] if bad else []),
+        ]
         raise TLError(
-            f"'{source}' has only one class, '{min(classes)}'",
+            "; ".join([f"'{source}' has only one class, '{min(classes)}'", *why]),
             "a classifier needs at least two: DIR/<class>/<images>, one folder for each class",
         )
 

@@ -13,13 +13,13 @@ from pathlib import Path
 
 from tl_cli.data.decode import SUFFIXES
 from tl_cli.data.manifest import natural
-from tl_cli.data.sources import encoding, folder, located, table
+from tl_cli.data.sources import encoding, located, table
+from tl_cli.data.sources.entries import walk
 from tl_cli.data.sources.samples import SCHEME
 from tl_cli.errors import TLError, did_you_mean
 from tl_cli.humanize import count, naming
 
 STDIN, LIST = "-", ".txt"
-HIDDEN = "hidden"
 
 
 def named_images(
@@ -70,13 +70,7 @@ def _of(path: str, others: Counter[str]) -> Iterator[str]:
     if not Path(path).is_dir():
         yield path
         return
-    found = (file for file, _ in folder.walk(path, set(), others))
-    yield from sorted(found, key=natural)
-    others[HIDDEN] += sum(
-        name.startswith(".") and Path(name).suffix.lower() in SUFFIXES
-        for _, _, names in os.walk(path)
-        for name in names
-    )
+    yield from sorted((file for file, _ in walk(path, set(), others)), key=natural)
 
 
 def _matching(pattern: str, others: Counter[str]) -> Iterator[str]:

@@ -11,6 +11,7 @@ import io
 import json
 import os
 import re
+import shlex
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -20,8 +21,8 @@ from tl_cli.data.decode import SUFFIXES
 from tl_cli.data.manifest import Manifest, Options, Record
 from tl_cli.data.sources import encoding, located
 from tl_cli.data.sources.encoding import text_of
-from tl_cli.data.sources.folder import SPLIT_FOLDERS
 from tl_cli.data.sources.samples import SCHEME
+from tl_cli.data.sources.split_names import SPLIT_FOLDERS, split_of
 from tl_cli.errors import TLError, did_you_mean
 from tl_cli.humanize import count, naming
 
@@ -33,8 +34,14 @@ OURS = "path,label,split,group,digest,"  # how a manifest.csv begins
 DELIMITED = (".csv", ".tsv")
 WHOLE = ("path", "label", "group")  # columns in which 3.0 is 3 where all are such
 WHOLE_NUMBER = re.compile(r"-?[0-9]+(\.0+)?")
-OF_PATHS = ("image", "img", "file", "filename", "file_name", "image_id", "id", "name", "filepath")
-OF_LABELS = ("class", "category", "target", "species", "breed", "diagnosis", "y", "tag", "name")
+OF_PATHS = (
+    *("filepath", "file_path", "image_path", "img_path", "filename", "file_name", "image_name"),
+    *("image", "img", "file", "image_file", "image_id", "img_id", "id", "id_code", "name"),
+)
+OF_LABELS = (
+    *("class", "label_name", "class_name", "labels", "category", "target", "species", "breed"),
+    *("diagnosis", "variety", "class_id", "label_id", "label_group", "y", "tag", "name"),
+)
 Row = Mapping[str, Any]
 Rows = Iterator[tuple[int, Row]]  # line number and cells
 
@@ -128,10 +135,10 @@ def _text(cell: object, name: str, whole: bool = False) -> str:
 def _split(cell: str) -> str:
     if not cell:
         return ""
-    if cell.lower() not in SPLIT_FOLDERS:
+    if not split_of(cell):
         near = did_you_mean(cell, SPLIT_FOLDERS) or f"valid: {', '.join(SPLIT_FOLDERS)}"
         raise ValueError(f"unknown split {cell!r} ({near})")
-    return SPLIT_FOLDERS[cell.lower()]
+    return split_of(cell)
 
 
 def _rows(file: Path, columns: Mapping[str, str]) -> Rows:
@@ -171,18 +178,41 @@ def _check_columns(
         )
 
 
+def naming_option(there: Sequence[str], columns: Mapping[str, str]) -> str | None:
+    """Return the option that names the columns by what they are usually called.
+
+    "" where it is not needed, None where a column is not recognised.
+    """
+    guesses = _guesses(there, columns)
+    if not all(guesses.values()):
+        return None
+    named = [f"{ours}={theirs}" for ours, theirs in guesses.items() if ours != theirs]
+    return "--columns " + shlex.quote(",".join(named)) if named else ""
+
+
 def _naming(there: Sequence[str], columns: Mapping[str, str]) -> str:
     """Return the option that would name the columns, as far as their names let one guess."""
+    guesses = _guesses(there, columns)
+    named = ",".join(f"{ours}={theirs or '...'}" for ours, theirs in guesses.items())
+    return f"--columns {named if '...' in named else shlex.quote(named)}"
+
+
+def _guesses(there: Sequence[str], columns: Mapping[str, str]) -> dict[str, str]:
+    """Return which columns seem to be those that are needed; "" for one that none seems to be."""
     chosen: dict[str, str] = {}
     for ours, usual in (("path", OF_PATHS), ("label", OF_LABELS)):
         known = (ours, *usual)
-        guesses = [name for name in there if name.strip().casefold() in known]
-        guesses.sort(key=lambda name: known.index(name.strip().casefold()))
+        guesses = [name for name in there if _plain(name) in known]
+        guesses.sort(key=lambda name: known.index(_plain(name)))
         left = [name for name in guesses if name not in chosen.values()]
         if (given := columns.get(ours, "")) in there:
             left = [given]
-        chosen[ours] = left[0] if left else "..."
-    return "--columns " + ",".join(f"{ours}={theirs}" for ours, theirs in chosen.items())
+        chosen[ours] = left[0] if left else ""
+    return chosen
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[\W_]+", "_", name.strip().casefold())
 
 
 def delimited(file: Path, known: Collection[str] = NEEDED) -> Rows:
