@@ -10,7 +10,7 @@ import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
-from tl_cli.data.sources import table
+from tl_cli.data.sources import headers, rows
 from tl_cli.data.sources.entries import files_in, subfolders
 from tl_cli.errors import TLError
 
@@ -25,10 +25,10 @@ def table_of(folder: Path) -> str:
     """Return the option that names a table with the labels of a folder's images, or ""."""
     for file in _tables(folder):
         try:
-            _, row = next(iter(table.READERS[file.suffix.lower()](file)), (0, {}))
+            _, row = next(iter(rows.READERS[file.suffix.lower()](file)), (0, {}))
         except TLError:
             continue
-        columns = table.naming_option([str(name) for name in row], {})
+        columns = headers.naming_option([str(name) for name in row])
         if columns is not None:
             more = f" {columns}" if columns else ""
             return f"the labels may be in '{file.name}': --data {shlex.quote(str(file))}{more}"
@@ -50,7 +50,7 @@ def other_labels(folder: Path) -> str:
 def _tables(folder: Path) -> Iterator[Path]:
     """Yield tables in the folder and above it, those of labels by their names first."""
     for place in (folder, *folder.parents)[:LEVELS]:
-        files = [f for f in files_in(place) if f.suffix.lower() in table.READERS]
+        files = [f for f in files_in(place) if f.suffix.lower() in rows.READERS]
         files = [f for f in files if f.stat().st_size <= LARGEST]
         files = [f for f in files if not any(word in f.stem.lower() for word in NOT_OF_LABELS)]
         yield from sorted(files, key=lambda f: not f.stem.lower().startswith(("train", "label")))

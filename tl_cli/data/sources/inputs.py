@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tl_cli.data.decode import SUFFIXES
 from tl_cli.data.manifest import natural
-from tl_cli.data.sources import encoding, located, table
+from tl_cli.data.sources import encoding, located, rows
 from tl_cli.data.sources.entries import walk
 from tl_cli.data.sources.samples import SCHEME
 from tl_cli.errors import TLError, did_you_mean
@@ -56,7 +56,7 @@ def named_images(
 def _named(argument: str, others: Counter[str]) -> Iterator[str]:
     path = Path(argument).expanduser()
     try:
-        is_list = path.is_file() and path.suffix.lower() in (LIST, *table.READERS)
+        is_list = path.is_file() and path.suffix.lower() in (LIST, *rows.READERS)
         is_pattern = not os.path.lexists(path) and glob.has_magic(argument)
     except (OSError, ValueError) as error:  # a name that is too long, or holds a zero byte
         raise TLError(f"cannot open {argument!r}: {error}", "give images or folders") from error
@@ -86,7 +86,7 @@ def _listed(file: Path, others: Counter[str]) -> Iterator[str]:
         lines = encoding.text_of(file, escaped="").splitlines()
         yield from _of_lines(lines, str(file.parent), others)
         return
-    for line, row in table.READERS[file.suffix.lower()](file):
+    for line, row in rows.READERS[file.suffix.lower()](file):
         if "path" not in row:
             near = did_you_mean("path", row)
             raise TLError(
