@@ -105,7 +105,7 @@ def _form(form: str | None, output: Path | None, json: bool) -> str:
 
 def tell_left_out(left_out: Counter[str], screen: Screen) -> None:
     """Say how many files of folders and patterns were not taken for images, and why."""
-    from tl_cli.data.sources.inputs import HIDDEN
+    from tl_cli.data.sources.entries import HIDDEN
     from tl_cli.humanize import count, naming
     from tl_cli.results.progress import Note
 

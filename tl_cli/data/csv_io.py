@@ -10,7 +10,7 @@ from dataclasses import astuple
 from pathlib import Path
 
 from tl_cli.data.manifest import Manifest, Record
-from tl_cli.data.sources.table import delimited
+from tl_cli.data.sources.rows import delimited
 from tl_cli.errors import TLError
 
 COLUMNS = (

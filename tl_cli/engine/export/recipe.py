@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 
+from tl_cli.data import grey_levels
 from tl_cli.engine.export.network import Network
 from tl_cli.export_formats import Format
 from tl_cli.humanize import printable
@@ -25,14 +26,21 @@ takes the bytes of JPEG and PNG files as `files` and does all of the above itsel
 """
 }
 
+SCALED = """of 16 bits are scaled by what the training images hold, so that the level
+{:,} becomes 255: the Python program does so with grey ones; any others have to be scaled first"""
+UNSCALED = "have to be scaled to 0..255 first"
+
 
 def page(network: Network, form: Format, name: str) -> str:
     """Return the page for an exported file of that name."""
     classes = classes_of(network.built.classes)
+    bits = grey_levels.in_use()
+    full = 2 ** (bits or grey_levels.FILE) - 1
 
     def program(ending: str) -> str:
         text = _part(f"image.{ending}") + "\n" + _part(f"{form.name}.{ending}")
         values = {"SIZE_": str(network.size), "CLASSES_": classes, "FILE_": json.dumps(name)}
+        values["FULL_"] = str(full)
         for word, value in values.items():
             text = text.replace(word, value)
         return text
@@ -43,6 +51,7 @@ def page(network: Network, form: Format, name: str) -> str:
         size=network.size,
         count=len(network.built.classes),
         more=MORE.get(form.name, ""),
+        deep=SCALED.format(full) if bits else UNSCALED,
         python=program("py.txt"),
         javascript=program("js.txt"),
     )
