@@ -16,6 +16,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from tl_cli import csv_cells
 from tl_cli.data.decode import SUFFIXES
 from tl_cli.data.manifest import Manifest, Options, Record
 from tl_cli.data.sources import encoding, located
@@ -209,7 +210,7 @@ def delimited(file: Path, known: Collection[str] = NEEDED) -> Rows:
                     "put a cell that contains a comma or a quote in double quotes",
                 )
             if any(cells):
-                yield reader.line_num, dict(zip(names, cells, strict=True))
+                yield reader.line_num, dict(zip(names, map(csv_cells.meant, cells), strict=True))
     except csv.Error as error:
         raise TLError(
             f"'{file.name}', line {reader.line_num}: {error}", "look for a quote without its pair"
