@@ -73,12 +73,16 @@ class Format:
     header: Callable[[int], str]
     row: Callable[[ImagePrediction, int], str]
     read: Callable[[str], list[dict[str, Any]]]
+    multiline: bool  # whether a row may hold line breaks, in quotes
 
 
 FORMATS = {
-    "csv": Format(csv_header, csv_row, csv_cells.rows),
+    "csv": Format(csv_header, csv_row, csv_cells.rows, multiline=True),
     "jsonl": Format(
-        lambda top: "", json_row, lambda text: [json.loads(line) for line in text.splitlines()]
+        lambda top: "",
+        json_row,
+        lambda text: [json.loads(line) for line in text.split("\n")[:-1]],
+        multiline=False,
     ),
 }
 
@@ -226,8 +230,9 @@ def _go_on(
     """Cut off a row that is not whole, count those that are, and check that they belong here."""
     sheet.file.seek(0)
     content = sheet.file.read().decode(*BYTES)
-    text = content[: _whole(content)]
     header = sheet.form.header(sheet.top)
+    ends = [0, *_ends(content, sheet.form)]
+    text = content[: ends[-1]]
     rows = _read(sheet, text) if text and text.startswith(header) else None
     # nothing is cut off a file that was not begun as this one would be
     if rows is None and (text or not _begins(content, header)):
@@ -241,7 +246,7 @@ def _go_on(
         origin.check(sheet.path)
     if len(rows) < len(inputs):
         rows = rows[: len(rows) // batch * batch]
-        text = _first(text, len(rows), header) if rows else ""
+        text = text[: ends[len(rows) + bool(header)]] if rows else ""
     sheet.file.truncate(len(text.encode(*BYTES)))
     sheet.file.seek(0, os.SEEK_END)
     if not rows:
@@ -258,30 +263,30 @@ def _begins(content: str, header: str) -> bool:
     return content.startswith(start) if len(content) > len(start) else start.startswith(content)
 
 
-def _whole(text: str) -> int:
-    """Return where the last whole row ends: at a newline that no quotes enclose."""
-    end = text.rfind("\n") + 1
-    while text.count('"', 0, end) % 2:
-        end = text.rfind("\n", 0, end - 1) + 1
-    return end
-
-
-def _first(text: str, rows: int, header: str) -> str:
-    """Return a file's header and so many of its rows, each of which ends as `_whole` says."""
-    end = len(header)
-    for _ in range(rows):
-        start, end = end, text.index("\n", end) + 1
-        while text.count('"', start, end) % 2:
-            end = text.index("\n", end) + 1
-    return text[:end]
+def _ends(text: str, form: Format) -> Iterator[int]:
+    """Yield where each whole row ends: behind a newline that no quotes enclose."""
+    start = open_quotes = 0
+    while end := text.find("\n", start) + 1:
+        open_quotes += text.count('"', start, end) * form.multiline
+        start = end
+        if open_quotes % 2 == 0:
+            yield end
 
 
 def _read(sheet: PredictionFile, text: str) -> list[dict[str, Any]] | None:
     try:
         rows = sheet.form.read(text)
-        return rows if all({"path", "label", "error"} <= set(row) for row in rows) else None
+        return rows if all(map(_is_row, rows)) else None
     except (ValueError, TypeError, RecursionError):
         return None
+
+
+def _is_row(row: Any) -> bool:
+    return (
+        isinstance(row, dict)
+        and {"path", "label", "error"} <= set(row)
+        and all(isinstance(row[name], str | None) for name in ("path", "label", "error"))
+    )
 
 
 def _check(path: Path, had: Sequence[str], inputs: Sequence[str]) -> None:
