@@ -197,9 +197,11 @@ class RunDir:
     def state(self) -> str:
         """Return how the run stands, as it was last said; DIED where nobody is left to say."""
         try:
-            said = json.loads((self / STATUS).read_text(encoding="utf-8"))
-            state = str(said["state"])
+            said = reading.json_of(self / STATUS)
+            state = said["state"]
         except (OSError, ValueError, KeyError, TypeError):
+            return UNKNOWN
+        if state not in (RUNNING, HEAD, DONE, INTERRUPTED, FAILED):
             return UNKNOWN
         return DIED if state == RUNNING and not run_process.lives(said) else state
 
