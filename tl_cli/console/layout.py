@@ -65,38 +65,48 @@ def table(
     *,
     left: Collection[int] = (0,),
     indent: int = 0,
+    remarks: Sequence[str] = (),
 ) -> None:
     """Print rows of names and figures, printable; where they are too wide, a row in several lines.
 
-    `left`: the columns that are flush left; figures are flush right.
+    `left`: the columns that are flush left; figures are flush right. `remarks`: a paragraph below
+    each row, whose names are `whole`; "" for none.
     """
     room = screen.out.width - indent
     widths = [max(map(cell_len, column)) for column in zip(header, *rows, strict=True)]
     gap = next((gap for gap in GAPS if sum(widths) + gap * (len(widths) - 1) <= room), None)
-    if gap is None:
-        _stacked(screen, header, rows, indent)
-        return
-    for number, row in enumerate((header, *rows)):
-        cells = [
-            cell + " " * (width - cell_len(cell)) if i in left else _flush_right(cell, width)
-            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        line = (" " * gap).join(cells)
-        print_line(screen, Text(" " * indent + line, "" if number else "dim"))
+    if gap:
+        _print_row(screen, header, widths, left, " " * indent, gap, "dim")
+    for row, remark in zip(rows, remarks or [""] * len(rows), strict=True):
+        if gap:
+            _print_row(screen, row, widths, left, " " * indent, gap)
+        else:
+            _print_stacked(screen, header, row, indent)
+        if remark:
+            paragraph(screen, remark, indent=indent + 2, hanging=2)
 
 
-def _stacked(
-    screen: Screen, header: Sequence[str], rows: Sequence[Sequence[str]], indent: int
+def _print_row(
+    screen: Screen,
+    row: Sequence[str],
+    widths: Sequence[int],
+    left: Collection[int],
+    lead: str,
+    gap: int,
+    style: str = "",
 ) -> None:
-    """Print each row as its name and, below it, a line for each figure that it has."""
+    cells = []
+    for i, (cell, width) in enumerate(zip(row, widths, strict=True)):
+        pad = " " * (width - cell_len(cell))
+        cells.append(cell + pad if i in left else pad + cell)
+    print_line(screen, Text(lead + (" " * gap).join(cells), style))
+
+
+def _print_stacked(screen: Screen, header: Sequence[str], row: Sequence[str], indent: int) -> None:
+    """Print a row as its name and, below it, a line for each figure that it has."""
     names = max(map(cell_len, header[1:]), default=0)
-    for row in rows:
-        print_line(screen, Text(" " * indent + row[0]))
-        for name, cell in zip(header[1:], row[1:], strict=True):
-            if cell:
-                lead = " " * (indent + 2) + name + " " * (names - cell_len(name) + 2)
-                print_line(screen, Text.assemble((lead, "dim"), cell))
-
-
-def _flush_right(cell: str, width: int) -> str:
-    return " " * (width - cell_len(cell)) + cell
+    print_line(screen, Text(" " * indent + row[0]))
+    for name, cell in zip(header[1:], row[1:], strict=True):
+        if cell:
+            lead = " " * (indent + 2) + name + " " * (names - cell_len(name) + 2)
+            print_line(screen, Text.assemble((lead, "dim"), cell))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
@@ -249,17 +249,6 @@ def say(screen: Screen, text: str) -> None:
 def safe(text: str) -> str:
     """Escape what rich reads as markup and what a terminal obeys: names are the user's own."""
     return escape(printable(text))
-
-
-def columns(header: Iterable[str], rows: Iterable[tuple[str, Sequence[str]]]) -> Table:
-    """Return a table without lines, sizes and times on the right and words on the left."""
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for name in header:
-        right = name in ("size", "last used")
-        table.add_column(name, justify="right" if right else "left", overflow="fold")
-    for name, cells in rows:
-        table.add_row(safe(name), *map(safe, cells))
-    return table
 
 
 def _facts(facts: Mapping[str, float]) -> str:
