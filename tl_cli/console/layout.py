@@ -74,16 +74,33 @@ def table(
     """
     room = screen.out.width - indent
     widths = [max(map(cell_len, column)) for column in zip(header, *rows, strict=True)]
-    gap = next((gap for gap in GAPS if sum(widths) + gap * (len(widths) - 1) <= room), None)
-    if gap:
-        _print_row(screen, header, widths, left, " " * indent, gap, "dim")
-    for row, remark in zip(rows, remarks or [""] * len(rows), strict=True):
-        if gap:
-            _print_row(screen, row, widths, left, " " * indent, gap)
-        else:
+    gap, apart = _shape(widths, room)
+    for number, row in enumerate((header, *rows)):
+        style = "" if number else "dim"
+        if gap and apart:
+            if number:
+                print_line(screen, Text(" " * indent + row[0]))
+            lead = " " * (indent + 2)
+            _print_row(screen, row[1:], widths[1:], [i - 1 for i in left], lead, gap, style)
+        elif gap:
+            _print_row(screen, row, widths, left, " " * indent, gap, style)
+        elif number:
             _print_stacked(screen, header, row, indent)
-        if remark:
-            paragraph(screen, remark, indent=indent + 2, hanging=2)
+        if number and remarks and remarks[number - 1]:
+            paragraph(screen, remarks[number - 1], indent=indent + 2, hanging=2)
+
+
+def _shape(widths: Sequence[int], room: int) -> tuple[int, bool]:
+    """Return the blanks between columns, and whether the first one has a line to itself.
+
+    No blanks where even the others do not fit side by side.
+    """
+    shapes = ((gap, apart) for apart in (False, True) for gap in GAPS)
+    for gap, apart in shapes:
+        shown = widths[1:] if apart else widths
+        if 2 * apart + sum(shown) + gap * (len(shown) - 1) <= room and len(shown) > 1:
+            return gap, apart
+    return 0, False
 
 
 def _print_row(

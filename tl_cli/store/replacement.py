@@ -6,7 +6,6 @@ holds, but for the name of the file that marks it as ours and says which process
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
@@ -14,7 +13,7 @@ from collections.abc import Collection, Iterator
 from itertools import count
 from pathlib import Path
 
-from tl_cli.store import run_process
+from tl_cli.store import reading, run_process
 
 MARKER = "status.json"
 NEW, OLD = "new", "old"
@@ -85,7 +84,7 @@ def _siblings(final: Path, kind: str) -> Iterator[tuple[Path, int]]:
 
 def _is_left_over(new: Path) -> bool:
     try:
-        builder = json.loads((new / MARKER).read_text(encoding="utf-8"))
+        builder = reading.json_of(new / MARKER)
         return run_process.is_own(builder) or not run_process.lives(builder)
     except (OSError, ValueError, AttributeError):  # it cannot be known
         return False
@@ -125,10 +124,9 @@ def _free(place: Path) -> Path:
 def is_run(folder: Path) -> bool:
     """Tell whether a folder is a run: it has the file that says so, or what a run is made of."""
     try:
-        marker = (folder / MARKER).read_bytes()
-        if not marker.strip():  # made a moment ago
+        if not reading.text_of(folder / MARKER, reading.MOST_JSON).strip():  # made a moment ago
             return True
-        said = json.loads(marker)
+        said = reading.json_of(folder / MARKER)
         return isinstance(said, dict) and "state" in said
     except ValueError:  # damaged, or another program's
         pass

@@ -7,14 +7,13 @@ Knows their names and nothing of what they mean.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from tl_cli.errors import TLError
-from tl_cli.store import locks, replacement, run_process
+from tl_cli.store import locks, reading, replacement, run_process
 from tl_cli.store.run_dir import DONE, FILES, HEAD, OURS, REQUEST, RESUME, RUNNING, STATUS, RunDir
 
 FOLDER = RESUME
@@ -31,7 +30,7 @@ def begin(run: RunDir, config: Mapping[str, Any]) -> None:
 def request(run: RunDir) -> tuple[dict[str, Any], Path]:
     """Return what `begin` kept. Raises TLError where it is damaged."""
     try:
-        kept = json.loads((run / REQUEST).read_text(encoding="utf-8"))
+        kept = reading.json_of(run / REQUEST)
         return dict(kept["config"]), Path(kept["folder"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise TLError(f"{run / REQUEST} is damaged", "train anew, with --overwrite") from error
@@ -40,7 +39,7 @@ def request(run: RunDir) -> tuple[dict[str, Any], Path]:
 def kept(run: RunDir, name: str) -> Any:
     """Return what a JSON file holds; None where it is not there or cannot be read."""
     try:
-        return json.loads((run / name).read_text(encoding="utf-8"))
+        return reading.json_of(run / name)
     except (OSError, ValueError):
         return None
 

@@ -197,7 +197,7 @@ class RunDir:
     def state(self) -> str:
         """Return how the run stands, as it was last said; DIED where nobody is left to say."""
         try:
-            said = json.loads((self / STATUS).read_text(encoding="utf-8"))
+            said = reading.json_of(self / STATUS)
             state = str(said["state"])
         except (OSError, ValueError, KeyError, TypeError):
             return UNKNOWN
