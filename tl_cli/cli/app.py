@@ -26,6 +26,7 @@ with interrupts_kill():  # this takes a third of a second
     from tl_cli.cli.predict import predict
     from tl_cli.cli.recommend_freeze import recommend_freeze
     from tl_cli.cli.report import report
+    from tl_cli.cli.runs import runs
     from tl_cli.cli.session import INTERRUPTED
     from tl_cli.cli.summarize import summarize
     from tl_cli.cli.train import EXAMPLES, train
@@ -52,6 +53,7 @@ for command in (
     blocks,
     summarize,
     compare,
+    runs,
     cache,
 ):
     app.command(

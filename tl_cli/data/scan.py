@@ -20,6 +20,7 @@ from tl_cli.data.sources import samples
 from tl_cli.errors import TLError, unknown
 from tl_cli.humanize import count, naming, short
 from tl_cli.machine import cores
+from tl_cli.store import about_entry
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -123,7 +124,7 @@ def _looks(
             if on_progress:
                 on_progress(start + len(paths), len(records))
     if keeper:
-        keeper.close()
+        keeper.close(about_entry.data_of(record.path for record in records))
 
 
 def _state(path: str) -> FileState | None:
