@@ -6,6 +6,7 @@ written by scripts/make_cards.py. Knows nothing of TensorFlow: a plan can be mad
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from dataclasses import dataclass
 from functools import cache
@@ -127,6 +128,15 @@ def get(name: str) -> Card:
     if name not in CARDS:
         raise unknown("backbone", name, CARDS)
     return CARDS[name]
+
+
+def at_hand() -> list[str]:
+    """Return the networks whose pretrained weights are on this machine."""
+    return [
+        card.name
+        for card in CARDS.values()
+        if card.source == "package" and importlib.util.find_spec(card.place)
+    ]
 
 
 def require_pretrained(card: Card) -> None:
