@@ -5,14 +5,14 @@ Knows nothing of networks.
 
 from __future__ import annotations
 
-import csv
 import errno
 import importlib.util
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tl_cli import csv_cells
 from tl_cli.data.manifest import Record
 from tl_cli.errors import TLError
 from tl_cli.store.run_dir import replacing
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 PATHS = ".paths.csv"
 KEYS = ("path", "digest")
-BYTES = {"encoding": "utf-8", "errors": "surrogateescape"}  # names need not be valid UTF-8
 
 
 def check(output: Path, *, overwrite: bool) -> None:
@@ -96,15 +95,22 @@ def _csv(output: Path, records: Sequence[Record], rows: Array) -> None:
     """Write path, digest and a column for each feature."""
     header = (*KEYS, *(f"f{i}" for i in range(rows.shape[1])))
     with replacing(output) as beside:
-        _csv_to(beside, records, (map("{:.8g}".format, row) for row in rows.tolist()), header)
+        _csv_to(beside, records, (map(_rounded, row) for row in rows.tolist()), header)
 
 
-def _csv_to(file: Path, records: Sequence[Record], more: Any, header: Sequence[str]) -> None:
-    with file.open("w", newline="", **BYTES) as opened:  # type: ignore[call-overload]
-        writer = csv.writer(opened, lineterminator="\n")
-        writer.writerow(header)
+def _csv_to(
+    file: Path, records: Sequence[Record], more: Iterable[Iterable[object]], header: Sequence[str]
+) -> None:
+    """Write a table as text; names on disk need not be valid UTF-8, and keep their bytes."""
+    with file.open("w", encoding="utf-8", errors="surrogateescape", newline="") as opened:
+        opened.write(csv_cells.row(header))
         for record, cells in zip(records, more, strict=True):
-            writer.writerow((record.path, record.digest, *cells))
+            opened.write(csv_cells.row((record.path, record.digest, *cells)))
+
+
+def _rounded(value: float) -> float:
+    """Return a float32 without the digits that float64 adds."""
+    return float(f"{value:.8g}")
 
 
 def _parquet(output: Path, records: Sequence[Record], rows: Array) -> None:
