@@ -18,11 +18,12 @@ with interrupts_kill():  # this takes a third of a second
     from tl_cli.cli.blocks import blocks
     from tl_cli.cli.cache import cache
     from tl_cli.cli.compare import compare
+    from tl_cli.cli.completion import completed
     from tl_cli.cli.evaluate import evaluate
     from tl_cli.cli.explain import explain
     from tl_cli.cli.export import export
     from tl_cli.cli.inspect import inspect
-    from tl_cli.cli.panels import PanelledCommand
+    from tl_cli.cli.panels import GroupedCommands, PanelledCommand
     from tl_cli.cli.predict import predict
     from tl_cli.cli.recommend_freeze import recommend_freeze
     from tl_cli.cli.report import report
@@ -33,8 +34,7 @@ with interrupts_kill():  # this takes a third of a second
 app = typer.Typer(
     name="tl",
     help="Train an image classifier by transfer learning: look once, measure, decide, explain.",
-    no_args_is_help=True,
-    add_completion=False,
+    cls=GroupedCommands,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
@@ -65,11 +65,14 @@ for command in (
 
 @app.callback(invoke_without_command=True)
 def version(
+    ctx: typer.Context,
     show: Annotated[bool, typer.Option("--version", help="Show the version and exit.")] = False,
 ) -> None:
     if show:
         print(f"tl {__version__}")
         raise typer.Exit
+    if ctx.invoked_subcommand is None:
+        print(ctx.get_help())
 
 
 def main() -> None:
@@ -79,7 +82,7 @@ def main() -> None:
             from tl_cli.console import streams
 
             streams.install()
-            command = typer.main.get_command(app)
+            command = completed(typer.main.get_command(app))
         command()
     except KeyboardInterrupt:  # between two of those who end something well
         sys.exit(INTERRUPTED)
