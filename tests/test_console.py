@@ -83,8 +83,8 @@ def test_the_rounds_of_a_stage_are_one_measure_with_speed_and_time_left(clock):
         for done in (50, 100):
             clock[0] += 1
             activity.see(Progress(f"epoch {k}/4", done, 100, facts={"val accuracy": 0.875}))
-    assert "Training, epoch 2 of 4 (88% right by now)" in shown(activity)
-    assert " 50%  50 images/s  4 s left" in shown(activity)
+    assert "Training, epoch 2 of 4 (88 % right by now)" in shown(activity)
+    assert " 50 %  50 images/s  4 s left" in shown(activity)
 
 
 def test_the_time_left_has_that_of_the_stages_to_come(clock):
@@ -113,7 +113,7 @@ def test_a_measure_that_comes_again_starts_anew(clock):
     for done, total in ((0, 20), (20, 20), (5, 40)):
         clock[0] += 1
         activity.see(Progress("decode", done, total))
-    assert " 12%" in shown(activity)
+    assert " 12 %" in shown(activity)
     assert "images/s" not in shown(activity)
 
 

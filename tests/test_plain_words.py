@@ -9,7 +9,7 @@ from tl_cli import catalog
 from tl_cli.console.screen import Screen
 from tl_cli.console.train import show_found, show_headline, show_intention, show_outcome
 from tl_cli.data.manifest import Manifest, Record
-from tl_cli.humanize import percent, roughly
+from tl_cli.humanize import count, percent, roughly
 from tl_cli.plan import recommend
 from tl_cli.plan.evidence import Evidence, Probe
 from tl_cli.plan.plain_words import plain_decision, plain_reasons
@@ -66,8 +66,8 @@ def test_each_reason_is_the_one_that_decided():
     last = {name: plain_reasons(made)[-1] for name, made in PLANS.items()}
     assert "training the network itself gained nothing" in last["few and alike"]
     assert "training half of it" in last["some and alike"]
-    assert "right on 80% of them" in last["many"] and "all of it" in last["many"]
-    assert "99.9% of them already" in last["hardly any error"]
+    assert "right on 80 % of them" in last["many"] and "all of it" in last["many"]
+    assert "99.9 % of them already" in last["hardly any error"]
     assert "Too few can be kept aside" in last["not to be judged"]
     assert "your choice" in last["asked for"]
     assert "as you said" in plain_reasons(PLANS["stated"])[1]
@@ -102,6 +102,15 @@ def test_a_percentage_says_all_only_of_all(share, decimals, said):
 )  # fmt: skip
 def test_an_estimate_is_no_more_exact_than_it_is(seconds, said):
     assert roughly(seconds) == said
+
+
+@pytest.mark.parametrize(
+    ("n", "thing", "said"),
+    [(1, "epoch", "1 epoch"), (3, "epoch", "3 epochs"), (2, "class", "2 classes"),
+     (1200, "image of it", "1,200 images of it"), (2, "batch", "2 batches"), (2, "copy", "2 copies")],
+)  # fmt: skip
+def test_many_of_a_thing_are_called_so(n, thing, said):
+    assert count(n, thing) == said
 
 
 # -- what a run comes to --------------------------------------------------------------------------

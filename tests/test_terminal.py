@@ -90,7 +90,7 @@ LEFT = ["found: some images", "a word in between", "  Report  file:///a/report.h
 def test_what_goes_on_is_seen_while_it_does_and_gone_in_the_end():
     written = on_terminal(BUSY)
     assert seen(written) == LEFT
-    for said in ("Starting", "Loading something", "Training, epoch 5 of 5", "100%"):
+    for said in ("Starting", "Loading something", "Training, epoch 5 of 5", "100 %"):
         assert said in written
     assert "\x1b]8;" in written  # a terminal that knows links has one
     assert "\x1b[32m" in written
@@ -119,7 +119,7 @@ def test_a_terminal_that_cannot_be_drawn_over_is_told_each_stage_in_a_line():
     assert written.splitlines() == [
         "found: some images",
         "Loading something ...",
-        "Training, epoch 1 of 5 20% ...",
+        "Training, epoch 1 of 5, 20 % ...",
         "a word in between",
         "  Report  file:///a/report.html",
     ]

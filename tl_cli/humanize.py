@@ -80,7 +80,7 @@ def count(n: int, thing: str) -> str:
     """Return ``1 image``, ``1,200 images``, ``2 images of …``."""
     thing, *of = thing.split(" of ")
     plural = f"{thing[:-1]}ies" if thing.endswith("y") else f"{thing}s"
-    if thing.endswith(("s", "x", "ch")):
+    if thing.endswith(("s", "x", "ch")) and thing != "epoch":
         plural = f"{thing}es"
     return " of ".join([f"{n:,} {thing if n == 1 else plural}", *of])
 

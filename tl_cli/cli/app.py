@@ -5,6 +5,8 @@ Nothing here imports the framework before it is needed, so that help and mistake
 
 from __future__ import annotations
 
+import atexit
+import os
 import sys
 from typing import Annotated
 
@@ -30,6 +32,8 @@ with interrupts_kill():  # this takes a third of a second
     from tl_cli.cli.session import INTERRUPTED
     from tl_cli.cli.summarize import summarize
     from tl_cli.cli.train import EXAMPLES, train
+
+FRAMEWORK = "tensorflow"
 
 app = typer.Typer(
     name="tl",
@@ -77,6 +81,17 @@ def version(
 
 def main() -> None:
     """Run the command line."""
+    code = _code()
+    if FRAMEWORK in sys.modules:  # taking it apart would keep the user waiting for seconds
+        atexit._run_exitfuncs()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
+
+
+def _code() -> int:
+    """Run the command line and return its exit code."""
+    code: object = 0
     try:
         with interrupts_kill():
             from tl_cli.console import streams
@@ -85,8 +100,10 @@ def main() -> None:
             command = completed(typer.main.get_command(app))
         command()
     except KeyboardInterrupt:  # between two of those who end something well
-        sys.exit(INTERRUPTED)
-    finally:
-        if why := streams.lost_output():
-            print(f"error: standard output could not be written: {why.lower()}", file=sys.stderr)
-            sys.exit(1)
+        code = INTERRUPTED
+    except SystemExit as end:
+        code = end.code
+    if why := streams.lost_output():
+        print(f"error: standard output could not be written: {why.lower()}", file=sys.stderr)
+        return 1
+    return code if isinstance(code, int) else int(code is not None)

@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from tl_cli.humanize import duration
+from tl_cli.humanize import duration, percent
 from tl_cli.results.progress import Progress
 
 SPINNER, PLAIN_SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏", "|/-\\"
@@ -121,7 +121,7 @@ class Activity:
     def sentence(self) -> str:
         """Return what goes on and how far it is, for where nothing can be drawn over."""
         stage = self._stage
-        far = f" {stage.share:.0%}" if stage and stage.share >= 0 else ""
+        far = f", {percent(stage.share)}" if stage and stage.share >= 0 else ""
         return f"{self.title}{far} ..."
 
     def lines(self, width: int) -> list[str]:
@@ -143,7 +143,7 @@ class Activity:
 
     def _measure(self, stage: _Stage, now: float, width: int) -> str:
         speed, left = stage.speed, self._left(stage, now)
-        told = [f"{stage.share:4.0%}"]
+        told = [percent(stage.share).rjust(5)]
         told += [f"{speed:,.0f} {stage.unit}/s"] if speed else []
         told += [f"{_seconds(left)} left"] if left else []
         rest = "  ".join(told)
@@ -176,4 +176,4 @@ def _seconds(left: float) -> str:
 
 def _said(facts: Mapping[str, float]) -> str:
     accuracy = facts.get("val accuracy")
-    return "" if accuracy is None else f" ({accuracy:.0%} right by now)"
+    return "" if accuracy is None else f" ({percent(accuracy)} right by now)"

@@ -6,6 +6,7 @@ shows was made.
 
 from __future__ import annotations
 
+import math
 import re
 import sys
 import time
@@ -83,6 +84,7 @@ class Screen:
     def busy(self, title: str) -> None:
         """Say what goes on from now on, where nothing can be counted."""
         self.activity.begin(title)
+        self.activity.footer = ""
         if self._lively:
             self._live.start()
         elif self._talks:
@@ -187,7 +189,8 @@ class Screen:
         """
         out, line = self.out, Text.from_markup(markup)
         before = Text(label, "dim")
-        if label and before.cell_len + line.cell_len > out.width >= line.cell_len - 2:
+        room = out.width if out.is_terminal else math.inf
+        if before.cell_len + line.cell_len > room >= line.cell_len + 2:
             if label.strip():
                 out.print(before, highlight=False, no_wrap=True)
             before = Text("  ")

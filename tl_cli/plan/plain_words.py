@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from tl_cli.humanize import percent
 from tl_cli.plan.dataset_stats import similarity_kind, size_kind
 from tl_cli.plan.evidence import Evidence
 from tl_cli.plan.policies import WORTH, share_by_evidence
@@ -33,7 +34,7 @@ def plain_decision(plan: Mapping[str, Any]) -> str:
     if plan["strategy"] == "scratch":
         return f"train a network ({name}) from nothing, {over}"
     ratio = plan["freeze_ratio"]
-    part = "the first half" if 0.45 <= ratio <= 0.55 else f"the first {ratio:.0%}"
+    part = "the first half" if 0.45 <= ratio <= 0.55 else f"the first {percent(ratio)}"
     return f"keep {part} of the pretrained network ({name}) and train the rest further, {over}"
 
 
@@ -80,7 +81,9 @@ def _choice(plan: Mapping[str, Any]) -> str:
 def _by_evidence(plan: Mapping[str, Any], error: float) -> str:
     if plan["strategy"] == "head":
         if error < WORTH:
-            return f"It is right on {1 - error:.1%} of them already: there is little to gain."
+            return (
+                f"It is right on {percent(1 - error, 1)} of them already: there is little to gain."
+            )
         if share_by_evidence(plan["effective_size"], plan["similarity"], error):
             return "Too few can be kept aside to tell whether training more of it would help."
         return "On other collections like yours, training the network itself gained nothing."
@@ -88,6 +91,6 @@ def _by_evidence(plan: Mapping[str, Any], error: float) -> str:
         "all of it gained the most"
     )  # fmt: skip
     return (
-        f"As it is, it is right on {1 - error:.0%} of them; on other collections like yours, "
+        f"As it is, it is right on {percent(1 - error)} of them; on other collections like yours, "
         f"training {most}."
     )
