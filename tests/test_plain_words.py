@@ -107,7 +107,8 @@ def test_an_estimate_is_no_more_exact_than_it_is(seconds, said):
 @pytest.mark.parametrize(
     ("n", "thing", "said"),
     [(1, "epoch", "1 epoch"), (3, "epoch", "3 epochs"), (2, "class", "2 classes"),
-     (1200, "image of it", "1,200 images of it"), (2, "batch", "2 batches"), (2, "copy", "2 copies")],
+     (1200, "image of it", "1,200 images of it"), (2, "batch", "2 batches"),
+     (2, "copy", "2 copies")],
 )  # fmt: skip
 def test_many_of_a_thing_are_called_so(n, thing, said):
     assert count(n, thing) == said
