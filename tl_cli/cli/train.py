@@ -227,25 +227,29 @@ def _compare(
     run: RunDir,
 ) -> None:
     """Train in several ways on one split, with the same limits, and end with the comparison."""
+    from dataclasses import replace
+
     from tl_cli.cli import compare
+    from tl_cli.results.plan_comparison import PlanComparison, plan_row
     from tl_cli.store.run_dir import RunDir
 
     place = run.final_path
-    runs = {run: settings} | {
-        _begun(
-            changed,
-            RunDir.create(place.with_name(f"{place.name}-{name}"), overwrite=overwrite),
-        ): changed
-        for name, changed in others.items()
-    }
-    losses = {
-        run.final_path.name: _train(changed, manifest, screen, json, run)["metrics"]["val"][
-            "log_loss"
-        ]
-        for run, changed in runs.items()
-    }
-    best = min(losses, key=lambda name: losses[name])
-    compare.show([run.final_path for run in runs], screen, json, best=best)
+    places = {name: place.with_name(f"{place.name}-{name}") for name in others}
+    try:
+        for path in places.values():
+            RunDir(path).check(overwrite=overwrite)
+    except TLError:
+        run.withdraw()
+        raise
+    rows = [plan_row(compare.name_of(settings), _train(settings, manifest, screen, json, run))]
+    for name, changed in others.items():
+        same = next((row for row in rows if compare.is_same(row, changed)), None)
+        if same:
+            rows.append(replace(same, name=name, same_as=same.name))
+        else:
+            other = _begun(changed, RunDir.create(places[name], overwrite=overwrite))
+            rows.append(plan_row(name, _train(changed, manifest, screen, json, other)))
+    compare.show_plans(PlanComparison(tuple(rows)), screen, json)
 
 
 def _draw_gradients(run: RunDir, screen: Screen) -> None:

@@ -16,7 +16,7 @@ from tl_cli.report.figures.style import (
     WARM,
     axes_of,
     in_style,
-    percent,
+    percents,
 )
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def probes(axes: Axes, evidence: Mapping[str, Any]) -> None:
             axes.axhline(evidence[key]["accuracy"], color=DIM, lw=1.2, ls=style, label=name)
     axes.set_xticks(list(x), [str(row["tap"]) for row in rows], rotation=30, ha="right")
     axes.set(ylabel="held-out accuracy")
-    axes.yaxis.set_major_formatter(percent)
+    percents(axes.yaxis)
     axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, borderaxespad=0.2)
 
 
