@@ -71,8 +71,9 @@ def test_a_plan_that_is_the_same_is_trained_once(told, tmp_path):
 def test_a_place_that_is_taken_is_told_before_anything_is_trained(told, tmp_path):
     root, _ = told
     shutil.copytree(root / "run", tmp_path / "run-full")
-    done = tl("train", "--data", root / "photos", *FAST, "--freeze", "head", "--weights",
-              root / "own.weights.h5", "--output", tmp_path / "run", "--compare-freeze")  # fmt: skip
+    weights = root / "own.weights.h5"
+    done = tl("train", "--data", root / "photos", *FAST, "--freeze", "head", "--weights", weights,
+              "--output", tmp_path / "run", "--compare-freeze")  # fmt: skip
     assert done.exit_code == 1
     assert [path.name for path in tmp_path.iterdir()] == ["run-full"]
 

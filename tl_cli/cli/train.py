@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from tl_cli.data.manifest import Manifest
     from tl_cli.engine.networks.classifier import Classifier
     from tl_cli.engine.train import Trained
+    from tl_cli.results.dry_run import DryRun
     from tl_cli.store.run_dir import RunDir
 
 EXAMPLES = """
@@ -55,6 +56,9 @@ def train(
         bool, typer.Option("--compare-freeze", help="Train head, half and full too, and compare.")
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Plan and time it only.")] = False,
+    plots: Annotated[
+        bool, typer.Option("--plots", help="With --dry-run: draw the loss by learning rate.")
+    ] = False,
     json: Json = False,
     resume: Annotated[
         Path | None,
@@ -74,11 +78,13 @@ def train(
             if json and report:
                 print(jsonlib.dumps(report))
             return
+        if plots and not dry_run:
+            raise typer.BadParameter("--plots goes with --dry-run: a run has its report")
         settings = configs.load(config, set_ or (), flags)
         others = _others(settings, compare_scratch, compare_freeze)
         _check(settings, bool(others), dry_run, overwrite)
         if dry_run:
-            _dry_run(settings, manifest_of(settings, screen), screen, json)
+            _dry_run(settings, manifest_of(settings, screen), screen, json, plots)
             return
         run = _begun(settings, _run_dir(settings, overwrite))
         manifest = _scanned(settings, run, screen)
@@ -106,16 +112,34 @@ def _check(settings: RunConfig, comparing: bool, dry_run: bool, overwrite: bool)
         RunDir(Path(settings.output)).check(overwrite=overwrite)
 
 
-def _dry_run(settings: RunConfig, manifest: Manifest, screen: Screen, json: bool) -> None:
+def _dry_run(
+    settings: RunConfig, manifest: Manifest, screen: Screen, json: bool, plots: bool
+) -> None:
     from tl_cli.engine.dry_run import dry_run
 
-    result = dry_run(settings, manifest, screen.on_progress)
+    result = dry_run(settings, manifest, screen.on_progress, test_rates=plots)
     if json:
         print(jsonlib.dumps(result.to_json()))
-        return
-    from tl_cli.console.plan import show_dry_run
+    else:
+        from tl_cli.console.plan import show_dry_run
 
-    show_dry_run(screen, result)
+        show_dry_run(screen, result)
+    if plots:
+        _draw_rates(settings, result, screen)
+
+
+def _draw_rates(settings: RunConfig, result: DryRun, screen: Screen) -> None:
+    """Draw the loss by learning rate, beside the run that --output names, else in this folder."""
+    from tl_cli.report.figures.learning_rate import NAME, learning_rate_png
+
+    tested = result.learning_rate_test
+    if not tested:
+        screen.note("The plan solves the head alone: there is no learning rate to draw.")
+        return
+    place = Path(settings.output) if settings.output else None
+    path = place.with_name(f"{place.name}-{NAME}") if place else Path(NAME)
+    screen.note(tested.told)
+    screen.note(f"wrote {learning_rate_png(tested, path)}")
 
 
 def _begun(settings: RunConfig, run: RunDir) -> RunDir:

@@ -43,7 +43,7 @@ def reliability(axes: Axes, bins: Sequence[Bin]) -> None:
     sure, right = [b.confidence for b in bins], [b.accuracy for b in bins]
     axes.vlines(sure, sure, right, color=ACCENT, lw=1.2)
     axes.scatter(sure, right, [12 + 130 * b.n / most for b in bins], color=ACCENT)
-    axes.set(xlabel="how sure", ylabel="how often right", xlim=(0, 1.03), ylim=(0, 1.05))
+    axes.set(xlabel="how sure", ylabel="how often right", xlim=(-0.03, 1.03), ylim=(-0.05, 1.05))
     percents(axes.xaxis)
     percents(axes.yaxis)
     axes.legend(loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.2)  # above the dots
