@@ -53,7 +53,7 @@ def evaluate(
             raise typer.BadParameter("--bad-images is for other images: give --data")
         run = checkpoint_of(checkpoint)
         other = checkpoint_of(against) if against else None
-        manifest, chosen = _evaluated(run, data, split, bad_images or "skip", screen)
+        manifest, chosen = evaluated(run, data, split, bad_images or "skip", screen)
         values = column(manifest, slice_, data) if slice_ else None
         from tl_cli.engine import evaluate
 
@@ -97,7 +97,7 @@ def _drawn(found: EvaluatedModel, run: RunDir) -> Iterator[Path]:
     yield figures.precision_recall_png(told, answers.probabilities, answers.labels, run.path)
 
 
-def _evaluated(
+def evaluated(
     run: RunDir, data: str | None, split: str | None, bad_images: str, screen: Screen
 ) -> tuple[Manifest, str]:
     """Return the images to evaluate on and which split of them: test, else val, else all."""

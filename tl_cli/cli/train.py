@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from tl_cli.data.manifest import Manifest
     from tl_cli.engine.networks.classifier import Classifier
     from tl_cli.engine.train import Trained
+    from tl_cli.results.progress import OnProgress
     from tl_cli.store.run_dir import RunDir
 
 EXAMPLES = """
@@ -92,7 +93,7 @@ def train(
 
 def _check(settings: RunConfig, comparing: bool, dry_run: bool, overwrite: bool) -> None:
     """Raise, before the images are looked at, where what was asked for cannot be done."""
-    from tl_cli import catalog
+    from tl_cli import catalog, trackers
     from tl_cli.store import reading
     from tl_cli.store.run_dir import RunDir
 
@@ -100,6 +101,7 @@ def _check(settings: RunConfig, comparing: bool, dry_run: bool, overwrite: bool)
         reading.check_weights(Path(settings.weights))
     elif not settings.from_scratch:
         catalog.require_pretrained(catalog.get(settings.backbone))
+    trackers.require(settings.track)
     if comparing and (settings.from_scratch or dry_run):
         raise typer.BadParameter("a comparison goes with a training from pretrained weights")
     if settings.output and not (dry_run or comparing):
@@ -155,23 +157,46 @@ def _resume(
     return None
 
 
-def _train(
-    settings: RunConfig, manifest: Manifest, screen: Screen, json: bool, run: RunDir
-) -> Mapping[str, Any]:
-    """Train one run, show it unless `json`, and return all that --json tells of it."""
+def whole(
+    settings: RunConfig, screen: Screen, *, overwrite: bool = False
+) -> tuple[RunDir, Trained, str | None]:
+    """Train one run from its configuration on; see `_trained`. Raises TLError."""
+    _check(settings, False, False, overwrite)
+    run = _begun(settings, _run_dir(settings, overwrite))
+    return _trained(settings, _scanned(settings, run, screen), screen, run)
+
+
+def _trained(
+    settings: RunConfig, manifest: Manifest, screen: Screen, run: RunDir
+) -> tuple[RunDir, Trained, str | None]:
+    """Train one run, put it in its place, and write its report; return where that lies, too."""
+    from tl_cli import trackers
     from tl_cli.store import resume, run_dir
 
-    with _watched(run, screen):
-        trained = _run(settings, manifest, screen, run)
+    with (
+        _watched(run, screen),
+        trackers.following(settings.track, run, screen.on_progress) as followed,
+    ):
+        trained = _run(settings, manifest, screen, run, followed.watch)
+        followed.finish()
     run.status(run_dir.DONE)
     run = run.publish()
     if settings.gradient_flow:
         _draw_gradients(run, screen)
+    report = _report(run, screen, trained.classifier) if settings.report else None
+    followed.close(run)
+    resume.forget(run)
+    return run, trained, report
+
+
+def _train(
+    settings: RunConfig, manifest: Manifest, screen: Screen, json: bool, run: RunDir
+) -> Mapping[str, Any]:
+    """Train one run, show it unless `json`, and return all that --json tells of it."""
+    _, trained, report = _trained(settings, manifest, screen, run)
     if not json:
         screen.result(trained.result)
-    report = _report(run, screen, trained.classifier) if settings.report else None
     _say_report(report, screen, json)
-    resume.forget(run)
     return {**trained.result.to_json(), "report": report}
 
 
@@ -184,7 +209,9 @@ def _say_report(report: str | None, screen: Screen, json: bool) -> None:
         )
 
 
-def _run(settings: RunConfig, manifest: Manifest, screen: Screen, run: RunDir) -> Trained:
+def _run(
+    settings: RunConfig, manifest: Manifest, screen: Screen, run: RunDir, on_progress: OnProgress
+) -> Trained:
     from tl_cli.console.plan import show_plan
     from tl_cli.engine.train import train
 
@@ -192,7 +219,7 @@ def _run(settings: RunConfig, manifest: Manifest, screen: Screen, run: RunDir) -
         settings,
         manifest,
         run,
-        screen.on_progress,
+        on_progress,
         on_plan=lambda plan: show_plan(screen, plan.to_json()),
     )
 
