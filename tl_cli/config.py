@@ -49,6 +49,8 @@ def _freeze(value: str) -> str:
 
 
 def _backbone(value: str) -> str:
+    if value == catalog.BEST:
+        return value
     try:
         return catalog.get(value).name
     except TLError as error:
@@ -130,7 +132,9 @@ class RunConfig(BaseModel):
     )
 
     backbone: Backbone = _what(
-        "Pretrained network; see `tl backbones`.", catalog.DEFAULT, metavar="NAME"
+        "Pretrained network (see `tl backbones`); best: what `tl rank` says.",
+        catalog.DEFAULT,
+        metavar="NAME",
     )
     weights: str | None = _what(
         ".weights.h5 of the backbone, in place of its own.", metavar="FILE", rare=True
@@ -294,6 +298,9 @@ def _contradictions(config: RunConfig) -> list[str]:
     if config.effort != "normal" and stated not in fits:
         does = {"quick": "trains the head alone", "thorough": "finds out how much to freeze"}
         return [f"{effort} {does[config.effort]}, so it cannot go with {stated}: leave one out"]
+    if config.backbone == catalog.BEST and (config.from_scratch or config.weights):
+        other = "from_scratch" if config.from_scratch else f"weights {config.weights}"
+        return [f"backbone best is chosen among pretrained networks: leave out {other}"]
     if not config.from_scratch:
         return []
     clash = {"weights": config.weights, "similarity": config.similarity}

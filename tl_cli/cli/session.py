@@ -132,6 +132,8 @@ def _to_keep(settings: RunConfig) -> dict[str, int]:
         return {}
     if settings.image_size:
         return {"keep": settings.image_size}
+    if settings.backbone == catalog.BEST:  # there is no telling yet which size is wanted
+        return {}
     card = catalog.get(settings.backbone)
     return {"keep": card.image_size, "keep_from": catalog.least_side(card)}
 

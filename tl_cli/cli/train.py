@@ -111,7 +111,7 @@ def _check(settings: RunConfig, comparing: bool, dry_run: bool, overwrite: bool)
 
     if settings.weights:
         reading.check_weights(Path(settings.weights))
-    elif not settings.from_scratch:
+    elif not settings.from_scratch and settings.backbone != catalog.BEST:
         catalog.require_pretrained(catalog.get(settings.backbone))
     trackers.require(settings.track)
     if comparing and (settings.from_scratch or dry_run):
@@ -326,14 +326,17 @@ def _compare(
     except TLError:
         run.withdraw()
         raise
-    rows = [plan_row(compare.name_of(settings), _train(settings, manifest, screen, json, run))]
-    for name, changed in others.items():
+    first = _train(settings, manifest, screen, json, run)
+    backbone = {"backbone": first["plan"]["backbone"]}  # of one that was chosen by `best`
+    rows = [plan_row(compare.name_of(settings), first)]
+    for name, other in others.items():
+        changed = other.model_copy(update=backbone)
         same = next((row for row in rows if compare.is_same(row, changed)), None)
         if same:
             rows.append(replace(same, name=name, same_as=same.name))
         else:
-            other = begun(changed, RunDir.create(places[name], overwrite=overwrite))
-            rows.append(plan_row(name, _train(changed, manifest, screen, json, other)))
+            its = begun(changed, RunDir.create(places[name], overwrite=overwrite))
+            rows.append(plan_row(name, _train(changed, manifest, screen, json, its)))
     compare.show_plans(PlanComparison(tuple(rows)), screen, json)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from tl_cli.config import RunConfig
 from tl_cli.data.manifest import Manifest, Record
-from tl_cli.engine import evidence, features, recommend_freeze, resources, run_files
+from tl_cli.engine import evidence, features, rank, recommend_freeze, resources, run_files
 from tl_cli.engine.context import RunContext, prepare
 from tl_cli.engine.features import BATCH
 from tl_cli.engine.finetune import flip_check, settings, successive_halving, time_budget
@@ -70,6 +70,7 @@ def train(
     resources.reset_peak_memory()
 
     with clock.stage("build"):
+        config = rank.resolved(config, manifest, on_progress)
         context = prepare(config, manifest)
         run_files.write_inputs(run, context)
         before = run_files.kept_settings(run, context)  # of a run that was cut off
