@@ -92,15 +92,11 @@ class RunResult:
             "seconds": dict(self.seconds),
             "trained_parameters": self.trained_parameters,
             "peak_memory": self.peak_memory,
-        }
-
-    def to_json(self) -> dict[str, Any]:
-        """Return JSON types, keys as documented in docs/json.md."""
-        return {
-            "run": self.run,
-            "plan": dict(self.plan),
-            **self.metrics_json(),
             "image_size": self.image_size,
             "precision": self.precision,
             "notes": list(self.notes),
         }
+
+    def to_json(self) -> dict[str, Any]:
+        """Return JSON types, keys as documented in docs/json.md."""
+        return {"run": self.run, "plan": dict(self.plan), **self.metrics_json()}
