@@ -29,7 +29,7 @@ from rich.text import Text
 
 from tl_cli.errors import TLError
 from tl_cli.humanize import duration, printable, saved, typed
-from tl_cli.results.evaluation import Evaluation
+from tl_cli.results.evaluation import Evaluation, nothing_learnt
 from tl_cli.results.progress import Note, Progress
 from tl_cli.results.training import RunResult
 
@@ -171,6 +171,8 @@ class Screen:
             table.add_row("top-5 accuracy", f"{result.top5:.3f}", "")
         table.add_row("majority baseline", f"{result.majority_baseline:.3f}", "")
         self.out.print(table)
+        if doubt := nothing_learnt(result.to_json()):
+            self.out.print(f"[yellow]{safe(doubt)}[/]", highlight=False)
         if details:
             self._per_class(result)
             self._confusion(result)

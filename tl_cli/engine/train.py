@@ -233,12 +233,6 @@ def _caveats(
             "There are no test images: the validation images also chose what is kept, so their "
             "figures are a little too good. Keep some aside with --test 0.1."
         )
-    for evaluation in metrics.values():
-        if evaluation.accuracy <= evaluation.majority_baseline:
-            yield Note(
-                f"On {evaluation.split} the classifier is no better than always naming the most "
-                "frequent class."
-            )
 
 
 def _trained_count(trained: TrainedModel, plan: FreezePlan) -> int:

@@ -21,7 +21,7 @@ from tl_cli.report.figures import answers, evidence, training
 from tl_cli.report.figures.runs import overlaid
 from tl_cli.report.figures.svg import svg
 from tl_cli.results.calibration import coverage, reliability
-from tl_cli.results.evaluation import confused
+from tl_cli.results.evaluation import confused, nothing_learnt
 from tl_cli.results.paired import Paired, paired
 from tl_cli.results.predictions import Prediction
 
@@ -58,6 +58,7 @@ def report_html(facts: RunFacts, heat: Mapping[str, np.ndarray] | None = None) -
         title=facts.name,
         facts=facts,
         figures=figures,
+        doubt=nothing_learnt(figures),
         decision=humanize.decision(facts.plan),
         blocks=_blocks(facts.plan),
         charts=_charts(facts),
