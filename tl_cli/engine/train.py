@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -35,6 +36,7 @@ from tl_cli.results.evaluation import Evaluation
 from tl_cli.results.progress import Note, OnProgress
 from tl_cli.results.training import FinetuneResult, FromScratchResult, RunResult
 from tl_cli.store import run_dir
+from tl_cli.store.checkpoint import IMAGE_SIZES
 from tl_cli.store.run_dir import RunDir
 
 OnPlan = Callable[[FreezePlan], None]
@@ -50,6 +52,7 @@ class Trained:
     classifier: Classifier
 
 
+@resources.memory_told()
 def train(
     config: RunConfig,
     manifest: Manifest,
@@ -91,11 +94,13 @@ def train(
 
     finetuned: Finetuned[FinetuneResult | FromScratchResult] | None = None
     if decided.plan.trains_backbone:
-        with clock.stage("tune"):
+        with clock.stage("tune"), resources.memory_told(partial(_smaller, context, decided)):
             if head:
                 _announce(run, context, decided, trained, head, clock, on_progress)
+                _check_memory(context, decided)
                 finetuned = finetune(context, decided, head, on_progress, Checkpoints(run))
             else:
+                _check_memory(context, decided)
                 finetuned = train_from_scratch(context, decided, on_progress, Checkpoints(run))
         trained = finetuned.trained
         run_files.write_history(run, finetuned.history, finetuned.gradients)
@@ -115,6 +120,23 @@ def train(
 
 
 # == what the story calls ==========================================================================
+
+
+def _check_memory(context: RunContext, decided: FinetuneSettings) -> None:
+    resources.check_step(*_step(context, decided), partial(_smaller, context, decided))
+
+
+def _step(context: RunContext, decided: FinetuneSettings) -> tuple[int, int]:
+    """Return the bytes that a training step keeps of an image, and how many images it has."""
+    images = min(decided.plan.batch_size, len(context.manifest.of("train")))
+    return context.activation_bytes(decided.plan.frozen_blocks), images
+
+
+def _smaller(context: RunContext, decided: FinetuneSettings, memory: int) -> str:
+    """Return what would fit into so many bytes where the tuning did not."""
+    batch = resources.fitting_batch(*_step(context, decided), memory)
+    half = max(IMAGE_SIZES[0], context.backbone.image_size // 2)
+    return f"--batch-size {batch} would fit" if batch else f"--image-size {half} takes a quarter"
 
 
 def _decide(
