@@ -99,9 +99,17 @@ def test_overwriting_a_run_keeps_what_others_put_into_it(tmp_path: Path) -> None
     outside = tmp_path / "outside"
     outside.mkdir()
     (outside / "thesis.txt").write_text("mine")
-    mine = (".gitignore", ".git/HEAD", "notes/a.txt", "export/notes.txt", "export/mine/a.onnx")
+    mine = (
+        ".gitignore",
+        ".git/HEAD",
+        "notes/a.txt",
+        "export/notes.txt",
+        "export/mine/a.onnx",
+        "explain/notes.txt",
+    )
     ours = (run_dir.METRICS, "export/model.onnx", "export/model-int8.tflite.json",
-            "export/saved_model/saved_model.pb", ".123.metrics.json", ".export-abc/x")  # fmt: skip
+            "export/saved_model/saved_model.pb", ".123.metrics.json", ".export-abc/x",
+            "explain/sheet.html", "explain/a.gradcam.png", "explain/.tl")  # fmt: skip
     for name in (*mine, *ours):
         (old.path / name).parent.mkdir(parents=True, exist_ok=True)
         (old.path / name).write_text("old")

@@ -190,6 +190,8 @@ def test_the_table_is_for_people(run, mixed):
     assert "red 0.9" in lines[0]
     assert "error: does not exist" in lines[1]
     assert "8 images, 5 failed" in done.stderr
+    assert "  red   2\n  blue  1\n" in done.stderr
+    assert "red" not in tl("predict", run, *mixed, "-q").stderr
 
 
 def test_json_is_one_object(run, mixed):

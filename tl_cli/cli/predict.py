@@ -98,7 +98,8 @@ def predict(
         if json:
             print(jsonlib.dumps(told))
         else:
-            _sum_up(screen, told, output, sort_into)
+            hesitant = 0 if resume or min_confidence else sheet.hesitant
+            _sum_up(screen, told, hesitant, output, sort_into)
         if sheet.failed or unsorted:
             raise typer.Exit(1)
 
@@ -121,7 +122,7 @@ def _form(form: str | None, output: Path | None, json: bool) -> str:
 
 def tell_left_out(left_out: Counter[str], screen: Screen) -> None:
     """Say how many files of folders and patterns were not taken for images, and why."""
-    from tl_cli.data.sources.inputs import HIDDEN
+    from tl_cli.data.sources.entries import HIDDEN
     from tl_cli.humanize import count, naming
     from tl_cli.results.progress import Note
 
@@ -201,16 +202,29 @@ def _told_where_it_stops(
 
 
 def _sum_up(
-    screen: Screen, told: dict[str, Any], output: Path | None, sort_into: Path | None
+    screen: Screen,
+    told: dict[str, Any],
+    hesitant: int,
+    output: Path | None,
+    sort_into: Path | None,
 ) -> None:
+    """Say how many images were taken for what, how many were unsure, and where the answers lie."""
+    from tl_cli.console.predict import show_counts
     from tl_cli.humanize import count, naming, short
     from tl_cli.results.progress import Note
+    from tl_cli.store.prediction_writer import HESITANT, UNSURE
 
     parts = [count(told["images"], "image")]
     parts += [f"{told[kind]:,} {kind}" for kind in ("unsure", "failed") if told[kind]]
+    if hesitant:
+        parts.append(
+            f"{hesitant:,} less than {HESITANT:.0%} sure (--min-confidence {HESITANT:g} calls "
+            f"{'it' if hesitant == 1 else 'them'} {UNSURE})"
+        )
     parts += [f"wrote {output}"] if output else []
     parts += [f"sorted into {sort_into}"] if sort_into else []
     screen.settle()
+    show_counts(screen, told["labels"])
     screen.on_progress(Note(", ".join(parts), warning=bool(told["failed"])))
     lost = told["unsorted"]
     if lost:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tl_cli import csv_cells
 from tl_cli.data.manifest import Manifest, Record
-from tl_cli.data.sources.table import delimited
+from tl_cli.data.sources.rows import delimited
 from tl_cli.errors import TLError
 
 COLUMNS = (

@@ -24,13 +24,15 @@ SMALLER = "a smaller --image-size takes less, or close other programs"
 
 @dataclass
 class Clock:
-    """Seconds by stage."""
+    """Seconds by stage. `on_begin` is told the name of each when it begins."""
 
+    on_begin: Callable[[str], None] = lambda _: None
     seconds: dict[str, float] = field(default_factory=dict)
     started: float = field(default_factory=time.perf_counter)
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
+        self.on_begin(name)
         start = time.perf_counter()
         try:
             yield

@@ -22,6 +22,7 @@ from tl_cli.humanize import count, printable
 from tl_cli.store.prediction_origin import PredictionOrigin
 
 UNSURE = "unsure"
+HESITANT = 0.5  # a best guess below it is worth a word, whatever was asked for
 HEADER = ("path", "label", "probability", "error")
 JSON_START = '{"path": '
 BYTES = ("utf-8", "surrogateescape")  # names on disk need not be valid UTF-8
@@ -93,6 +94,7 @@ class PredictionSink:
 
     rows: int = 0
     failed: int = 0
+    hesitant: int = 0
     labels: Counter[str] = field(default_factory=Counter)
     on_screen: ClassVar[bool] = False
 
@@ -102,6 +104,7 @@ class PredictionSink:
         self.rows += len(answers)
         self.failed += sum(bool(answer.error) for answer in answers)
         self.labels.update(answer.label for answer in answers if answer.label)
+        self.hesitant += sum(a.guesses[0][1] < HESITANT for a in answers if a.guesses)
 
     def take(self, answers: Sequence[ImagePrediction]) -> None:
         """Show or keep the answers."""

@@ -17,8 +17,11 @@ from tl_cli.store import reading, run_process
 
 MARKER = "status.json"
 NEW, OLD = "new", "old"
-EXPORTS = "export"
-EXPORTED = re.compile(r"(model|saved_model)\b")  # what tl calls an export if nobody else does
+EXPORTS, EXPLANATIONS = "export", "explain"
+INSIDE = {  # what tl calls its files in a run's folders if nobody else does
+    EXPORTS: re.compile(r"(model|saved_model)\b"),
+    EXPLANATIONS: re.compile(r"\.tl$|sheet\.html$|.*\.gradcam\.png$"),
+}
 
 
 def begin(final: Path) -> Path:
@@ -90,13 +93,14 @@ def _is_left_over(new: Path) -> bool:
 def _dissolve(old: Path, final: Path, names: Collection[str]) -> None:
     """Remove an old folder; what is not called by one of `names` moves to the new one.
 
-    So does what lies among its exports and is not called as one. A file whose name
+    So does what lies in a folder of INSIDE and is not called as ours. A file whose name
     the new folder has too gets another name.
     """
     for entry in old.iterdir():
-        if entry.name == EXPORTS and entry.is_dir() and not entry.is_symlink():
+        ours = INSIDE.get(entry.name)
+        if ours and entry.is_dir() and not entry.is_symlink():
             for inner in entry.iterdir():
-                if not EXPORTED.match(inner.name):
+                if not ours.match(inner.name):
                     (final / entry.name).mkdir(exist_ok=True)
                     inner.rename(_free(final / entry.name / inner.name))
         elif not (entry.name in names or _is_unfinished(entry.name, names)):
