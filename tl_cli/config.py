@@ -194,13 +194,17 @@ class RunConfig(BaseModel):
     mirror: Literal["auto", "yes", "no"] = _optimisation("May images be mirrored?", "auto")
     seed: int = _optimisation("Seed of the split and the training.", 0, ge=0, lt=2**31)
 
-    max_minutes: float | None = _speed("Fewer epochs where more do not fit.", unset="none", gt=0)
+    max_minutes: float | None = _speed(
+        "Fewer epochs where more do not fit.", unset="none", gt=0, le=1e6
+    )
     precision: Literal["auto", "float32", "mixed_float16", "mixed_bfloat16"] = _speed(
         "Of the computation; auto: mixed on a GPU.", "auto"
     )
     deterministic: bool = _speed("Equal to the last bit on a GPU too; on a CPU a run is so.", False)
     cache: bool = _speed("Keep features on disk, or stream everything.", True)
-    cache_memory: float | None = _speed("GB of decoded images to hold in memory.", rare=True, gt=0)
+    cache_memory: float | None = _speed(
+        "GB of decoded images to hold in memory.", rare=True, gt=0, le=1e6
+    )
     feature_dtype: Literal["float16", "float32"] = _speed(
         "How features are kept on disk.", "float16", rare=True
     )

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tl_cli.data.manifest import Manifest
 
 
+LESS = "close other programs, or give fewer images, a smaller --batch-size or --image-size"
 INTERRUPTED, TERMINATED = 130, 143  # exit codes: 128 and the signal's number
 
 
@@ -62,6 +63,9 @@ def opened_screen(
         if isinstance(error, BrokenPipeError):
             raise
         screen.error(of_the_system(error))
+        raise typer.Exit(1) from None
+    except MemoryError:
+        screen.error(TLError("the memory of this machine was not enough", LESS))
         raise typer.Exit(1) from None
     except KeyboardInterrupt as error:
         terminated = isinstance(error, Terminated)

@@ -82,7 +82,7 @@ def train(
             if overwrite or compare_scratch or compare_freeze or dry_run:
                 raise typer.BadParameter("--resume goes on with one run, as it was begun")
             report = _resume(*reopened(resume, config, set_ or (), flags, screen), screen, json)
-            if json and report:
+            if json:
                 print(jsonlib.dumps(report))
             return
         if plots and not dry_run:
@@ -173,8 +173,8 @@ def _found(manifest: Manifest, screen: Screen) -> Manifest:
 
 def _resume(
     run: RunDir, settings: RunConfig, manifest: Manifest | None, screen: Screen, json: bool
-) -> Mapping[str, Any] | None:
-    """Go on with a run, or with what its end lacks; return what `_train` does, if it was called."""
+) -> Mapping[str, Any]:
+    """Go on with a run, or with what its end lacks; return all that --json tells of it."""
     from tl_cli.store import resume, run_dir
 
     if run.state() != run_dir.DONE:
@@ -188,7 +188,17 @@ def _resume(
         _say_report(_report(run, screen), screen, json)
     resume.forget(run)
     screen.note(f"The run in {run.path} is finished: there is nothing left to do.")
-    return None
+    return _told(run) if json else {}
+
+
+def _told(run: RunDir) -> Mapping[str, Any]:
+    """Return what --json told of a run when it ended."""
+    from tl_cli.report import read
+    from tl_cli.store import run_dir
+
+    facts, page = read(run), run / run_dir.REPORT
+    report = str(page) if page.is_file() else None
+    return {"run": str(run.path), "plan": facts.plan, **facts.told, "report": report}
 
 
 def whole(

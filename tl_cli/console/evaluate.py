@@ -24,6 +24,7 @@ from tl_cli.results.evaluation import (
     Slice,
     Threshold,
     confused,
+    nothing_learnt,
 )
 
 MISTAKES = 5  # images named; --json has more
@@ -73,6 +74,8 @@ def show_figures(screen: Screen, result: Evaluation) -> None:
         rows.append(("top-5 accuracy", f"{result.top5:.3f}", ""))
     rows.append(("majority baseline", f"{result.majority_baseline:.3f}", ""))
     table(screen, ("", "value", "95 % interval"), rows)
+    if doubt := nothing_learnt(result.to_json()):
+        paragraph(screen, doubt)
 
 
 def _interval(ends: tuple[float, float] | None) -> str:

@@ -202,8 +202,9 @@ def _config(run: RunDir) -> Mapping[str, str]:
     if not (run / run_dir.CONFIG).is_file():
         raise _damaged(run, run_dir.CONFIG)
     config = flat_yaml.read(run / run_dir.CONFIG)
-    if "image_size" not in config:
-        raise _damaged(run, run_dir.CONFIG, "it says no image_size")
+    for name in ("data", "image_size"):
+        if name not in config:
+            raise _damaged(run, run_dir.CONFIG, f"it says no {name}")
     return config
 
 
