@@ -10,7 +10,7 @@ import math
 import re
 import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -28,7 +28,7 @@ from tl_cli.humanize import duration, printable
 from tl_cli.results.progress import Note, Progress
 
 if TYPE_CHECKING:
-    from tl_cli.results.evaluation import Evaluation
+    pass
 
 CONFIGURATION = "mistakes in the configuration:"  # how several of them begin
 PLAIN_EVERY = 5.0  # seconds between two plain lines of one stage
@@ -216,12 +216,6 @@ class Screen:
         table.add_row("all", *(f"{sum(counts[split].values()):,}" for split in splits))
         self.out.print(table)
 
-    def evaluation(self, result: Evaluation, *, details: bool = True) -> None:
-        """Show the headline figures with their intervals, then by class, then the confusions."""
-        from tl_cli.console.figures import show_figures
-
-        show_figures(self, result, details=details)
-
 
 def _lines(message: str) -> list[str]:
     """Return the lines of several mistakes of a configuration; any other message is one line."""
@@ -253,17 +247,6 @@ def say(screen: Screen, text: str) -> None:
 def safe(text: str) -> str:
     """Escape what rich reads as markup and what a terminal obeys: names are the user's own."""
     return escape(printable(text))
-
-
-def columns(header: Iterable[str], rows: Iterable[tuple[str, Sequence[str]]]) -> Table:
-    """Return a table without lines, sizes and times on the right and words on the left."""
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for name in header:
-        right = name in ("size", "last used")
-        table.add_column(name, justify="right" if right else "left", overflow="fold")
-    for name, cells in rows:
-        table.add_row(safe(name), *map(safe, cells))
-    return table
 
 
 def _facts(facts: Mapping[str, float]) -> str:
