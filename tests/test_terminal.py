@@ -10,6 +10,12 @@ import sys
 import termios
 from pathlib import Path
 
+import pytest
+
+from tl_cli.console.evaluate import show_confusion
+from tl_cli.console.screen import Screen
+from tl_cli.results.evaluation import ClassRow, Evaluation
+
 ROOT = Path(__file__).parents[1]
 CONTROL = re.compile(r"\x1b\[(\d*)([AK])|\x1b\[[\d;]*m|\x1b\]8;[^\x1b]*\x1b\\|(\r\n)|([\r\n])|(.)")
 
@@ -123,3 +129,27 @@ def test_in_a_pipe_the_words_are_the_same_and_nothing_is_drawn():
     done = subprocess.run([sys.executable, "-c", BUSY], capture_output=True, text=True, cwd=ROOT)
     assert done.stdout.splitlines() == [LEFT[0], LEFT[2]]
     assert done.stderr == "a word in between\n"
+
+
+# -- figures --------------------------------------------------------------------------------------
+
+
+def evaluation(names: list[str]) -> Evaluation:
+    n = len(names)
+    matrix = tuple(
+        tuple(9 if i == j else int(j == (i + 1) % n) for j in range(n)) for i in range(n)
+    )
+    rows = tuple(ClassRow(name, 0.9, 0.9, 0.9, 10) for name in names)
+    intervals = dict.fromkeys(("accuracy", "balanced_accuracy", "macro_f1", "log_loss"), (0.8, 1.0))
+    return Evaluation("test", 10 * n, 0.9, 0.9, 0.9, 0.3, 1.0, 0.1, intervals, rows, tuple(names),
+                      matrix)  # fmt: skip
+
+
+@pytest.mark.parametrize("length", [3, 30])
+def test_a_confusion_matrix_that_does_not_fit_becomes_the_worst_pairs(capsys, length):
+    names = [f"class {i:02d}".ljust(length, "x") for i in range(8)]
+    show_confusion(Screen(), evaluation(names))
+    out = capsys.readouterr().out
+    assert ("true \\ predicted" in out) is (length == 3)
+    assert (f"{names[0]} taken for {names[1]}" in out) is (length == 30)
+    assert max(map(len, out.splitlines())) <= 100

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from tl_cli.engine.networks.classifier import Classifier
     from tl_cli.engine.train import Trained
     from tl_cli.plan import FreezePlan
+    from tl_cli.results.dry_run import DryRun
+    from tl_cli.results.progress import OnProgress
     from tl_cli.results.training import RunResult
     from tl_cli.store.run_dir import RunDir
 
@@ -59,6 +61,9 @@ def train(
         bool, typer.Option("--compare-freeze", help="Train head, half and full too, and compare.")
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Plan and time it only.")] = False,
+    plots: Annotated[
+        bool, typer.Option("--plots", help="With --dry-run: draw the loss by learning rate.")
+    ] = False,
     json: Json = False,
     resume: Annotated[
         Path | None,
@@ -80,11 +85,13 @@ def train(
             if json and report:
                 print(jsonlib.dumps(report))
             return
+        if plots and not dry_run:
+            raise typer.BadParameter("--plots goes with --dry-run: a run has its report")
         settings = configs.load(config, set_ or (), flags)
         others = _others(settings, compare_scratch, compare_freeze)
         _check(settings, bool(others), dry_run, overwrite)
         if dry_run:
-            _dry_run(settings, manifest_of(settings, screen), screen, json)
+            _dry_run(settings, manifest_of(settings, screen), screen, json, plots)
             return
         run = begun(settings, directory(settings, overwrite))
         manifest = _scanned(settings, run, screen)
@@ -98,7 +105,7 @@ def train(
 
 def _check(settings: RunConfig, comparing: bool, dry_run: bool, overwrite: bool) -> None:
     """Raise, before the images are looked at, where what was asked for cannot be done."""
-    from tl_cli import catalog
+    from tl_cli import catalog, trackers
     from tl_cli.store import reading
     from tl_cli.store.run_dir import RunDir
 
@@ -106,25 +113,44 @@ def _check(settings: RunConfig, comparing: bool, dry_run: bool, overwrite: bool)
         reading.check_weights(Path(settings.weights))
     elif not settings.from_scratch:
         catalog.require_pretrained(catalog.get(settings.backbone))
+    trackers.require(settings.track)
     if comparing and (settings.from_scratch or dry_run):
         raise typer.BadParameter("a comparison goes with a training from pretrained weights")
     if settings.output and not (dry_run or comparing):
         RunDir(Path(settings.output)).check(overwrite=overwrite)
 
 
-def _dry_run(settings: RunConfig, manifest: Manifest, screen: Screen, json: bool) -> None:
+def _dry_run(
+    settings: RunConfig, manifest: Manifest, screen: Screen, json: bool, plots: bool
+) -> None:
     _found(manifest, screen)
     screen.busy(LOADING)
     from tl_cli.engine.dry_run import dry_run
 
-    result = dry_run(settings, manifest, screen.on_progress)
+    result = dry_run(settings, manifest, screen.on_progress, test_rates=plots)
     if json:
         print(jsonlib.dumps(result.to_json()))
-        return
-    from tl_cli.console.plan import show_dry_run
-    from tl_cli.console.train import show_what_would_be
+    else:
+        from tl_cli.console.plan import show_dry_run
+        from tl_cli.console.train import show_what_would_be
 
-    (show_dry_run if screen.verbose else show_what_would_be)(screen, result)
+        (show_dry_run if screen.verbose else show_what_would_be)(screen, result)
+    if plots:
+        _draw_rates(settings, result, screen)
+
+
+def _draw_rates(settings: RunConfig, result: DryRun, screen: Screen) -> None:
+    """Draw the loss by learning rate, beside the run that --output names, else in this folder."""
+    from tl_cli.report.figures.learning_rate import NAME, learning_rate_png
+
+    tested = result.learning_rate_test
+    if not tested:
+        screen.note("The plan solves the head alone: there is no learning rate to draw.")
+        return
+    place = Path(settings.output) if settings.output else None
+    path = place.with_name(f"{place.name}-{NAME}") if place else Path(NAME)
+    screen.note(tested.told)
+    screen.note(f"wrote {learning_rate_png(tested, path)}")
 
 
 def _scanned(settings: RunConfig, run: RunDir, screen: Screen) -> Manifest:
@@ -165,22 +191,45 @@ def _resume(
     return None
 
 
-def _train(
-    settings: RunConfig, manifest: Manifest, screen: Screen, json: bool, run: RunDir
-) -> Mapping[str, Any]:
-    """Train one run, show it unless `json`, and return all that --json tells of it."""
+def whole(
+    settings: RunConfig, screen: Screen, *, overwrite: bool = False
+) -> tuple[RunDir, Trained, str | None]:
+    """Train one run from its configuration on; see `_trained`. Raises TLError."""
+    _check(settings, False, False, overwrite)
+    run = begun(settings, directory(settings, overwrite))
+    return _trained(settings, _scanned(settings, run, screen), screen, run)
+
+
+def _trained(
+    settings: RunConfig, manifest: Manifest, screen: Screen, run: RunDir
+) -> tuple[RunDir, Trained, str | None]:
+    """Train one run, put it in its place, and write its report; return where that lies, too."""
+    from tl_cli import trackers
     from tl_cli.store import resume, run_dir
 
-    with watched(run, screen):
-        trained = _run(settings, manifest, screen, run)
+    with (
+        watched(run, screen),
+        trackers.following(settings.track, run, screen.on_progress) as followed,
+    ):
+        trained = _run(settings, manifest, screen, run, followed.watch)
+        followed.finish()
     run.status(run_dir.DONE)
     run = run.publish()
     if settings.gradient_flow:
         _draw_gradients(run, screen)
     report = _report(run, screen, trained.classifier) if settings.report else None
+    followed.close(run)
+    resume.forget(run)
+    return run, trained, report
+
+
+def _train(
+    settings: RunConfig, manifest: Manifest, screen: Screen, json: bool, run: RunDir
+) -> Mapping[str, Any]:
+    """Train one run, show it unless `json`, and return all that --json tells of it."""
+    run, trained, report = _trained(settings, manifest, screen, run)
     if not json:
         _show(trained.result, manifest, run, report, screen)
-    resume.forget(run)
     return {**trained.result.to_json(), "report": report}
 
 
@@ -208,12 +257,14 @@ def _say_report(report: str | None, screen: Screen, json: bool) -> None:
         )
 
 
-def _run(settings: RunConfig, manifest: Manifest, screen: Screen, run: RunDir) -> Trained:
+def _run(
+    settings: RunConfig, manifest: Manifest, screen: Screen, run: RunDir, on_progress: OnProgress
+) -> Trained:
     screen.busy(LOADING)
     from tl_cli.engine.train import train
 
     return train(
-        settings, manifest, run, screen.on_progress, on_plan=lambda *told: _show_plan(screen, *told)
+        settings, manifest, run, on_progress, on_plan=lambda *told: _show_plan(screen, *told)
     )
 
 
@@ -261,25 +312,29 @@ def _compare(
     run: RunDir,
 ) -> None:
     """Train in several ways on one split, with the same limits, and end with the comparison."""
+    from dataclasses import replace
+
     from tl_cli.cli import compare
+    from tl_cli.results.plan_comparison import PlanComparison, plan_row
     from tl_cli.store.run_dir import RunDir
 
     place = run.final_path
-    runs = {run: settings} | {
-        begun(
-            changed,
-            RunDir.create(place.with_name(f"{place.name}-{name}"), overwrite=overwrite),
-        ): changed
-        for name, changed in others.items()
-    }
-    losses = {
-        run.final_path.name: _train(changed, manifest, screen, json, run)["metrics"]["val"][
-            "log_loss"
-        ]
-        for run, changed in runs.items()
-    }
-    best = min(losses, key=lambda name: losses[name])
-    compare.show([run.final_path for run in runs], screen, json, best=best)
+    places = {name: place.with_name(f"{place.name}-{name}") for name in others}
+    try:
+        for path in places.values():
+            RunDir(path).check(overwrite=overwrite)
+    except TLError:
+        run.withdraw()
+        raise
+    rows = [plan_row(compare.name_of(settings), _train(settings, manifest, screen, json, run))]
+    for name, changed in others.items():
+        same = next((row for row in rows if compare.is_same(row, changed)), None)
+        if same:
+            rows.append(replace(same, name=name, same_as=same.name))
+        else:
+            other = begun(changed, RunDir.create(places[name], overwrite=overwrite))
+            rows.append(plan_row(name, _train(changed, manifest, screen, json, other)))
+    compare.show_plans(PlanComparison(tuple(rows)), screen, json)
 
 
 def _draw_gradients(run: RunDir, screen: Screen) -> None:

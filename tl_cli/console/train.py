@@ -10,13 +10,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from tl_cli.console.screen import Screen, bare_table, safe
+from tl_cli.console.evaluate import show_figures
+from tl_cli.console.screen import Screen, safe
 from tl_cli.data.duplicates import trained_on_too
 from tl_cli.data.manifest import Manifest
 from tl_cli.humanize import count, duration, percent, roughly, saved, typed
 from tl_cli.plan.plain_words import plain_decision, plain_reasons
 from tl_cli.results.dry_run import DryRun
-from tl_cli.results.evaluation import Evaluation
 from tl_cli.results.headline import FOLDS, HEAD, TEST, VALIDATION, Headline, headline
 from tl_cli.results.training import RunResult
 
@@ -149,25 +149,10 @@ def show_details(screen: Screen, result: RunResult) -> None:
     if result.head:
         screen.paragraph(f"[bold]Saved:[/] {_saved(result)}")
     for evaluation in result.metrics.values():
-        _show_figures(screen, evaluation)
+        show_figures(screen, evaluation)
     spent = ", ".join(f"{k} {duration(v)}" for k, v in result.seconds.items() if k != "total")
     screen.paragraph(f"[bold]Time:[/] {duration(result.seconds['total'])} ({spent})")
     screen.whole(f"[bold]Run:[/] {safe(result.run)}")
-
-
-def _show_figures(screen: Screen, result: Evaluation) -> None:
-    """Show a split's figures with their intervals."""
-    screen.out.print(f"[bold]{result.split}[/] ({count(result.n, 'image')})", highlight=False)
-    table = bare_table("", "value", "95 % interval")
-    for name in ("accuracy", "balanced_accuracy", "macro_f1", "log_loss"):
-        found = result.intervals[name]
-        interval = f"{found[0]:.3f} to {found[1]:.3f}" if found else ""
-        label = name.replace("_", " ").replace("f1", "F1")
-        table.add_row(label, f"{getattr(result, name):.3f}", interval)
-    if result.top5 is not None:
-        table.add_row("top-5 accuracy", f"{result.top5:.3f}", "")
-    table.add_row("majority baseline", f"{result.majority_baseline:.3f}", "")
-    screen.out.print(table)
 
 
 def _saved(result: RunResult) -> str:

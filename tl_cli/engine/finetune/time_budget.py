@@ -87,7 +87,7 @@ def forecast(context: RunContext, settings: FinetuneSettings, building: float) -
     plan, manifest = settings.plan, context.manifest
     if not plan.trains_backbone:
         return {}
-    decode, forward = decode_and_forward_seconds(context)
+    decode, forward = untraced_seconds(context)
     tuned = (1 - plan.frozen_compute_share) * forward
     epoch = plan.size * STEP_COST * tuned + len(manifest.of("val")) * tuned
     frozen = decode + plan.frozen_compute_share * forward
@@ -99,8 +99,11 @@ def forecast(context: RunContext, settings: FinetuneSettings, building: float) -
     return seconds
 
 
-def decode_and_forward_seconds(context: RunContext) -> tuple[float, float]:
-    """Return the seconds in which one image is decoded, and in which it passes the network."""
+def untraced_seconds(context: RunContext) -> tuple[float, float]:
+    """Return the seconds in which one image is decoded, and in which it passes the network.
+
+    Rougher than `image_seconds`: nothing is traced for it, which takes longer than to run it.
+    """
     records = context.manifest.of("train")[:BATCH]
     start = time.perf_counter()
     images = features.images(records, context.backbone.image_size)
