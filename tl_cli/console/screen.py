@@ -173,13 +173,15 @@ class Screen:
             self.err.print(f"[dim]hint:[/] {safe(error.hint)}", highlight=False, soft_wrap=True)
 
     def paragraph(self, markup: str, *, first: str = "", rest: str | None = None) -> None:
-        """Print sentences, wrapped at words; a longer word, such as a path, stays whole.
+        """Print sentences: on a terminal wrapped at words; a path stays whole, however long.
 
         `first`: stands before the first line; `rest`: before the others, as many blanks by default.
         """
         start, out = Text.from_markup(first), self.out
         indent = " " * start.cell_len if rest is None else rest
-        text = wrapped(start + Text.from_markup(markup), max(out.width, 20), indent=indent)
+        text = start + Text.from_markup(markup)
+        if out.is_terminal:
+            text = wrapped(text, max(out.width, 20), indent=indent)
         out.print(text, highlight=False, no_wrap=True)
 
     def whole(self, markup: str, *, label: str = "") -> None:
