@@ -5,6 +5,7 @@ import zipfile
 
 import numpy as np
 import pytest
+from sklearn.covariance import ledoit_wolf_shrinkage
 
 from tl_cli.engine import unknown, unknown_file
 from tl_cli.errors import TLError
@@ -64,6 +65,15 @@ def test_directions_that_vary_within_classes_count_less():
     moved[1, 30] += 3
     wide, narrow = score.distances(moved)
     assert wide < narrow / 4
+
+
+@pytest.mark.parametrize("shape", [(30, 60), (200, 60)])
+def test_the_covariance_is_shrunk_as_scikit_learn_does(shape):
+    rows = np.random.default_rng(0).normal(0, 1, shape) * np.linspace(0.1, 3, 60)
+    shrinkage, values, directions = unknown._covariance(rows)
+    assert shrinkage == pytest.approx(ledoit_wolf_shrinkage(rows, assume_centered=True))
+    whole = (directions * values) @ directions.T
+    assert whole == pytest.approx(rows.T @ rows / len(rows), abs=1e-9)
 
 
 def test_brightness_alone_makes_nothing_unlike():

@@ -180,6 +180,8 @@ def _work(
         for answer in batch:
             if sort and answer.label and (reason := sort(answer)):
                 unsorted.append({"path": answer.path, "reason": reason})
+        if not visible:
+            screen.settle()
         sheet.write(batch)
         if visible:
             screen.on_progress(Progress("predict", sheet.rows - before, total - before))

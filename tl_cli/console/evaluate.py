@@ -24,6 +24,7 @@ from tl_cli.results.evaluation import (
     Slice,
     Threshold,
     confused,
+    nothing_learnt,
 )
 
 MISTAKES = 5  # images named; --json has more
@@ -38,9 +39,9 @@ def show_evaluation(
     screen: Screen, result: Evaluation, told: Diagnostics, run: Path, pictures: Sequence[Path]
 ) -> None:
     """Show all of it. `run`: whose directory it is; `pictures`: what was drawn."""
-    _figures(screen, result)
+    show_figures(screen, result)
     _by_class(screen, result)
-    _confusion(screen, result)
+    show_confusion(screen, result)
     _section(screen, "Probabilities", _probabilities(told))
     _coverage(screen, told.coverage)
     _mistakes(screen, result, told)
@@ -61,7 +62,8 @@ def _section(screen: Screen, title: str, sentences: Sequence[str]) -> None:
         paragraph(screen, sentence, indent=INDENT, hanging=INDENT)
 
 
-def _figures(screen: Screen, result: Evaluation) -> None:
+def show_figures(screen: Screen, result: Evaluation) -> None:
+    """Show the headline figures with their intervals."""
     paragraph(screen, f"{result.split} ({count(result.n, 'image')})", style="bold")
     rows = [
         (name.replace("_", " ").replace("f1", "F1"), f"{getattr(result, name):.3f}",
@@ -72,6 +74,8 @@ def _figures(screen: Screen, result: Evaluation) -> None:
         rows.append(("top-5 accuracy", f"{result.top5:.3f}", ""))
     rows.append(("majority baseline", f"{result.majority_baseline:.3f}", ""))
     table(screen, ("", "value", "95 % interval"), rows)
+    if doubt := nothing_learnt(result.to_json()):
+        paragraph(screen, doubt)
 
 
 def _interval(ends: tuple[float, float] | None) -> str:
@@ -88,7 +92,7 @@ def _by_class(screen: Screen, result: Evaluation) -> None:
     table(screen, ("class", "precision", "recall", "F1", "images"), rows)
 
 
-def _confusion(screen: Screen, result: Evaluation) -> None:
+def show_confusion(screen: Screen, result: Evaluation) -> None:
     """Show the matrix; where it does not fit, or cannot be read any more, its worst pairs."""
     names = [printable(name) for name in result.classes]
     corner = "true \\ predicted"

@@ -328,9 +328,11 @@ def _check_classes(records: Mapping[str, Sequence[Record]], validates: bool) -> 
     if not (single and validates):
         return
     if len(single) > 1:
+        copied = sum(len(records[name]) - 1 for name in single)
+        also = f" ({count(copied, 'more image')} are exact copies)" if copied else ""
         raise TLError(
-            f"{len(single):,} classes have only one image each, which cannot be both trained and "
-            f"validated on: {naming(single)}",
+            f"{len(single):,} classes have only one image each{also}, which cannot be both "
+            f"trained and validated on: {naming(single)}",
             "add images of them, or remove these classes",
         )
     [label] = single

@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.linalg import eigh
-from sklearn.covariance import ledoit_wolf_shrinkage
 
 from tl_cli.engine.head.linear_head import join
 from tl_cli.engine.head.problem import stratified_folds, take_groups
@@ -28,6 +27,7 @@ KEPT = 0.99  # share of the training images that count as known when they are he
 FOLDS = 5
 LEAST = 20  # images; of fewer, held out, no threshold can be read off
 MOST = 4_000  # images that the covariance, and the threshold, are estimated from
+MOST_VALUES = 40_000_000  # of these images' features
 RANK = 256  # directions of the covariance that are kept; 1,984 tell no more (docs/unknown.md)
 SMALLEST = 1e-12
 
@@ -78,7 +78,7 @@ def fit(
     where there are too few images, or all are alike.
     """
     labels = np.asarray(labels)
-    chosen = _some(len(labels), seed)
+    chosen = _some(features.shape[0], features.shape[1], seed)
     x, y = features[chosen], labels[chosen]
     whole = _fitted(features, labels, widths, chosen)
     if len(y) < LEAST or whole is None:
@@ -90,11 +90,10 @@ def fit(
     return replace(whole, threshold=threshold) if threshold > 0 else None
 
 
-def _some(n: int, seed: int) -> Array:
-    """Return which images are used, in order: all, or as many as are enough."""
-    if n <= MOST:
-        return np.arange(n)
-    return np.sort(np.random.default_rng(seed).permutation(n)[:MOST])
+def _some(n: int, width: int, seed: int) -> Array:
+    """Return which images are used, in order: all, or as many as are enough and fit in memory."""
+    most = min(MOST, max(LEAST, MOST_VALUES // width))
+    return np.sort(np.random.default_rng(seed).permutation(n)[:most])
 
 
 def _held_out(x: Array, y: Array, widths: Sequence[int], held: Array) -> Array:
@@ -126,8 +125,7 @@ def _fitted(
     if spread < SMALLEST:
         return None
     with one_thread():
-        shrinkage = float(ledoit_wolf_shrinkage(residuals, assume_centered=True))
-        values, directions = _widest(residuals)
+        shrinkage, values, directions = _covariance(residuals)
     others = max(1, residuals.shape[1] - len(values))
     left = max(0.0, spread * residuals.shape[1] - float(values.sum())) / others
     floor = shrinkage * spread
@@ -142,16 +140,25 @@ def _fitted(
     )
 
 
-def _widest(residuals: Array) -> tuple[Array, Array]:
-    """Return the largest eigenvalues [R] of rows' [n, D] covariance, and directions [D, R]."""
+def _covariance(residuals: Array) -> tuple[float, Array, Array]:
+    """Return how much the covariance of rows [n, D] is to be shrunk, and what is widest in it.
+
+    The shrinkage is that of Ledoit and Wolf, 0 to 1, by the Gram matrix of rows or of columns,
+    whichever is smaller; then the largest eigenvalues [R] and their directions [D, R].
+    """
     n, width = residuals.shape
     dual = n < width
     gram = (residuals @ residuals.T if dual else residuals.T @ residuals) / n
+    squares, trace = float((gram**2).sum()), float(np.trace(gram))
+    lengths = float(((residuals**2).sum(1) ** 2).mean())
+    apart = squares - trace**2 / width  # from a multiple of the identity
+    shrinkage = min(1.0, max(0.0, (lengths - squares) / n) / apart) if apart > 0 else 1.0
     last = len(gram) - 1
     values, vectors = eigh(gram, subset_by_index=[max(0, last + 1 - RANK), last])
     keep = values > max(n, width) * np.finfo("float64").eps * max(values[-1], 0)
     values, vectors = values[keep], vectors[:, keep]
-    return values, residuals.T @ vectors / np.sqrt(values * n) if dual else vectors
+    directions = residuals.T @ vectors / np.sqrt(values * n) if dual else vectors
+    return shrinkage, values, directions
 
 
 def _unit(rows: Array) -> Array:
