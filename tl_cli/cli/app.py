@@ -5,12 +5,12 @@ Nothing here imports the framework before it is needed, so that help and mistake
 
 from __future__ import annotations
 
-import sys
-from typing import Annotated
-
 from tl_cli.cli.interrupts import interrupts_kill
 
 with interrupts_kill():  # this takes a third of a second
+    import sys
+    from typing import Annotated
+
     import typer
 
     from tl_cli import __version__

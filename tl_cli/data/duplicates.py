@@ -26,6 +26,7 @@ LEAST_EDGES = 12  # bits set and bits clear; with fewer the image is too plain t
 ALIKE = 0.95  # correlation; a photo and its edited copy have 0.99, unlike pairs at most 0.91
 GLANCE = 32  # pixels at which that is measured
 MOST_PAIRS = 300  # candidates that are opened; the nearest hashes first
+MOST_ACROSS = 5_000  # the same, of two sets of images
 MOST_IN_BUCKET = 1000  # a band shared by more images than that tells nothing, and takes long
 FEW = 5  # images in a class
 IMBALANCE = 10.0  # largest class / smallest class
@@ -95,6 +96,24 @@ def mark_near(records: Sequence[Record]) -> list[Record]:
     size = Counter(map(root, list(parent)))
     joined = {digest: root(digest) for digest in list(parent) if size[root(digest)] > 1}
     return [replace(r, near=joined[r.digest]) if r.digest in joined else r for r in records]
+
+
+def near_copies(records: Sequence[Record], others: Sequence[Record]) -> set[str]:
+    """Return the digests of records that look nearly the same as one of the others.
+
+    Exact copies are not meant. As in `mark_near`; others that are gone are like nothing.
+    """
+    theirs = {r.digest for r in others}
+    alike: set[str] = set()
+    opened = 0
+    for pair in _candidates([*others, *(r for r in records if r.digest not in theirs)]):
+        first, second = sorted(pair, key=lambda r: r.digest not in theirs)
+        across = first.digest in theirs and second.digest not in theirs
+        if across and second.digest not in alike and opened < MOST_ACROSS:
+            opened += 1
+            if _alike(first, second):
+                alike.add(second.digest)
+    return alike
 
 
 def _candidates(records: Sequence[Record]) -> list[tuple[Record, Record]]:
