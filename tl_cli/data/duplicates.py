@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     import numpy as np
 
 NEAR = 3  # bits of 64 in which near duplicates may differ
+NEAR_ACROSS = 8  # the same of two sets, where each image is compared with a single one
 BANDS = 4  # one more than NEAR, so that near hashes are equal in at least one band
 SMALLEST_NEAR = 32  # pixels of the shorter side; below, unlike icons and digits look the same
 LEAST_EDGES = 12  # bits set and bits clear; with fewer the image is too plain to tell apart
 ALIKE = 0.95  # correlation; a photo and its edited copy have 0.99, unlike pairs at most 0.91
 GLANCE = 32  # pixels at which that is measured
 MOST_PAIRS = 300  # candidates that are opened; the nearest hashes first
-MOST_ACROSS = 5_000  # the same, of two sets of images
 MOST_IN_BUCKET = 1000  # a band shared by more images than that tells nothing, and takes long
 FEW = 5  # images in a class
 IMBALANCE = 10.0  # largest class / smallest class
@@ -101,19 +101,30 @@ def mark_near(records: Sequence[Record]) -> list[Record]:
 def near_copies(records: Sequence[Record], others: Sequence[Record]) -> set[str]:
     """Return the digests of records that look nearly the same as one of the others.
 
-    Exact copies are not meant. As in `mark_near`; others that are gone are like nothing.
+    Exact copies are not meant. Of each record the other with the nearest perceptual hash is opened,
+    if it is within NEAR_ACROSS bits; others that are gone are like nothing.
     """
     theirs = {r.digest for r in others}
-    alike: set[str] = set()
-    opened = 0
-    for pair in _candidates([*others, *(r for r in records if r.digest not in theirs)]):
-        first, second = sorted(pair, key=lambda r: r.digest not in theirs)
-        across = first.digest in theirs and second.digest not in theirs
-        if across and second.digest not in alike and opened < MOST_ACROSS:
-            opened += 1
-            if _alike(first, second):
-                alike.add(second.digest)
-    return alike
+    mine = [r for r in {r.digest: r for r in records}.values() if r.digest not in theirs]
+    mine, there = [r for r in mine if _tells(r)], [r for r in others if _tells(r)]
+    if not (mine and there):
+        return set()
+    nearest = _nearest(mine, there)
+    return {r.digest for r, other in zip(mine, nearest, strict=True) if other and _alike(r, other)}
+
+
+def _nearest(records: Sequence[Record], others: Sequence[Record]) -> Iterator[Record | None]:
+    """Yield for each record the other with the nearest hash, None where none is near."""
+    import numpy as np
+
+    def hashes(images: Sequence[Record]) -> np.ndarray:
+        return np.array([int(r.phash, 16) for r in images], np.uint64)
+
+    theirs = hashes(others)
+    for own in hashes(records):
+        bits = np.bitwise_count(theirs ^ own)
+        at = int(bits.argmin())
+        yield others[at] if bits[at] <= NEAR_ACROSS else None
 
 
 def _candidates(records: Sequence[Record]) -> list[tuple[Record, Record]]:
