@@ -58,7 +58,7 @@ def evaluate(
         names = configs.load(flags=flags).column_names() if columns else {}
         run = checkpoint_of(checkpoint)
         other = checkpoint_of(against) if against else None
-        manifest, chosen = _evaluated(run, data, split, screen, bad_images or "skip", names)
+        manifest, chosen = evaluated(run, data, split, screen, bad_images or "skip", names)
         values = column(manifest, slice_, data, names) if slice_ else None
         from tl_cli.engine import evaluate
 
@@ -76,19 +76,20 @@ def evaluate(
             tta=tta,
         )
         found = evaluate.evaluate(run, wanted, screen.on_progress)
-        for path in _drawn(found, run) if plots else ():
-            screen.note(f"wrote {path}")
-        _show(found, screen, json)
+        pictures = list(_drawn(found, run)) if plots else []
+        _show(found, run, pictures, screen, json)
 
 
-def _show(found: EvaluatedModel, screen: Screen, json: bool) -> None:
-    from tl_cli.console.evaluate import show_diagnostics
+def _show(
+    found: EvaluatedModel, run: RunDir, pictures: list[Path], screen: Screen, json: bool
+) -> None:
+    from tl_cli.console.evaluate import show_evaluation
 
     if json:
-        print(jsonlib.dumps(found.evaluation.to_json() | found.diagnostics.to_json()))
+        drawn = {"pictures": [str(path) for path in pictures]}
+        print(jsonlib.dumps(found.evaluation.to_json() | found.diagnostics.to_json() | drawn))
     else:
-        screen.evaluation(found.evaluation)
-        show_diagnostics(screen, found.diagnostics)
+        show_evaluation(screen, found.evaluation, found.diagnostics, run.path, pictures)
 
 
 def _drawn(found: EvaluatedModel, run: RunDir) -> Iterator[Path]:
@@ -102,7 +103,7 @@ def _drawn(found: EvaluatedModel, run: RunDir) -> Iterator[Path]:
     yield figures.precision_recall_png(told, answers.probabilities, answers.labels, run.path)
 
 
-def _evaluated(
+def evaluated(
     run: RunDir,
     data: str | None,
     split: str | None,

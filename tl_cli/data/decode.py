@@ -20,6 +20,7 @@ from tl_cli.data.manifest import Record
 from tl_cli.data.sources import samples
 from tl_cli.errors import TLError
 from tl_cli.humanize import short
+from tl_cli.store import reading
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
@@ -94,10 +95,10 @@ def open_rgb_bytes(data: bytes, size: int | None = None) -> Picture:
 
 
 def opened(path: str) -> BinaryFile:
-    """Return a record's file, open for reading."""
+    """Return a record's file, open for reading. Raises OSError, and waits for no pipe."""
     if path.startswith(samples.SCHEME):
         return io.BytesIO(samples.read(path))
-    return open(path, "rb")  # noqa: PTH123  # of a tiny image, a Path object is a tenth of the work
+    return reading.opened(path)
 
 
 def decode(file: BinaryFile, size: int | None = None) -> Picture:

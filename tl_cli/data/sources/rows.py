@@ -14,6 +14,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from tl_cli import csv_cells
 from tl_cli.data.sources.encoding import text_of
 from tl_cli.data.sources.headers import NEEDED, is_image, is_number
 from tl_cli.errors import TLError
@@ -85,7 +86,10 @@ def _rows(file: Path, reader: Any, names: Sequence[str]) -> Rows:
                 f" where the header has {len(names)}",
                 "put a cell that contains a comma or a quote in double quotes",
             )
-        yield reader.line_num, dict(zip(names, cells[: len(names)], strict=True))
+        yield (
+            reader.line_num,
+            dict(zip(names, map(csv_cells.meant, cells[: len(names)]), strict=True)),
+        )
 
 
 def _check_names(file: Path, names: Sequence[str], known: Collection[str]) -> None:

@@ -121,6 +121,8 @@ def _text(cell: object, name: str, whole: bool = False) -> str:
         return ""
     if not isinstance(cell, str | int | float):
         raise ValueError(f"the {name} is {cell!r}, not a text or number")
+    if isinstance(cell, str) and "\0" in cell:  # no file could hold it
+        raise ValueError(f"the {name} {cell[:60]!r} holds a zero byte")
     text = str(int(cell)) if isinstance(cell, float) and cell.is_integer() else str(cell)
     if whole:
         text = text.strip().partition(".")[0]
