@@ -5,14 +5,14 @@ Nothing here imports the framework before it is needed, so that help and mistake
 
 from __future__ import annotations
 
-import atexit
-import os
-import sys
-from typing import Annotated
-
 from tl_cli.cli.interrupts import interrupts_kill
 
 with interrupts_kill():  # this takes a third of a second
+    import atexit
+    import os
+    import sys
+    from typing import Annotated
+
     import typer
 
     from tl_cli import __version__

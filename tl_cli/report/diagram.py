@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from tl_cli.report.canvas import figure, saved
 from tl_cli.results.network_summary import INPUT, LayerRow, Summary, by_block
+from tl_cli.store import own_pages
 from tl_cli.store.run_dir import replacing
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ def network_png(found: Summary, path: Path, plot: Callable[[Path], None]) -> Pat
     `plot`: what draws the layers themselves by graphviz.
     """
     if _graphviz():
+        own_pages.check(path)
         with replacing(path) as beside:
             plot(beside)
         return path
