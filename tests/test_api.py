@@ -113,6 +113,7 @@ def test_evaluation_gives_what_the_command_gives(trained, photos):
     for options, flags in (({}, ()), ({"data": photos, "split": "all", "slice": "mode"}, None)):
         flags = ("--data", photos, "--split", "all", "--slice", "mode") if flags is None else flags
         wanted = json.loads(command("evaluate", trained.run, *flags, "--json").stdout)
+        assert wanted.pop("pictures") == []
         found = trained.model.evaluate(**options)
         assert json.loads(json.dumps(found.to_json())) == wanted
         assert found.accuracy == wanted["accuracy"]

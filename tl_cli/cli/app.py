@@ -24,8 +24,10 @@ with interrupts_kill():  # this takes a third of a second
     from tl_cli.cli.inspect import inspect
     from tl_cli.cli.panels import PanelledCommand
     from tl_cli.cli.predict import predict
+    from tl_cli.cli.rank import rank
     from tl_cli.cli.recommend_freeze import recommend_freeze
     from tl_cli.cli.report import report
+    from tl_cli.cli.runs import runs
     from tl_cli.cli.session import INTERRUPTED
     from tl_cli.cli.summarize import summarize
     from tl_cli.cli.train import EXAMPLES, train
@@ -48,10 +50,12 @@ for command in (
     report,
     export,
     recommend_freeze,
+    rank,
     backbones,
     blocks,
     summarize,
     compare,
+    runs,
     cache,
 ):
     app.command(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
@@ -36,7 +36,6 @@ from tl_cli.results.training import RunResult
 CONFIGURATION = "mistakes in the configuration:"  # how several of them begin
 PLAIN_EVERY = 5.0  # seconds between two plain lines of one stage
 WIDTH_WITHOUT_TERMINAL = 100
-CONFUSION_UP_TO = 20  # classes; a larger matrix is no longer read, so the worst pairs are named
 
 
 class Screen:
@@ -158,8 +157,8 @@ class Screen:
         table.add_row("all", *(f"{sum(counts[split].values()):,}" for split in splits))
         self.out.print(table)
 
-    def evaluation(self, result: Evaluation, *, details: bool = True) -> None:
-        """Show the headline figures with their intervals, then by class, then the confusions."""
+    def evaluation(self, result: Evaluation) -> None:
+        """Show the headline figures with their intervals."""
         self.out.print(f"[bold]{result.split}[/] ({result.n:,} images)", highlight=False)
         table = bare_table("", "value", "95 % interval")
         for name in ("accuracy", "balanced_accuracy", "macro_f1", "log_loss"):
@@ -171,42 +170,6 @@ class Screen:
             table.add_row("top-5 accuracy", f"{result.top5:.3f}", "")
         table.add_row("majority baseline", f"{result.majority_baseline:.3f}", "")
         self.out.print(table)
-        if details:
-            self._per_class(result)
-            self._confusion(result)
-
-    def _per_class(self, result: Evaluation) -> None:
-        table = bare_table("class", "precision", "recall", "F1", "images")
-        for row in result.per_class:
-            figures = (f"{v:.3f}" for v in (row.precision, row.recall, row.f1))
-            table.add_row(safe(row.name), *figures, f"{row.support:,}")
-        self.out.print(table)
-
-    def _confusion(self, result: Evaluation) -> None:
-        if len(result.classes) > CONFUSION_UP_TO:
-            self._worst_pairs(result)
-            return
-        table = bare_table("true \\ predicted", *(safe(name) for name in result.classes))
-        for i, (name, row) in enumerate(zip(result.classes, result.confusion, strict=True)):
-            cells = (
-                f"[bold]{n}[/]" if i == j else str(n) if n else "[dim].[/]"
-                for j, n in enumerate(row)
-            )
-            table.add_row(safe(name), *cells)
-        self.out.print(table)
-
-    def _worst_pairs(self, result: Evaluation) -> None:
-        pairs = sorted(
-            (
-                (n, result.classes[i], result.classes[j])
-                for i, row in enumerate(result.confusion)
-                for j, n in enumerate(row)
-                if i != j and n
-            ),
-            reverse=True,
-        )
-        for n, true, predicted in pairs[:10]:
-            self.out.print(f"  {safe(true)} taken for {safe(predicted)}: {n}", highlight=False)
 
     def result(self, result: RunResult) -> None:
         """Show what a run came to."""
@@ -217,7 +180,7 @@ class Screen:
         if result.head:
             self.out.print(f"[bold]Saved:[/] {_saved(result)}", highlight=False)
         for evaluation in result.metrics.values():
-            self.evaluation(evaluation, details=False)
+            self.evaluation(evaluation)
         spent = ", ".join(f"{k} {duration(v)}" for k, v in result.seconds.items() if k != "total")
         total = duration(result.seconds["total"])
         self.out.print(f"[bold]Time:[/] {total} ({spent})", highlight=False)
@@ -286,17 +249,6 @@ def say(screen: Screen, text: str) -> None:
 def safe(text: str) -> str:
     """Escape what rich reads as markup and what a terminal obeys: names are the user's own."""
     return escape(printable(text))
-
-
-def columns(header: Iterable[str], rows: Iterable[tuple[str, Sequence[str]]]) -> Table:
-    """Return a table without lines, sizes and times on the right and words on the left."""
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for name in header:
-        right = name in ("size", "last used")
-        table.add_column(name, justify="right" if right else "left", overflow="fold")
-    for name, cells in rows:
-        table.add_row(safe(name), *map(safe, cells))
-    return table
 
 
 def _facts(facts: Mapping[str, float]) -> str:

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 
-from tl_cli.data import presence
+from tl_cli.data import grey_levels, presence
 from tl_cli.data.manifest import Record
 from tl_cli.engine.export.network import Network
 from tl_cli.export_formats import Format
@@ -31,13 +31,20 @@ takes the bytes of JPEG and PNG files as `files` and does all of the above itsel
 """
 }
 
+SCALED = """of 16 bits are scaled by what the training images hold, so that the level
+{:,} becomes 255: the Python program does so with grey ones; any others have to be scaled first"""
+UNSCALED = "have to be scaled to 0..255 first"
+
 
 def page(network: Network, form: Format, name: str) -> str:
     """Return the page for an exported file of that name."""
+    bits = grey_levels.in_use()
+    full = 2 ** (bits or grey_levels.FILE) - 1
     values = {
         "SIZE_": str(network.size),
         "CLASSES_": classes_of(network.built.classes),
         "FILE_": json.dumps(name),
+        "FULL_": str(full),
     }
 
     def program(language: str, ending: str) -> str:
@@ -52,6 +59,7 @@ def page(network: Network, form: Format, name: str) -> str:
         size=network.size,
         count=len(network.built.classes),
         more=MORE.get(form.name, ""),
+        deep=SCALED.format(full) if bits else UNSCALED,
         python=program("Python", "py.txt"),
         javascript=program("JavaScript", "js.txt"),
     )

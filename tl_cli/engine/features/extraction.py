@@ -28,7 +28,7 @@ from tl_cli.errors import TLError
 from tl_cli.humanize import size as told_size
 from tl_cli.machine import available_memory
 from tl_cli.results.progress import Note, OnProgress, Progress, silent
-from tl_cli.store import cache, cache_folder
+from tl_cli.store import about_entry, cache, cache_folder
 from tl_cli.store.rows import MemoryTable, Rows, Table
 
 if TYPE_CHECKING:
@@ -82,11 +82,25 @@ def extract(
     if tables and (cache_folder.takes_more() or not any(map(job.lacking, tables))):
         try:
             rows = job.complete(tables)
+            _note(tables, backbone, records, wanted)
             cache.tidy(keep=[table.folder for table in tables])
             return rows
         except OSError as error:  # full, read-only, evicted, or its writer is stuck
             cache_folder.trouble(error)
     return job.without_cache(tables)
+
+
+def _note(
+    tables: Sequence[Table],
+    backbone: Backbone,
+    records: Sequence[Record],
+    wanted: Sequence[FeatureSpec],
+) -> None:
+    """Note in each table of which data and which network it is."""
+    data = about_entry.data_of(record.path for record in records)
+    network = f"{backbone.card.name} at {backbone.image_size} px"
+    for table, each in zip(tables, wanted, strict=True):
+        about_entry.note(table.folder, data, f"{network}{each.view.words}")
 
 
 def _places(backbone: Backbone, wanted: Sequence[FeatureSpec]) -> list[tuple[Path, int, str]]:

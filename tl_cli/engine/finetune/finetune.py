@@ -19,10 +19,11 @@ from tl_cli.engine.finetune.candidates import (
     put_in_place,
 )
 from tl_cli.engine.finetune.checkpoints import NONE, Checkpoints
-from tl_cli.engine.finetune.fit import fit, validation_row
+from tl_cli.engine.finetune.fit import fit
 from tl_cli.engine.finetune.settings import FinetuneSettings
 from tl_cli.engine.finetune.state import assign, copies
 from tl_cli.engine.finetune.training_data import TrainingData
+from tl_cli.engine.finetune.validation import validation_row
 from tl_cli.engine.head import choice
 from tl_cli.engine.head.choice import SolvedHead
 from tl_cli.engine.networks.classifier import Classifier

@@ -50,14 +50,18 @@ def view_seconds(context: RunContext, settings: FinetuneSettings) -> float:
     """Return the seconds in which all training images pass the frozen part once; 0 if none is."""
     if not settings.cut:
         return 0.0
-    backbone, records = context.backbone, context.manifest.of("train")[:BATCH]
+    prefix = features.network(context.backbone, [context.cut_spec(settings.cut)])
+    return settings.plan.size * image_seconds(context, prefix)
+
+
+def image_seconds(context: RunContext, network: keras.Model) -> float:
+    """Return the seconds in which one of the user's images is decoded and passes a network."""
+    records = context.manifest.records[:BATCH]
     start = time.perf_counter()
-    images = features.images(records, backbone.image_size)
+    images = features.images(records, context.backbone.image_size)
     decode = (time.perf_counter() - start) / len(records)
     images = np.resize(images, (BATCH, *images.shape[1:]))
-    prefix = features.network(backbone, [context.cut_spec(settings.cut)])
-    batch = least_seconds(lambda: prefix.predict_on_batch(images))
-    return settings.plan.size * (decode + batch / BATCH)
+    return decode + least_seconds(lambda: network.predict_on_batch(images)) / BATCH
 
 
 def least_seconds(call: Callable[[], object], times: int = 3) -> float:
