@@ -44,7 +44,9 @@ def trained(photos) -> tl.TrainingResult:
     """A run trained from Python, while whatever is printed is looked at."""
     random.seed(5)
     drawn, numpys = random.getstate(), np.random.get_state()[1].tolist()
-    result = tl.train(photos, output=photos.parent / "by python", **SMALL)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TL_CACHE", str(photos.parent / "cache"))
+        result = tl.train(photos, output=photos.parent / "by python", **SMALL)
     assert random.getstate() == drawn
     assert np.random.get_state()[1].tolist() == numpys
     return result

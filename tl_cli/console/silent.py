@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from rich.console import Console
-
 from tl_cli.console.screen import Screen
 from tl_cli.results.progress import Note, OnProgress, Progress
 
@@ -13,7 +11,7 @@ class SilentScreen(Screen):
 
     def __init__(self, listener: OnProgress) -> None:
         super().__init__(quiet=True, json=True)
-        self.err = self._out = Console(quiet=True)
+        self.err.quiet = True  # results go there, too
         self._listener = listener
 
     def on_progress(self, event: Progress | Note) -> None:

@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import chain, count
+from pathlib import Path
 from typing import Any
 
 from tl_cli import flat_yaml
@@ -15,6 +17,7 @@ from tl_cli.data.manifest import BadFile, Manifest
 from tl_cli.errors import TLError
 from tl_cli.report import shapes
 from tl_cli.results import predictions
+from tl_cli.results.learning_curve import LearningCurve
 from tl_cli.results.predictions import Prediction
 from tl_cli.store import reading, run_dir
 from tl_cli.store.run_dir import RunDir
@@ -76,6 +79,41 @@ class RunFacts:
     def frozen_blocks(self) -> int:
         """How many blocks of the saved backbone are as they were: all, where the head was kept."""
         return int(self.plan["blocks" if self.kept == "head" else "frozen_blocks"])
+
+    @property
+    def learning_curve(self) -> LearningCurve | None:
+        """How the accuracy grew with the training images; None where that was not measured."""
+        told = self.told.get("learning_curve")
+        return LearningCurve.from_json(told) if told else None
+
+    @property
+    def place(self) -> Path:
+        """Where the run lies, from the root on."""
+        return self.run.path.resolve()
+
+    @property
+    def data(self) -> str:
+        """The data as they were given, a path of this machine from the root on."""
+        return self._from_root(str(self.config["data"]))
+
+    @property
+    def date(self) -> str:
+        """When it was trained, as ``2026-03-01 14:05``; empty where an older tl made the run."""
+        return str(self.environment.get("date", ""))[:16].replace("T", " ")
+
+    @property
+    def repeat(self) -> list[str]:
+        """The command that trains the same anew, from whatever folder, into a new one."""
+        words = ["tl", "train", "--config", str(self.place / run_dir.CONFIG), "--data", self.data]
+        for option in ("data_dir", "weights"):
+            if (path := self.config.get(option)) not in (None, "auto"):
+                words += [f"--{option.replace('_', '-')}", self._from_root(str(path))]
+        return [*words, "--output", str(_free(self.place))]
+
+    def _from_root(self, path: str) -> str:
+        """Return a path that was given, as it is to be given in another folder."""
+        whole = Path(self.environment.get("folder", "")).resolve() / path
+        return str(whole) if whole.exists() else path
 
     @property
     def evidence(self) -> Mapping[str, Any]:
@@ -140,6 +178,12 @@ def read(run: RunDir) -> RunFacts:
     if "val" not in facts.metrics:  # what chose, and what a page compares the test with
         raise TLError(f"{run / run_dir.METRICS} holds no metrics", "train again")
     return facts
+
+
+def _free(place: Path) -> Path:
+    """Return a place beside a run where there is nothing yet."""
+    names = (f"{place.name}-again{number}" for number in chain([""], (f"-{n}" for n in count(2))))
+    return next(path for path in map(place.with_name, names) if not path.exists())
 
 
 def _mapping(run: RunDir, name: str, shape: Any) -> Mapping[str, Any]:

@@ -118,7 +118,8 @@ class FollowedRun:
         self._try(lambda t: t.artifacts(paths))
         self._try(lambda t: t.end(well=True))
         if self.tracker:
-            self.on_progress(Note(f"Tracked with {self.title}; to look at it: {self.tracker.look}"))
+            said = f"Tracked with {self.title}; to look at it: {self.tracker.look}"
+            self.on_progress(Note(said, needed=True))
 
     def _describe(self) -> None:
         if self.tracker and not self._described:
