@@ -21,6 +21,7 @@ import tl_cli as tl
 from conftest import picture
 from test_cli import COLOURS, paint, said
 from test_cli import tl as command
+from test_trackers import curves
 from tl_cli.api_options import Options
 from tl_cli.config import RunConfig, option
 from tl_cli.results.progress import Progress
@@ -41,12 +42,12 @@ def photos(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def trained(photos) -> tl.TrainingResult:
-    """A run trained from Python, while whatever is printed is looked at."""
+    """A run trained from Python, and tracked."""
     random.seed(5)
     drawn, numpys = random.getstate(), np.random.get_state()[1].tolist()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TL_CACHE", str(photos.parent / "cache"))
-        result = tl.train(photos, output=photos.parent / "by python", **SMALL)
+        result = tl.train(photos, output=photos.parent / "by python", track="tensorboard", **SMALL)
     assert random.getstate() == drawn
     assert np.random.get_state()[1].tolist() == numpys
     return result
@@ -81,6 +82,13 @@ def test_training_gives_what_the_command_gives_to_the_last_bit(photos, trained):
     assert np.array_equal(*held_out)
 
 
+def test_a_training_that_is_tracked_tells_its_epochs_and_figures(trained):
+    found = curves(trained.run / run_dir.TENSORBOARD)
+    assert float(found["test/accuracy"][0]) == pytest.approx(trained.accuracy)
+    assert set(found["epoch/val_log_loss"]) == {0, 1}
+    assert not (trained.run / "resume").exists()
+
+
 def test_what_a_training_returns(photos, trained):
     assert trained.run == photos.parent / "by python"
     assert set(trained.figures) == {"val", "test"}
@@ -112,20 +120,23 @@ def test_prediction_gives_what_the_command_gives(trained, files):
 
 
 def test_evaluation_gives_what_the_command_gives(trained, photos):
-    for options, flags in (({}, ()), ({"data": photos, "split": "all", "slice": "mode"}, None)):
-        flags = ("--data", photos, "--split", "all", "--slice", "mode") if flags is None else flags
-        wanted = json.loads(command("evaluate", trained.run, *flags, "--json").stdout)
-        assert wanted.pop("pictures") == []
-        found = trained.model.evaluate(**options)
-        assert json.loads(json.dumps(found.to_json())) == wanted
-        assert found.accuracy == wanted["accuracy"]
-        assert list(found.interval) == wanted["intervals"]["accuracy"]
+    flags = ("--data", photos, "--split", "all", "--slice", "mode", "--json")
+    wanted = json.loads(command("evaluate", trained.run, *flags).stdout)
+    assert wanted.pop("pictures") == []
+    found = trained.model.evaluate(photos, split="all", slice="mode")
+    assert json.loads(json.dumps(found.to_json())) == wanted
+    assert found.accuracy == wanted["accuracy"]
+    assert list(found.interval) == wanted["intervals"]["accuracy"]
 
 
-def test_advice_is_what_the_command_gives(photos):
+def test_advice_is_what_the_command_gives():
     plan = tl.recommend_freeze(size=500, classes=5, similarity="low")
     flags = ("--size", 500, "--classes", 5, "--similarity", "low", "--json")
     assert plan.to_json() == json.loads(command("recommend-freeze", *flags).stdout)
+
+
+@pytest.mark.slow  # the same road as the command's own test takes
+def test_advice_on_images_is_what_the_command_gives(photos):
     looked = tl.recommend_freeze(photos)
     wanted = json.loads(command("recommend-freeze", "--data", photos, "--json").stdout)
     ours = json.loads(json.dumps(looked.to_json()))
@@ -242,7 +253,7 @@ def test_errors_and_mistakes_load_no_framework():
 def test_nothing_is_printed_and_progress_is_handed_on(trained, files, capfd):
     events = []
     trained.model.predict(files, on_progress=events.append)
-    trained.model.evaluate()
+    assert trained.model.evaluate().accuracy == trained.accuracy
     assert capfd.readouterr() == ("", "")
     assert events[-1] == Progress("predict", len(files), len(files))
 
