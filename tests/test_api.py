@@ -24,6 +24,7 @@ from test_cli import tl as command
 from test_trackers import curves
 from tl_cli.api_options import Options
 from tl_cli.config import RunConfig, option
+from tl_cli.report import page
 from tl_cli.results.progress import Progress
 from tl_cli.store import run_dir
 
@@ -275,6 +276,13 @@ def test_the_options_are_typed_as_the_configuration_has_them():
     for name, wrong in {"effort": "much", "track": "wandb", "epochs": "many"}.items():
         with pytest.raises(ValidationError):
             TypeAdapter(hints[name]).validate_python(wrong)
+
+
+def test_a_report_says_how_a_run_was_begun():
+    assert page._typed(["/usr/bin/tl", "train", "a b"]) == "tl train 'a b'"
+    assert page._typed(["/x/tl_cli/__main__.py", "train"]) == "tl train"
+    assert page._typed(["study.py", "--fast"]) == "python study.py --fast"
+    assert page._typed([]) == "tl"
 
 
 def test_the_command_says_the_same_of_a_mistake(photos):

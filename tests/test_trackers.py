@@ -91,7 +91,7 @@ def client(tmp_path, monkeypatch):
     folder.mkdir()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow.db")
     monkeypatch.chdir(folder)
-    with trackers.hushed():
+    with trackers.quiet(), trackers.hushed():
         from mlflow import MlflowClient
 
         return MlflowClient()
