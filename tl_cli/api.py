@@ -349,10 +349,11 @@ def _settings(data: Path_, options: Mapping[str, Any]) -> Any:
     """Return the configuration. Raises one TLError that names every mistake."""
     from tl_cli import config
 
+    values = {name: _plain(value) for name, value in {"data": data, **options}.items()}
+    if isinstance(mirror := values.get("mirror"), bool):
+        values["mirror"] = "yes" if mirror else "no"
     try:
-        return config.load(
-            flags={"data": os.fspath(data), **{k: _plain(v) for k, v in options.items()}}
-        )
+        return config.load(flags=values)
     except TLError as error:
         raise TLError(error.message, "every option: tl train --help-all") from None
 
