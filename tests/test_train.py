@@ -256,3 +256,4 @@ def test_a_trial_tries_the_recipe_that_is_run(data, tmp_path, monkeypatch, may):
     assert {decided.mirror for decided in (*tried, *ran)} == {may}
     assert {decided.plan.augment for decided in (*tried, *ran)} == {"light"}
     assert f"mirror: '{'yes' if may else 'no'}'" in (run / run_dir.CONFIG).read_text()
+    assert config.load(run / run_dir.CONFIG).effort == "normal"  # what was to be found out is known

@@ -18,6 +18,7 @@ with interrupts_kill():  # this takes a third of a second
     from tl_cli.cli.blocks import blocks
     from tl_cli.cli.cache import cache
     from tl_cli.cli.compare import compare
+    from tl_cli.cli.demo import demo
     from tl_cli.cli.evaluate import evaluate
     from tl_cli.cli.explain import explain
     from tl_cli.cli.export import export
@@ -46,6 +47,7 @@ for command in (
     evaluate,
     predict,
     explain,
+    demo,
     report,
     export,
     recommend_freeze,
