@@ -96,8 +96,9 @@ def test_a_port_that_is_taken_is_one_sentence():
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        with pytest.raises(TLError, match=f"port {port} cannot be used") as caught, (
-            demo._listening(port)
+        with (
+            pytest.raises(TLError, match=f"port {port} cannot be used") as caught,
+            demo._listening(port),
         ):
             pass
         assert caught.value.hint == "choose another --port"
@@ -111,7 +112,6 @@ def test_ctrl_c_closes_the_page_and_is_no_error(monkeypatch, capsys, stop, ends)
         raise stop
 
     monkeypatch.setattr(uvicorn.Server, "run", run)
-    monkeypatch.setattr(demo.gc, "freeze", lambda: None)
     with demo._listening(None) as listener:
         if ends:
             with pytest.raises(Terminated):

@@ -64,7 +64,7 @@ def test_what_is_not_measured_cannot_be_drawn(more):
 
 def test_a_run_measures_and_its_plan_file_has_the_evidence(folder, tmp_path):
     run = tmp_path / "run"
-    done = tl("train", "--data", folder, *SMALL, "--epochs", 1, "--output", run)
+    done = tl("train", "--data", folder, *SMALL, "--epochs", 1, "--output", run, "--verbose")
     assert done.exit_code == 0, done.stderr
     plan = json.loads((run / "plan.json").read_text())
     assert plan["policy"] == "evidence"
@@ -93,7 +93,7 @@ def test_a_trial_cannot_go_with_a_plan_that_is_given(folder, tmp_path):
 @pytest.mark.slow  # the tour of the README runs one, and test_train.py one of a tiny network
 def test_a_trial_says_what_it_tried(folder, tmp_path):
     run = tmp_path / "run"
-    done = tl("train", "--data", folder, *SMALL, "--epochs", 6, *THOROUGH, "--output", run)
+    done = tl("train", "--data", folder, *SMALL, "--epochs", 6, *THOROUGH, "--output", run, "-v")
     assert done.exit_code == 0, done.stderr
     assert "Tried freeze ratio" in done.stderr
     assert "Tried out on validation" in (run / "plan.json").read_text()

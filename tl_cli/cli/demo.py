@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import gc
 import json as jsonlib
 import socket
 import tempfile
@@ -116,7 +115,6 @@ def _serve(application: FastAPI, listener: socket.socket, screen: Screen, json: 
         if isinstance(stop, Terminated):
             raise
     screen.note("the page is closed")
-    gc.freeze()  # going through all that was loaded, once more, would hold up the end for seconds
 
 
 def _tell(url: str, screen: Screen, json: bool) -> None:

@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tl_cli.cli.options import Backbone, Data, Json, Policy, Quiet, Similarity
+from tl_cli.cli.options import (
+    Backbone,
+    Data,
+    Json,
+    Policy,
+    Quiet,
+    Similarity,
+    Source,
+    with_source,
+)
 from tl_cli.cli.session import manifest_of, opened_screen
 from tl_cli.store.run_dir import writing_to
 
@@ -22,6 +31,7 @@ SIZES = (100, 400, 1_000, 4_000, 10_000, 100_000)
 
 
 def recommend_freeze(
+    source: Source = None,
     data: Data = None,
     size: Annotated[int | None, typer.Option(min=1, help="Training images.")] = None,
     classes: Annotated[int | None, typer.Option(min=1, help="Classes.")] = None,
@@ -39,6 +49,7 @@ def recommend_freeze(
     with opened_screen(json=json, quiet=quiet) as screen:
         from tl_cli import config as configs
 
+        data = with_source({"data": data}, source)["data"]
         if data and (size or classes):
             raise typer.BadParameter("give --data, or --size and --classes, not both")
         if bool(size) != bool(classes):
@@ -101,6 +112,7 @@ def _show_measured(settings: RunConfig, screen: Screen, json: bool, folder: Path
     if folder:
         _prepare(folder)
     manifest = manifest_of(settings, screen)
+    screen.busy("Loading tensorflow")
     from tl_cli.engine.dry_run import dry_run
 
     found = dry_run(settings, manifest, screen.on_progress)

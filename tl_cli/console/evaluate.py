@@ -38,9 +38,9 @@ def show_evaluation(
     screen: Screen, result: Evaluation, told: Diagnostics, run: Path, pictures: Sequence[Path]
 ) -> None:
     """Show all of it. `run`: whose directory it is; `pictures`: what was drawn."""
-    _figures(screen, result)
+    show_figures(screen, result)
     _by_class(screen, result)
-    _confusion(screen, result)
+    show_confusion(screen, result)
     _section(screen, "Probabilities", _probabilities(told))
     _coverage(screen, told.coverage)
     _mistakes(screen, result, told)
@@ -61,7 +61,8 @@ def _section(screen: Screen, title: str, sentences: Sequence[str]) -> None:
         paragraph(screen, sentence, indent=INDENT, hanging=INDENT)
 
 
-def _figures(screen: Screen, result: Evaluation) -> None:
+def show_figures(screen: Screen, result: Evaluation) -> None:
+    """Show the headline figures with their intervals."""
     paragraph(screen, f"{result.split} ({count(result.n, 'image')})", style="bold")
     rows = [
         (name.replace("_", " ").replace("f1", "F1"), f"{getattr(result, name):.3f}",
@@ -88,7 +89,7 @@ def _by_class(screen: Screen, result: Evaluation) -> None:
     table(screen, ("class", "precision", "recall", "F1", "images"), rows)
 
 
-def _confusion(screen: Screen, result: Evaluation) -> None:
+def show_confusion(screen: Screen, result: Evaluation) -> None:
     """Show the matrix; where it does not fit, or cannot be read any more, its worst pairs."""
     names = [printable(name) for name in result.classes]
     corner = "true \\ predicted"

@@ -198,8 +198,10 @@ class RunDir:
         """Return how the run stands, as it was last said; DIED where nobody is left to say."""
         try:
             said = reading.json_of(self / STATUS)
-            state = str(said["state"])
+            state = said["state"]
         except (OSError, ValueError, KeyError, TypeError):
+            return UNKNOWN
+        if state not in (RUNNING, HEAD, DONE, INTERRUPTED, FAILED):
             return UNKNOWN
         return DIED if state == RUNNING and not run_process.lives(said) else state
 

@@ -16,7 +16,7 @@ from typing import Any
 from tl_cli.data.csv_io import read_csv, write_csv
 from tl_cli.data.faults import JPEG
 from tl_cli.data.manifest import Manifest, Options, Record, natural
-from tl_cli.data.sources.folder import SPLIT_FOLDERS
+from tl_cli.data.sources.split_names import SPLIT_FOLDERS
 from tl_cli.errors import TLError, did_you_mean
 from tl_cli.quiet import quiet
 from tl_cli.store import about_entry, cache_folder

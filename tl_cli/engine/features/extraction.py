@@ -11,7 +11,7 @@ import contextlib
 import tempfile
 from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -59,6 +59,20 @@ def network(backbone: Backbone, wanted: Sequence[FeatureSpec], *, fold: bool = T
         at = dict(zip(ends, found, strict=True))
         outputs = [each.output(backbone, at) for each in wanted]
         return FullPrecision(keras.Model(backbone.model.inputs, outputs, name="features"))
+
+
+def _network_at_hand(
+    backbone: Backbone, wanted: Sequence[FeatureSpec], *, fold: bool
+) -> keras.Model:
+    """Return `network`, the one of the last pass where it gives the same: views are traced once.
+
+    It shares the backbone's weights, and gives what they make of an image now.
+    """
+    key = (fold, *(replace(each, view=PLAIN, dtype="") for each in wanted))
+    if key not in backbone.last_pass:
+        backbone.last_pass.clear()
+        backbone.last_pass[key] = network(backbone, wanted, fold=fold)
+    return backbone.last_pass[key]
 
 
 def extract(
@@ -201,7 +215,8 @@ class _Job:
         # by what is wanted, not by what is lacking: a pass that was cut off goes on with the bits
         # that it would have had, whichever table was ahead
         fold = not any(wanted.moments for wanted in self.wanted)
-        model = network(self.backbone, [wanted for wanted, _, _ in writers], fold=fold)
+        lacking = [wanted for wanted, _, _ in writers]
+        model = _network_at_hand(self.backbone, lacking, fold=fold)
         done = 0
         for chunk, images in _batches(todo, self.backbone.image_size, self.wanted[0].view):
             outputs = _predict(model, images)
