@@ -57,7 +57,7 @@ def test_what_is_less_than_half_sure_is_said_where_nothing_was_asked_for(capsys)
     assert sheet.hesitant == 1
     _sum_up(Screen(), told(sheet), sheet.hesitant, None, None)
     err = capsys.readouterr().err
-    assert err.endswith("2 images, 1 less than 50% sure (--min-confidence 0.5 calls it unsure)\n")
+    assert err.endswith("2 images, 1 less than 50 % sure (--min-confidence 0.5 calls it unsure)\n")
     sheet.write([answer("c.jpg", "rose", 0.2, "unsure")])
     _sum_up(Screen(), told(sheet), 0, None, None)
     assert capsys.readouterr().err.endswith("3 images, 1 unsure\n")
