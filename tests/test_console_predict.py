@@ -61,6 +61,10 @@ def test_what_is_less_than_half_sure_is_said_where_nothing_was_asked_for(capsys)
     sheet.write([answer("c.jpg", "rose", 0.2, "unsure")])
     _sum_up(Screen(), told(sheet), 0, None, None)
     assert capsys.readouterr().err.endswith("3 images, 1 unsure\n")
+    alone = Collected()
+    alone.write([answer("a.jpg", "rose", 0.9)])
+    _sum_up(Screen(), told(alone), 0, None, None)
+    assert capsys.readouterr().err == "1 image\n"  # there is nothing to count
 
 
 @pytest.mark.parametrize("width", [40, 80])

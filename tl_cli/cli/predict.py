@@ -224,7 +224,8 @@ def _sum_up(
     parts += [f"wrote {output}"] if output else []
     parts += [f"sorted into {sort_into}"] if sort_into else []
     screen.settle()
-    show_counts(screen, told["labels"])
+    if told["images"] > 1:
+        show_counts(screen, told["labels"])
     screen.on_progress(Note(", ".join(parts), warning=bool(told["failed"])))
     lost = told["unsorted"]
     if lost:
