@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import sys
+from contextlib import nullcontext
 
 import pytest
-from rich.console import Console
 
 from tl_cli.cli.predict import _sum_up
 from tl_cli.console.predict import PredictionTable, explained, show_counts
 from tl_cli.console.screen import Screen
+from tl_cli.console.terminal import Terminal
 from tl_cli.results.explanations import Explanation, Neighbour
 from tl_cli.store.prediction_writer import Collected, ImagePrediction
 
 
 def terminal(width: int) -> Screen:
-    """A screen whose two streams are terminals."""
+    """A screen whose results go to a terminal."""
     screen = Screen()
-    screen._out = Console(file=sys.stdout, force_terminal=True, width=width, color_system=None)
+    screen._out = Terminal(sys.stdout, nullcontext)
+    screen._out._force_terminal = True  # without colours
+    screen._out.width = width
     return screen
 
 
