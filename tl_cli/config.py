@@ -295,6 +295,11 @@ def stored(values: Mapping[str, Any], place: str) -> RunConfig:
         raise TLError(f"{place} is damaged, or of another version: {names}") from error
 
 
+def of_run(file: Path) -> RunConfig:
+    """Return the configuration in a run's directory. Raises TLError where it is none."""
+    return stored(flat_yaml.read(file), str(file))
+
+
 def _contradictions(config: RunConfig) -> list[str]:
     effort = f"effort {config.effort}"
     stated = "from_scratch" if config.from_scratch else f"freeze {config.freeze}"

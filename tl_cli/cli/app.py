@@ -21,6 +21,7 @@ with interrupts_kill():  # this takes a third of a second
     from tl_cli.cli.cache import cache
     from tl_cli.cli.compare import compare
     from tl_cli.cli.completion import completed
+    from tl_cli.cli.demo import demo
     from tl_cli.cli.embed import embed
     from tl_cli.cli.evaluate import evaluate
     from tl_cli.cli.explain import explain
@@ -53,6 +54,7 @@ for command in (
     evaluate,
     predict,
     explain,
+    demo,
     embed,
     search,
     report,

@@ -245,7 +245,7 @@ def _may_mirror(
 ) -> bool:
     """Return whether the run allows mirroring; where that is open, its validation images decide."""
     try:
-        said = config.load(run / run_dir.CONFIG).mirror
+        said = config.of_run(run / run_dir.CONFIG).mirror
     except TLError:
         said = "auto"
     if said == "no":
