@@ -130,6 +130,15 @@ def test_more_images_are_asked_for_where_they_would_help(tmp_path, pictures):
     assert any(s.what == "More images of the same kind would hardly help." for s in steps)
 
 
+def test_where_the_curve_is_noise_nothing_is_promised(tmp_path, pictures):
+    run = run_of(tmp_path / "run", records(pictures, ["a", "b"], 30), skill=1)
+    told = json.loads((run / run_dir.METRICS).read_text())
+    noise = LearningCurve((CurvePoint(40, 0.6, 4), CurvePoint(80, 0.65, 1)), 13, 0.09)
+    run.write_json(run_dir.METRICS, told | {"learning_curve": noise.to_json()})
+    steps = next_steps.next_steps(report.read(run))
+    assert any(s.what == "Take more photos, if only to measure by." for s in steps)
+
+
 def test_a_threshold_is_advised_that_keeps_what_it_says(tmp_path, pictures):
     facts = report.read(finished(tmp_path / "run", records(pictures, ["a", "b"], 100), skill=1.6))
     [step] = [s for s in next_steps.next_steps(facts) if s.command]
