@@ -8,7 +8,7 @@ from tl_cli.engine.networks import loading
 from tl_cli.errors import TLError
 
 
-@pytest.mark.parametrize("name", ["efficientnet_lite0", "mobilenet_025"])
+@pytest.mark.parametrize("name", ["efficientnet_lite0", "efficientnet_lite2", "mobilenet_025"])
 def test_the_card_is_what_the_network_is(name):
     card = catalog.get(name)
     backbone = loading.load(card, card.image_size, weights=None)
@@ -30,6 +30,29 @@ def test_every_card_has_a_source_and_a_preprocessing():
     for card in catalog.CARDS.values():
         assert card.source in loading.SOURCES
         assert card.preprocessing in catalog.PREPROCESSING
+
+
+def test_every_card_says_what_it_is_and_where_its_accuracy_stands():
+    for card in catalog.CARDS.values():
+        assert card.blocks[-1].output_shape[-1] > 0
+        assert card.parameters == pytest.approx(card.megabytes * 250_000)
+        assert card.licence and card.multiply_adds > 0
+        assert (card.top1 is not None) == bool(card.top1_from) == bool(card.pretrained_on)
+
+
+def test_sizes_and_computation_are_as_published():
+    """Parameters without the top, and multiply-adds, by the papers and keras.io."""
+    published = {  # millions of parameters with the 1000-class top, G of multiply-adds
+        "resnet50": (25.6, 3.9), "vgg16": (138.4, 15.5), "densenet121": (8.1, 2.8),
+        "efficientnet_b0": (5.3, 0.39), "convnext_tiny": (28.6, 4.5), "xception": (22.9, 8.4),
+        "mobilenet_v3_small": (2.5, 0.057), "efficientnetv2_s": (21.6, 8.4),
+    }  # fmt: skip
+    top = {"vgg16": 123.6, "mobilenet_v3_small": 1.6}  # its dense layers; else one of them
+    for name, (millions, adds) in published.items():
+        card = catalog.get(name)
+        one = 1000 * (card.blocks[-1].output_shape[-1] + 1) / 1e6
+        assert card.parameters / 1e6 + top.get(name, one) == pytest.approx(millions, rel=0.02)
+        assert card.multiply_adds / 1e9 == pytest.approx(adds, rel=0.08)
 
 
 def test_an_unknown_backbone_is_answered_with_the_nearest():

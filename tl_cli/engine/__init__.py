@@ -9,14 +9,15 @@ import os
 import sys
 from pathlib import Path
 
-from tl_cli.quiet import quiet
+from tl_cli.quiet import own_the_loggers, quiet
 
 with quiet():
     import keras
     import tensorflow as tf
 
     tf.config.list_physical_devices()
-    tf.get_logger().setLevel("ERROR")  # that a small network was traced anew is nobody's concern
+
+own_the_loggers()
 
 PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
 

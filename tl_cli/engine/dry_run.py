@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import time
 
-import numpy as np
-
 from tl_cli.config import RunConfig
 from tl_cli.data.manifest import SPLITS, Manifest
-from tl_cli.engine import features, recommend_freeze
+from tl_cli.engine import recommend_freeze
 from tl_cli.engine.context import RunContext, prepare
 from tl_cli.engine.finetune import settings, time_budget
 from tl_cli.engine.finetune.learning_rate_test import learning_rate_test
@@ -18,8 +16,6 @@ from tl_cli.engine.networks.loading import Backbone
 from tl_cli.plan import FreezePlan, alternatives
 from tl_cli.results.dry_run import DryRun
 from tl_cli.results.progress import OnProgress, silent
-
-BATCH = features.BATCH
 
 
 def dry_run(
@@ -78,13 +74,8 @@ def _features(context: RunContext) -> float:
     """Return the seconds of the one pass, from one batch of the user's own images."""
     if context.config.from_scratch:
         return 0.0
-    records = context.manifest.records[:BATCH]
-    start = time.perf_counter()
-    images = features.images(records, context.backbone.image_size)
-    decode = (time.perf_counter() - start) / len(records)
-    images = np.resize(images, (BATCH, *images.shape[1:]))
-    batch = time_budget.least_seconds(lambda: context.backbone.model.predict_on_batch(images))
-    return len(context.manifest.records) * (decode + batch / BATCH)
+    one = time_budget.image_seconds(context, context.backbone.model)
+    return len(context.manifest.records) * one
 
 
 def _tuning(

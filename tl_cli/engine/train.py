@@ -34,12 +34,12 @@ from tl_cli.plan import FreezePlan
 from tl_cli.plan.evidence import Evidence
 from tl_cli.results.evaluation import Evaluation
 from tl_cli.results.learning_curve import LearningCurve
-from tl_cli.results.progress import Note, OnProgress
+from tl_cli.results.progress import Note, OnProgress, begun
 from tl_cli.results.training import FinetuneResult, FromScratchResult, RunResult
 from tl_cli.store import run_dir
 from tl_cli.store.run_dir import RunDir
 
-OnPlan = Callable[[FreezePlan], None]
+OnPlan = Callable[[FreezePlan, Mapping[str, float]], None]  # the plan, the seconds it will take
 Outcome = FinetuneResult | FromScratchResult | None
 ROUNDING, ROUNDING_MIXED = 0.02, 0.15  # of a probability, between parts and whole: worth a word
 CHECKED_A_CLASS, CHECKED = 2, 64  # validation images that pass the saved network, from pixels
@@ -58,7 +58,7 @@ def train(
     manifest: Manifest,
     run: RunDir,
     on_progress: OnProgress,
-    on_plan: OnPlan = lambda _: None,
+    on_plan: OnPlan = lambda _, __: None,
 ) -> Trained:
     """Train on the manifest as the configuration says and write everything into the run directory.
 
@@ -66,7 +66,7 @@ def train(
     the run's status says `head`. A run that was cut off is gone on with: what it decided holds, and
     the tuning goes on after the last epoch that it kept. Raises TLError for what the user can mend.
     """
-    clock = Clock()
+    clock = Clock(on_begin=lambda stage: on_progress(begun(stage)))
     resources.reset_peak_memory()
 
     with clock.stage("build"):
@@ -90,7 +90,8 @@ def train(
     with clock.stage("plan"):
         decided = before or _decide(context, seen, head, clock, on_progress)
         run_files.write_plan(run, context, decided, head)
-    on_plan(decided.plan)
+        building = clock.seconds["build"] + clock.seconds.get("head", 0.0)
+        on_plan(decided.plan, time_budget.forecast(context, decided, building))
 
     finetuned: Finetuned[FinetuneResult | FromScratchResult] | None = None
     if decided.plan.trains_backbone:
@@ -172,7 +173,8 @@ def _announce(
     run_files.write_predictions(run, context, {"val": trained.held_out})
     run_files.write_result(run, interim)
     run.status(run_dir.HEAD)
-    on_progress(Note(f"Ready: {run.final_path}. Now trying to improve it; Ctrl-C keeps this."))
+    said = f"Ready: {run.final_path}. Now trying to improve it; Ctrl-C keeps this."
+    on_progress(Note(said, lasting=True))
     on_progress(Note(settings.feeding(context, decided)))
 
 

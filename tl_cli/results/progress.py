@@ -8,7 +8,10 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a stage is: `done` of `total` units, and what is known by now."""
+    """How far a stage is: `done` of `total` units, and what is known by now.
+
+    With a `total` of 0 it begins, and nothing can be counted in it.
+    """
 
     stage: str
     done: int
@@ -23,6 +26,13 @@ class Note:
 
     text: str
     warning: bool = False
+    needed: bool = False  # by whoever asks for nothing beyond the result, too
+    lasting: bool = False  # true from here on: to be kept in sight, where that can be done
+
+
+def begun(stage: str) -> Progress:
+    """Return the event that says that a stage begins."""
+    return Progress(stage, 0, 0)
 
 
 OnProgress = Callable[[Progress | Note], None]

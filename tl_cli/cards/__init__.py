@@ -1,0 +1,1 @@
+"""The rows of the catalogue, a file a source, and beside them what was measured on each network."""
