@@ -43,7 +43,7 @@ def _graphviz() -> bool:
 
 @in_style
 def boxes_png(found: Summary, path: Path) -> Path:
-    """Draw a box a layer, each below all that it takes, in the page's colours; a box a block if many."""
+    """Draw a box a layer, each below all that it takes; a box a block where there are many."""
     rows = _folded(found.rows)
     rows = rows if len(rows) <= MOST_BOXES else by_block(found.rows)
     start = LayerRow(INPUT, "", "", found.input_shape, 0, 0, False, ())
