@@ -206,6 +206,9 @@ class RunConfig(BaseModel):
 
     output: str | None = _output("Run directory; auto: runs/NAME.", metavar="DIR")
     report: bool = _output("End with a page, report.html.", True)
+    track: Literal["tensorboard", "mlflow"] | None = _output(
+        "Keep parameters, epochs and figures there too.", unset="none"
+    )
     gradient_flow: bool = _output("Record the gradient at every layer.", False, rare=True)
 
     @field_validator("*", mode="before")

@@ -21,6 +21,7 @@ with interrupts_kill():  # this takes a third of a second
     from tl_cli.cli.cache import cache
     from tl_cli.cli.compare import compare
     from tl_cli.cli.completion import completed
+    from tl_cli.cli.embed import embed
     from tl_cli.cli.evaluate import evaluate
     from tl_cli.cli.explain import explain
     from tl_cli.cli.export import export
@@ -31,6 +32,7 @@ with interrupts_kill():  # this takes a third of a second
     from tl_cli.cli.recommend_freeze import recommend_freeze
     from tl_cli.cli.report import report
     from tl_cli.cli.runs import runs
+    from tl_cli.cli.search import search
     from tl_cli.cli.session import INTERRUPTED
     from tl_cli.cli.summarize import summarize
     from tl_cli.cli.train import EXAMPLES, train
@@ -51,6 +53,8 @@ for command in (
     evaluate,
     predict,
     explain,
+    embed,
+    search,
     report,
     export,
     recommend_freeze,

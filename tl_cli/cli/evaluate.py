@@ -57,7 +57,7 @@ def evaluate(
         names = configs.load(flags={"data": data, "columns": columns}).column_names()
         run = checkpoint_of(checkpoint)
         other = checkpoint_of(against) if against else None
-        manifest, chosen = _evaluated(run, data, split, screen, bad_images or "skip", names)
+        manifest, chosen = evaluated(run, data, split, screen, bad_images or "skip", names)
         values = column(manifest, slice_, data, names) if slice_ else None
         from tl_cli.engine import evaluate
 
@@ -102,7 +102,7 @@ def _drawn(found: EvaluatedModel, run: RunDir) -> Iterator[Path]:
     yield figures.precision_recall_png(told, answers.probabilities, answers.labels, run.path)
 
 
-def _evaluated(
+def evaluated(
     run: RunDir,
     data: str | None,
     split: str | None,

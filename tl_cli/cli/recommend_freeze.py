@@ -24,6 +24,7 @@ from tl_cli.store.run_dir import writing_to
 if TYPE_CHECKING:
     from tl_cli.config import RunConfig
     from tl_cli.console.screen import Screen
+    from tl_cli.plan import FreezePlan
 
 OUTPUT = Path("recommend-freeze")
 HINT = "choose another --output"
@@ -61,27 +62,32 @@ def recommend_freeze(
         flags = {"similarity": similarity, "policy": policy, "backbone": backbone}
         settings = configs.load(flags={"data": data or "-", **flags})
         if size and classes:
-            _show_plan(settings, size, classes, screen, json)
+            _show_plan(planned(settings, size, classes), screen, json)
         elif not data:
             _show_rule(settings, screen, json)
         elif settings.similarity:
-            _show_stated(settings, screen, json)
+            _show_plan(stated(settings, screen), screen, json)
         else:
             _show_measured(settings, screen, json, (output or OUTPUT) if plots else None)
 
 
-def _show_plan(
-    settings: RunConfig,
-    size: int,
-    classes: int,
-    screen: Screen,
-    json: bool,
-    images_per_class: float | None = None,
-) -> None:
+def _show_plan(plan: FreezePlan, screen: Screen, json: bool) -> None:
+    if json:
+        print(jsonlib.dumps(plan.to_json()))
+    else:
+        from tl_cli.console.plan import show_plan
+
+        show_plan(screen, plan.to_json())
+
+
+def planned(
+    settings: RunConfig, size: int, classes: int, images_per_class: float | None = None
+) -> FreezePlan:
+    """Return the plan for so many images, of which no more is known."""
     from tl_cli import catalog
     from tl_cli.plan import recommend
 
-    plan = recommend(
+    return recommend(
         size,
         classes,
         catalog.get(settings.backbone).blocks,
@@ -89,22 +95,19 @@ def _show_plan(
         images_per_class=images_per_class,
         similarity=settings.similarity,
         policy=settings.policy,
-    ).to_json()
-    if json:
-        print(jsonlib.dumps(plan))
-    else:
-        from tl_cli.console.plan import show_plan
-
-        show_plan(screen, plan)
+    )
 
 
-def _show_stated(settings: RunConfig, screen: Screen, json: bool) -> None:
-    """Plan by the number of images and the similarity that was stated; no network is loaded."""
+def stated(settings: RunConfig, screen: Screen) -> FreezePlan:
+    """Return the plan by the number of images and the similarity that was stated.
+
+    No network is loaded.
+    """
     from statistics import median
 
     counts = manifest_of(settings, screen).counts("train")
     size, per_class = sum(counts.values()), median(counts.values())
-    _show_plan(settings, size, len(counts), screen, json, per_class)
+    return planned(settings, size, len(counts), per_class)
 
 
 def _show_measured(settings: RunConfig, screen: Screen, json: bool, folder: Path | None) -> None:

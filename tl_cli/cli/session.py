@@ -61,7 +61,7 @@ def opened_screen(
     except OSError as error:
         if isinstance(error, BrokenPipeError):
             raise
-        screen.error(_of_the_system(error))
+        screen.error(of_the_system(error))
         raise typer.Exit(1) from None
     except KeyboardInterrupt as error:
         terminated = isinstance(error, Terminated)
@@ -69,7 +69,7 @@ def opened_screen(
         raise typer.Exit(TERMINATED if terminated else INTERRUPTED) from None
 
 
-def _of_the_system(error: OSError) -> TLError:
+def of_the_system(error: OSError) -> TLError:
     """Return the sentence for what a disk did: what was written before is left as it is."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         hint = "make room, or clear what tl keeps: tl cache --clear"

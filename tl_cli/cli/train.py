@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from tl_cli.engine.train import Trained
     from tl_cli.plan import FreezePlan
     from tl_cli.results.dry_run import DryRun
+    from tl_cli.results.progress import OnProgress
     from tl_cli.results.training import RunResult
     from tl_cli.store.run_dir import RunDir
 
@@ -104,7 +105,7 @@ def train(
 
 def _check(settings: RunConfig, comparing: bool, dry_run: bool, overwrite: bool) -> None:
     """Raise, before the images are looked at, where what was asked for cannot be done."""
-    from tl_cli import catalog
+    from tl_cli import catalog, trackers
     from tl_cli.store import reading
     from tl_cli.store.run_dir import RunDir
 
@@ -112,6 +113,7 @@ def _check(settings: RunConfig, comparing: bool, dry_run: bool, overwrite: bool)
         reading.check_weights(Path(settings.weights))
     elif not settings.from_scratch:
         catalog.require_pretrained(catalog.get(settings.backbone))
+    trackers.require(settings.track)
     if comparing and (settings.from_scratch or dry_run):
         raise typer.BadParameter("a comparison goes with a training from pretrained weights")
     if settings.output and not (dry_run or comparing):
@@ -189,22 +191,45 @@ def _resume(
     return None
 
 
-def _train(
-    settings: RunConfig, manifest: Manifest, screen: Screen, json: bool, run: RunDir
-) -> Mapping[str, Any]:
-    """Train one run, show it unless `json`, and return all that --json tells of it."""
+def whole(
+    settings: RunConfig, screen: Screen, *, overwrite: bool = False
+) -> tuple[RunDir, Trained, str | None]:
+    """Train one run from its configuration on; see `_trained`. Raises TLError."""
+    _check(settings, False, False, overwrite)
+    run = begun(settings, directory(settings, overwrite))
+    return _trained(settings, _scanned(settings, run, screen), screen, run)
+
+
+def _trained(
+    settings: RunConfig, manifest: Manifest, screen: Screen, run: RunDir
+) -> tuple[RunDir, Trained, str | None]:
+    """Train one run, put it in its place, and write its report; return where that lies, too."""
+    from tl_cli import trackers
     from tl_cli.store import resume, run_dir
 
-    with watched(run, screen):
-        trained = _run(settings, manifest, screen, run)
+    with (
+        watched(run, screen),
+        trackers.following(settings.track, run, screen.on_progress) as followed,
+    ):
+        trained = _run(settings, manifest, screen, run, followed.watch)
+        followed.finish()
     run.status(run_dir.DONE)
     run = run.publish()
     if settings.gradient_flow:
         _draw_gradients(run, screen)
     report = _report(run, screen, trained.classifier) if settings.report else None
+    followed.close(run)
+    resume.forget(run)
+    return run, trained, report
+
+
+def _train(
+    settings: RunConfig, manifest: Manifest, screen: Screen, json: bool, run: RunDir
+) -> Mapping[str, Any]:
+    """Train one run, show it unless `json`, and return all that --json tells of it."""
+    run, trained, report = _trained(settings, manifest, screen, run)
     if not json:
         _show(trained.result, manifest, run, report, screen)
-    resume.forget(run)
     return {**trained.result.to_json(), "report": report}
 
 
@@ -232,12 +257,14 @@ def _say_report(report: str | None, screen: Screen, json: bool) -> None:
         )
 
 
-def _run(settings: RunConfig, manifest: Manifest, screen: Screen, run: RunDir) -> Trained:
+def _run(
+    settings: RunConfig, manifest: Manifest, screen: Screen, run: RunDir, on_progress: OnProgress
+) -> Trained:
     screen.busy(LOADING)
     from tl_cli.engine.train import train
 
     return train(
-        settings, manifest, run, screen.on_progress, on_plan=lambda *told: _show_plan(screen, *told)
+        settings, manifest, run, on_progress, on_plan=lambda *told: _show_plan(screen, *told)
     )
 
 

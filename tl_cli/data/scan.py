@@ -76,6 +76,23 @@ def scan(
     return manifest.with_records(good, *findings(manifest))
 
 
+def records_of(
+    paths: Sequence[str], *, cache: Path | None = None, on_progress: Progress | None = None
+) -> tuple[list[Record], list[BadFile]]:
+    """Return a record for each image file, in order and without a label, and what is no image.
+
+    As `scan` looks at them, and remembers it; of a path that is named twice there are two records.
+    """
+    nameless = [Record(path, "") for path in paths]
+    good, bad = [], []
+    for record, look in zip(nameless, _looks(nameless, cache, None, on_progress), strict=True):
+        if isinstance(look, str):
+            bad.append(BadFile(record.path, "", look))
+        else:
+            good.append(replace(record, **look._asdict()))
+    return good, bad
+
+
 def _check(
     listed: Manifest, good: list[Record], bad: list[BadFile], bad_images: str, least: int
 ) -> None:

@@ -18,6 +18,7 @@ class Progress:
     total: int
     unit: str = "images"
     facts: Mapping[str, float] = field(default_factory=dict)
+    epoch: Mapping[str, float] | None = None  # the line of history.csv that an epoch ends with
 
 
 @dataclass(frozen=True)

@@ -40,10 +40,11 @@ PICTURES = (
     "gradients.png",
 )  # fmt: skip
 EXPORTS, EXPLANATIONS = replacement.EXPORTS, replacement.EXPLANATIONS
+TENSORBOARD = "tensorboard"  # the folder of `--track tensorboard`
 RESUME = "resume"  # what an unfinished run is gone on with: see resume.py
 REQUEST = f"{RESUME}/request.json"
 ROOM = 32  # bytes that a run's name leaves for a number, and for the folder built beside it
-OURS = (*FILES, *PICTURES, EXPORTS, EXPLANATIONS, RESUME)
+OURS = (*FILES, *PICTURES, EXPORTS, EXPLANATIONS, TENSORBOARD, RESUME)
 # How a run stands: HEAD has saved its solved head, and the tuning goes on or was cut off; DIED is
 # never written, it is what RUNNING is once the process is gone.
 RUNNING, HEAD, DONE = "running", "head", "done"

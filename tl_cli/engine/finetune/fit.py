@@ -240,7 +240,8 @@ class ValidationCallback(keras.callbacks.Callback):
             self.model.stop_training = True
             return
         facts = {"loss": loss, "val accuracy": row["val_accuracy"]}
-        self.report(Progress(self.stage, self.plan.size, self.plan.size, facts=facts))
+        size = self.plan.size
+        self.report(Progress(self.stage, size, size, facts=facts, epoch=row))
         if self.is_out_of_patience(epoch + 1):
             self.model.stop_training = True
 
