@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tl_cli.cli.options import Backbone, Data, Json, Policy, Quiet, Similarity
-from tl_cli.cli.session import manifest_of, opened_screen
+from tl_cli.cli.session import blocks_of, manifest_of, opened_screen
 
 if TYPE_CHECKING:
     from tl_cli.config import RunConfig
@@ -65,7 +65,7 @@ def _show_plan(
     plan = recommend(
         size,
         classes,
-        catalog.get(settings.backbone).blocks,
+        blocks_of(catalog.get(settings.backbone, settings.preprocessing)),
         backbone=settings.backbone,
         images_per_class=images_per_class,
         similarity=settings.similarity,
@@ -111,7 +111,8 @@ def _show_rule(settings: RunConfig, screen: Screen, json: bool) -> None:
     from tl_cli import catalog
     from tl_cli.plan import recommend
 
-    blocks, kinds = catalog.get(settings.backbone).blocks, ("high", "medium", "low")
+    blocks = blocks_of(catalog.get(settings.backbone, settings.preprocessing))
+    kinds = ("high", "medium", "low")
     ratios = {
         size: {
             kind: recommend(
