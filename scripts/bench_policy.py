@@ -128,7 +128,7 @@ def candidate_row(context, head, candidate) -> dict:
     from scipy.special import softmax
 
     from tl_cli.engine.finetune import candidates
-    from tl_cli.engine.finetune.fit import accuracy, calibrated
+    from tl_cli.engine.finetune.validation import accuracy, calibrated
     from tl_cli.engine.head import choice
     from tl_cli.engine.head.linear_head import fit_temperature
     from tl_cli.engine.metrics.figures import log_losses

@@ -75,7 +75,7 @@ def digests(run: Path) -> dict[str, str]:
     with h5py.File(run / "checkpoint.weights.h5") as file:
         file.visititems(add)
     metrics = json.loads((run / "metrics.json").read_text())
-    del metrics["seconds"], metrics["peak_memory"]
+    del metrics["seconds"], metrics["peak_memory"], metrics["milliseconds"]
     history = run / "history.csv"
     lines = history.read_text().splitlines() if history.is_file() else []
     rows = [row | {"seconds": ""} for row in csv.DictReader(lines)]

@@ -13,7 +13,7 @@ from typer.testing import CliRunner, Result
 from tl_cli.cli.app import app
 from tl_cli.data.decode import DECODE_VERSION
 from tl_cli.humanize import size
-from tl_cli.store import cache, cache_folder
+from tl_cli.store import about_entry, cache, cache_folder
 from tl_cli.store.rows import ROWS_VERSION, Table
 
 HOUR = 3600
@@ -60,13 +60,16 @@ def test_everything_in_the_cache_is_listed_the_oldest_first(filled):
     done = tl("cache")
     assert done.exit_code == 0, done.output
     rows = [" ".join(line.split()) for line in done.stdout.splitlines()]
-    assert rows[0] == "entry size last used holds"
-    assert rows[1] == "images/224px-aaaaaa 2.5 MB 2 days ago decoded images"
-    assert rows[2] == "features/ffffffffffff 4.0 MB 3 hours ago what a backbone made of images"
-    assert {rows[3], rows[4]} == {
-        "images/128px-bbbbbb 1.0 kB just now decoded images",
-        "scan.sqlite 300 bytes just now what was seen in image files",
-    }
+    assert rows[0] == "entry size last used"
+    assert rows[1:3] == ["images/224px-aaaaaa 2.5 MB 2 days ago", "decoded images"]
+    assert rows[3:5] == [
+        "features/ffffffffffff 4.0 MB 3 hours ago",
+        "what a backbone made of images",
+    ]
+    assert set(rows[5:9]) == {
+        "images/128px-bbbbbb 1.0 kB just now", "decoded images",
+        "scan.sqlite 300 bytes just now", "what was seen in image files of any data",
+    }  # fmt: skip
     assert f"{filled}: 4 entries, 6.5 MB; at most {size(cache.bound())} are kept" in done.stdout
 
 
@@ -83,7 +86,9 @@ def test_the_listing_as_json(filled):
     }
     assert (found["folder"], found["bytes"], found["freed"]) == (str(filled), 6_501_300, None)
     entries = listed()
-    assert set(entries["features", "f" * 32]) == {"kind", "key", "bytes", "used"}
+    assert set(entries["features", "f" * 32]) == {
+        "kind", "key", "bytes", "used", "network", "data",
+    }  # fmt: skip
     assert entries["features", "f" * 32]["bytes"] == 4_000_000
     assert entries["file", "scan.sqlite"]["bytes"] == 300
 
@@ -160,7 +165,8 @@ def test_a_scan_keeps_what_the_run_will_want(image_folder):
     for n in (10, 11):  # and a new image is added
         advised = tl("recommend-freeze", "--data", folder, "--similarity", "high")
         assert advised.exit_code == 0, advised.output
-        assert listed()[images]["bytes"] == n * (224 * 224 * 3 + Table.LINE)
+        note = (cache_folder.folder().joinpath(*images) / about_entry.FILE).stat().st_size
+        assert listed()[images]["bytes"] == n * (224 * 224 * 3 + Table.LINE) + note
         (folder / "cat" / "copy.png").write_bytes((folder / "dog" / "00.png").read_bytes() + b"x")
 
 

@@ -19,9 +19,9 @@ from tl_cli.engine.finetune.candidates import (
     put_in_place,
 )
 from tl_cli.engine.finetune.finetune import softened
-from tl_cli.engine.finetune.fit import calibrated
 from tl_cli.engine.finetune.state import assign, copies
 from tl_cli.engine.finetune.training_data import TrainingData
+from tl_cli.engine.finetune.validation import calibrated
 from tl_cli.engine.head import choice, solver
 from tl_cli.engine.head.linear_head import fit_temperature
 from tl_cli.engine.metrics.figures import log_losses

@@ -24,6 +24,7 @@ def modules_after(*arguments: str) -> tuple[set[str], subprocess.CompletedProces
 @pytest.mark.parametrize(
     ("arguments", "code"),
     [
+        ([], 0),
         (["--help"], 0),
         (["train", "--help"], 0),
         (["train", "--help-all"], 0),
@@ -82,6 +83,6 @@ def test_drawing_a_folder_loads_no_framework(image_folder, tmp_path):
 
 def test_the_list_of_commands_tells_each_in_a_whole_sentence():
     _, done = modules_after("--help")
-    listed = done.stdout.split("Commands:")[1]
+    listed = done.stdout.split("First steps:")[1]
     assert "recommend-freeze" in listed
     assert "..." not in listed

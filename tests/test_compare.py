@@ -1,6 +1,7 @@
 """`tl compare` and --compare-scratch: pairs are of the same images, curves begin where due."""
 
 import json
+import re
 import shutil
 
 import pytest
@@ -42,27 +43,39 @@ def test_both_ways_are_told_on_one_split(told):
         assert min(picture.size) > 300
 
 
-def test_the_one_that_validation_prefers_is_named(told):
+def test_the_plan_of_the_least_log_loss_is_the_best(told):
     root, found = told
-    losses = {
-        run["name"]: json.loads((root / run["name"] / run_dir.METRICS).read_text())["metrics"][
-            "val"
-        ]
-        for run in found["runs"]
-    }
-    assert found["best"] == min(losses, key=lambda name: losses[name]["log_loss"])
+    names = [row["name"] for row in found["plans"]]
+    assert names == ["asked for", "scratch"]
+    losses = {row["name"]: row["log_loss"] for row in found["plans"]}
+    assert found["best"] == min(losses, key=lambda name: losses[name])
+    # of what was tuned, whether it was kept or not
+    tune = json.loads((root / "run" / run_dir.METRICS).read_text())["tune"]
+    assert losses["asked for"] == tune["candidates"][-1]["log_loss"]
 
 
-def test_the_advice_is_compared_with_other_plans(told, tmp_path):
+def test_a_plan_that_is_the_same_is_trained_once(told, tmp_path):
     root, _ = told
     weights = root / "own.weights.h5"
     done = tl("train", "--data", root / "photos", *FAST, "--weights", weights, "--epochs", 1,
-              "--output", tmp_path / "run", "--compare-freeze")  # fmt: skip
+              "--freeze", "half", "--output", tmp_path / "run", "--compare-freeze")  # fmt: skip
     assert done.exit_code == 0, done.stderr
-    names = ["run", "run-head", "run-half", "run-full"]
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(names)
-    assert all(name in done.stdout for name in names)
-    assert "Best on validation, by log loss: run" in done.stdout
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["run", "run-full", "run-head"]
+    table = done.stdout[done.stdout.rindex("frozen  accuracy") :]
+    assert re.search(r"^half .* the same plan as asked for *$", table, re.MULTILINE)
+    for name in ("asked for", "head", "full"):
+        assert re.search(rf"^{name} +\d+% +[\d.]+% +[\d.]+ .* (yes|no) ", table, re.MULTILINE)
+    assert "Best on validation: " in table
+
+
+def test_a_place_that_is_taken_is_told_before_anything_is_trained(told, tmp_path):
+    root, _ = told
+    shutil.copytree(root / "run", tmp_path / "run-full")
+    weights = root / "own.weights.h5"
+    done = tl("train", "--data", root / "photos", *FAST, "--freeze", "head", "--weights", weights,
+              "--output", tmp_path / "run", "--compare-freeze")  # fmt: skip
+    assert done.exit_code == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["run-full"]
 
 
 def test_the_pair_is_counted_on_the_same_images(told):
@@ -92,6 +105,7 @@ def test_the_table_names_each_run_and_the_verdict(told):
     assert done.exit_code == 0, done.stderr
     assert "run-scratch" in done.stdout
     assert "in common" in done.stdout
+    assert re.search(r"A tie|recognises the most", done.stdout)
     assert (root / "two.png").is_file()
 
 
@@ -106,7 +120,7 @@ def test_other_images_are_not_paired_and_damage_is_one_sentence(told, tmp_path):
     assert "not tested on the same images" in done.stdout
     (other / run_dir.METRICS).write_text("{}")
     done = tl("compare", root / "run", other)
-    assert (done.exit_code, "holds no metrics" in done.stderr) == (1, True)
+    assert (done.exit_code, run_dir.METRICS in done.stderr) == (1, True)
     done = tl("compare", root / "run", tmp_path / "nothing")
     assert (done.exit_code, "holds no finished run" in done.stderr) == (1, True)
     assert tl("compare", root / "run").exit_code == 2

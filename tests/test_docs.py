@@ -45,9 +45,13 @@ def told(tmp_path_factory) -> dict[str, dict]:
         "tl inspect": ("inspect", root / "photos"),
         "tl inspect --label-errors": ("inspect", run, "--label-errors", "--output", root / "x"),
         "tl explain": ("explain", run, root / "photos", "--output", root / "why"),
+        "tl embed": ("embed", run, root / "photos", "--output", root / "features.npy"),
+        "tl search": ("search", run, root / "photos"),
         "tl report": ("report", run),
         "tl summarize": ("summarize", "inception"),
         "tl compare": ("compare", run, run),
+        "tl runs": ("runs", root),
+        "tl cache": ("cache",),
     }
     return {name: json.loads(tl(*command, "--json").stdout) for name, command in commands.items()}
 
@@ -57,7 +61,8 @@ def told(tmp_path_factory) -> dict[str, dict]:
     [
         *("tl recommend-freeze", "tl train", "tl evaluate", "tl predict", "tl export"),
         *("tl inspect", "tl inspect --label-errors", "tl explain", "tl report"),
-        *("tl summarize", "tl compare"),
+        *("tl embed", "tl search"),
+        *("tl summarize", "tl compare", "tl runs", "tl cache"),
     ],
 )
 def test_the_documented_keys_are_the_ones_that_are_printed(told, command):

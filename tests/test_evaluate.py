@@ -30,7 +30,7 @@ def told(*arguments):
 
 
 def test_everything_at_once(run, data):
-    found, err = told(run, "--slice", "mode", "--against", run, "--plots")
+    found, _ = told(run, "--slice", "mode", "--against", run, "--plots")
     assert found["calibration"]["temperature"] > 0
     assert found["calibration"]["ece_scaled"] is not None
     assert sum(b["n"] for b in found["calibration"]["bins"]) == found["n"]
@@ -38,8 +38,10 @@ def test_everything_at_once(run, data):
     assert {"RGB", "L", "CMYK"} <= {row["value"] for row in found["slices"]}
     assert found["against"]["accuracy"]["p_value"] == 1
     assert found["coverage"][0]["min_confidence"] == 0.5
+    assert all(each["label"] != each["predicted"] for each in found["mistakes"])
+    assert len(found["mistakes"]) == round(found["n"] * (1 - found["accuracy"]))
     for name in ("confusion.png", "reliability.png", "roc.png", "precision_recall.png"):
-        assert f"wrote {run / name}" in err
+        assert str(run / name) in found["pictures"]
         with Image.open(run / name) as picture:
             assert picture.width > 300
 
@@ -49,8 +51,8 @@ def test_the_screen_shows_the_headline_first(run):
     assert done.exit_code == 0, done.stderr
     order = [done.stdout.index(part) for part in (
         "accuracy", "precision", "true \\ predicted", "Probabilities", "calibration error",
-        "If unsure answers are withheld", "The costliest images", "By mode", "Against",
-        "no difference beyond chance",
+        "If unsure answers are withheld", "The costliest mistakes", "By mode", "Against",
+        "no difference beyond chance", "Next",
     )]  # fmt: skip
     assert order == sorted(order)
 

@@ -131,6 +131,16 @@ def test_ctrl_c_leaves_whole_pictures_and_a_page_of_them(run, data, tmp_path, mo
     assert (tmp_path / "sheet.html").read_text().count("<img ") == 2
 
 
+def test_unless_told_otherwise_the_pictures_lie_in_the_run(run, data, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    done = tl("explain", run, data / "test" / "red" / "00.png")
+    assert done.exit_code == 0, done.stderr
+    assert f"wrote {run / 'explain' / 'sheet.html'}" in done.stderr
+    assert (run / "explain" / "00.gradcam.png").is_file()
+    assert not list(tmp_path.iterdir())
+    shutil.rmtree(run / "explain")
+
+
 # -- mistakes -------------------------------------------------------------------------------------
 
 
@@ -146,7 +156,7 @@ def test_mistakes_are_one_sentence(run, data, tmp_path, monkeypatch):
     said(tl("explain", run, tmp_path / "empty"), "no images")
     (tmp_path / "file").write_text("")
     said(tl("explain", run, image, "--output", tmp_path / "file" / "x"), "cannot write")
-    assert not (tmp_path / "explain").exists()
+    assert not (run / "explain").exists()
 
 
 def test_a_run_without_its_manifest_has_no_neighbours(run, data, tmp_path):

@@ -82,7 +82,15 @@ def with_openvino(path: Path, images: np.ndarray) -> tuple[np.ndarray, list[str]
     return compiled({"image": images})["probabilities"], json.loads(names)
 
 
+def with_keras(path: Path, images: np.ndarray) -> tuple[np.ndarray, list[str]]:
+    import keras
+
+    told = json.loads(path.with_name(f"{path.name}.json").read_text())
+    return keras.saving.load_model(path).predict_on_batch(images), told["classes"]
+
+
 OPEN = {
+    "keras": with_keras,
     "saved_model": with_tensorflow,
     "onnx": with_onnxruntime,
     "litert": with_litert,

@@ -240,3 +240,34 @@ def test_features_within_float16_are_not_warned_of(backbone, records):
 
 def test_plain_is_view_zero():
     assert View() == PLAIN
+
+
+def test_views_of_one_cut_pass_one_network_that_is_traced_once(backbone, records, monkeypatch):
+    """Each view made its own, and tracing it took as long as some hundred images."""
+    made = []
+    build = features.extraction.network
+    monkeypatch.setattr(
+        features.extraction, "network", lambda *a, **k: made.append(build(*a, **k)) or made[-1]
+    )
+    backbone.last_pass.clear()
+    for number in range(4):
+        spec = FeatureSpec((), 3, View(number, "light") if number else PLAIN)
+        features.extract(backbone, records, [spec])
+    assert len(made) == 1
+    assert made[0].predict_function.experimental_get_tracing_count() == 1
+    features.extract(backbone, records, [FeatureSpec((), 2)])
+    assert len(made) == 2
+
+
+def test_a_network_at_hand_gives_what_the_weights_are_now(backbone, records):
+    spec = FeatureSpec((), 3, dtype="float32")
+    before = features.extract(backbone, records, [spec], keep=False)[0].array()
+    kernel = backbone.model.get_layer("conv0").kernel
+    kernel.assign(-kernel)
+    try:
+        after = features.extract(backbone, records, [spec], keep=False)[0].array()
+        tensor = direct(backbone, records, 3).reshape(len(records), -1)
+    finally:
+        kernel.assign(-kernel)
+    assert not np.allclose(before, after, atol=1e-2)
+    assert np.abs(after - tensor).max() < 1e-4

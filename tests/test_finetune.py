@@ -10,10 +10,11 @@ from tl_cli.engine import dry_run, features
 from tl_cli.engine.finetune import finetune as tuning
 from tl_cli.engine.finetune import flip_check, settings
 from tl_cli.engine.finetune.compile import compile_suffix
-from tl_cli.engine.finetune.fit import fit, stages, validation_loss
+from tl_cli.engine.finetune.fit import fit, stages
 from tl_cli.engine.finetune.optimizer import optimizer, rate_factors
 from tl_cli.engine.finetune.state import BestCheckpoint, copies
 from tl_cli.engine.finetune.training_data import TrainingData
+from tl_cli.engine.finetune.validation import validation_loss
 from tl_cli.engine.head import choice
 from tl_cli.results.progress import Note, silent
 

@@ -32,9 +32,9 @@ def test_long_names_are_sorted(tmp_path, link):
     again.parent.mkdir()
     again.write_bytes(b"another")
     (tmp_path / "sorted").mkdir()
+    [name] = sorted_folders.folder_names(["l" * 400]).values()
     placed = {
-        sorted_folders.put(path, tmp_path / "sorted", "l" * 400, link=link)
-        for path in (image, again)
+        sorted_folders.put(path, tmp_path / "sorted", name, link=link) for path in (image, again)
     }
     assert len(placed) == 2
     assert {path.read_bytes() for path in placed} == {b"one", b"another"}

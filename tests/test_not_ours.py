@@ -9,12 +9,14 @@ import pytest
 from test_cache import tl
 from tl_cli.errors import TLError
 from tl_cli.store import own_pages, prediction_writer, replacement, run_dir
+from tl_cli.store.prediction_origin import PredictionOrigin
 from tl_cli.store.prediction_writer import ImagePrediction
 from tl_cli.store.run_dir import RunDir
 
 HEADER = prediction_writer.csv_header(1)
 ROW = prediction_writer.csv_row(ImagePrediction("a.png", (("cat", 0.5),), "cat"), 1)
 LINE = prediction_writer.json_row(ImagePrediction("a.png", (("cat", 0.5),), "cat"), 1)
+ORIGIN = PredictionOrigin("runs/one", "0" * 32, {"--top-k": 1})
 
 
 @pytest.mark.parametrize(
@@ -32,7 +34,7 @@ def test_resuming_cuts_nothing_off_a_file_of_other_people_s(
     file.write_text(text)
     with (
         pytest.raises(TLError, match="does not hold the columns"),
-        prediction_writer.writing(file, form, 1, resume=True, inputs=["a.png"]),
+        prediction_writer.writing(file, form, 1, resume=True, inputs=["a.png"], origin=ORIGIN),
     ):
         pass
     assert file.read_text() == text
@@ -43,7 +45,7 @@ def test_resuming_other_images_cuts_nothing_off(tmp_path: Path) -> None:
     file.write_text(HEADER + ROW + "b.p")
     with (
         pytest.raises(TLError, match="row 1 of"),
-        prediction_writer.writing(file, "csv", 1, resume=True, inputs=["c.png"]),
+        prediction_writer.writing(file, "csv", 1, resume=True, inputs=["c.png"], origin=ORIGIN),
     ):
         pass
     assert file.read_text() == HEADER + ROW + "b.p"
@@ -60,8 +62,11 @@ def test_resuming_other_images_cuts_nothing_off(tmp_path: Path) -> None:
 def test_what_was_begun_is_gone_on_with(tmp_path: Path, form: str, begun: str, rows: int) -> None:
     file = tmp_path / "file"
     file.write_text(begun)
+    ORIGIN.write(file)
     inputs = ["a.png", "b.png"]
-    with prediction_writer.writing(file, form, 1, resume=True, inputs=inputs) as sheet:
+    with prediction_writer.writing(
+        file, form, 1, resume=True, inputs=inputs, origin=ORIGIN
+    ) as sheet:
         assert sheet.rows == rows
         sheet.write([ImagePrediction(path, (("cat", 0.5),), "cat") for path in inputs[rows:]])
     text = file.read_text()
@@ -94,9 +99,17 @@ def test_overwriting_a_run_keeps_what_others_put_into_it(tmp_path: Path) -> None
     outside = tmp_path / "outside"
     outside.mkdir()
     (outside / "thesis.txt").write_text("mine")
-    mine = (".gitignore", ".git/HEAD", "notes/a.txt", "export/notes.txt", "export/mine/a.onnx")
+    mine = (
+        ".gitignore",
+        ".git/HEAD",
+        "notes/a.txt",
+        "export/notes.txt",
+        "export/mine/a.onnx",
+        "explain/notes.txt",
+    )
     ours = (run_dir.METRICS, "export/model.onnx", "export/model-int8.tflite.json",
-            "export/saved_model/saved_model.pb", ".123.metrics.json", ".export-abc/x")  # fmt: skip
+            "export/saved_model/saved_model.pb", ".123.metrics.json", ".export-abc/x",
+            "explain/sheet.html", "explain/a.gradcam.png", "explain/.tl")  # fmt: skip
     for name in (*mine, *ours):
         (old.path / name).parent.mkdir(parents=True, exist_ok=True)
         (old.path / name).write_text("old")

@@ -23,7 +23,8 @@ from test_cli import COLOURS, said, tl
 from tl_cli.data.csv_io import read_csv
 from tl_cli.engine import predict
 from tl_cli.errors import TLError
-from tl_cli.store import prediction_writer, run_dir, sorted_folders
+from tl_cli.store import prediction_origin, prediction_writer, run_dir, sorted_folders
+from tl_cli.store.prediction_origin import PredictionOrigin
 from tl_cli.store.prediction_writer import ImagePrediction
 from tl_cli.store.run_dir import RunDir
 from trained import photos, trained
@@ -189,6 +190,8 @@ def test_the_table_is_for_people(run, mixed):
     assert "red 0.9" in lines[0]
     assert "error: does not exist" in lines[1]
     assert "8 images, 5 failed" in done.stderr
+    assert "  red   2\n  blue  1\n" in done.stderr
+    assert "red" not in tl("predict", run, *mixed, "-q").stderr
 
 
 def test_json_is_one_object(run, mixed):
@@ -208,6 +211,7 @@ def test_a_file_that_was_cut_anywhere_is_gone_on_with(run, mixed, tmp_path, endi
     text = whole.read_bytes()
     for size in (0, 20, len(text) // 2, len(text) - 1, len(text)):
         cut.write_bytes(text[:size])
+        shutil.copy(prediction_origin.place(whole), prediction_origin.place(cut))
         done = tl("predict", run, *mixed, "--output", cut, "--top-k", 2, "--resume", "--json")
         assert done.exit_code == 1, done.stderr
         assert cut.read_bytes() == text
@@ -233,7 +237,12 @@ def test_a_full_disk_leaves_whole_rows(tmp_path, monkeypatch):
     with (
         pytest.raises(OSError) as caught,
         prediction_writer.writing(
-            tmp_path / "out.csv", "csv", 1, resume=False, inputs=inputs
+            tmp_path / "out.csv",
+            "csv",
+            1,
+            resume=False,
+            inputs=inputs,
+            origin=PredictionOrigin("run", "0", {}),
         ) as sheet,
     ):
         sheet.file = Full(sheet.file, 90)  # four rows and a half
@@ -343,7 +352,8 @@ def test_no_label_leads_out_of_the_folder(tmp_path, label):
     image = tmp_path / "x.png"
     image.write_text("x")
     (tmp_path / "into").mkdir()
-    placed = sorted_folders.put(image, tmp_path / "into", label, link=False)
+    [name] = sorted_folders.folder_names([label]).values()
+    placed = sorted_folders.put(image, tmp_path / "into", name, link=False)
     assert placed.resolve().parent.parent == (tmp_path / "into").resolve()
 
 

@@ -41,9 +41,20 @@ def test_the_json_has_all_of_it(folder):
 def test_the_evidence_is_drawn_on_request(folder, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     done = tl("recommend-freeze", "--data", folder, "--plots")
-    assert "wrote advice.png" in done.stderr
-    with Image.open("advice.png") as picture:
+    assert "wrote recommend-freeze/advice.png" in done.stderr
+    with Image.open("recommend-freeze/advice.png") as picture:
         assert min(picture.size) > 300
+    assert [path.name for path in tmp_path.iterdir()] == ["recommend-freeze"]
+
+
+def test_the_evidence_is_drawn_where_it_is_asked_for_and_over_nobodys_picture(folder, tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "advice.png").write_text("mine")
+    done = tl("recommend-freeze", "--data", folder, "--plots", "--output", tmp_path / "mine")
+    assert done.exit_code == 1
+    assert "is there already" in done.stderr
+    assert (tmp_path / "mine" / "advice.png").read_text() == "mine"
+    assert tl("recommend-freeze", "--data", folder, "--output", tmp_path).exit_code == 2
 
 
 @pytest.mark.parametrize("more", [("--size", 500, "--classes", 5), ()])
@@ -53,7 +64,7 @@ def test_what_is_not_measured_cannot_be_drawn(more):
 
 def test_a_run_measures_and_its_plan_file_has_the_evidence(folder, tmp_path):
     run = tmp_path / "run"
-    done = tl("train", "--data", folder, *SMALL, "--epochs", 1, "--output", run)
+    done = tl("train", "--data", folder, *SMALL, "--epochs", 1, "--output", run, "--verbose")
     assert done.exit_code == 0, done.stderr
     plan = json.loads((run / "plan.json").read_text())
     assert plan["policy"] == "evidence"
@@ -82,7 +93,7 @@ def test_a_trial_cannot_go_with_a_plan_that_is_given(folder, tmp_path):
 @pytest.mark.slow  # the tour of the README runs one, and test_train.py one of a tiny network
 def test_a_trial_says_what_it_tried(folder, tmp_path):
     run = tmp_path / "run"
-    done = tl("train", "--data", folder, *SMALL, "--epochs", 6, *THOROUGH, "--output", run)
+    done = tl("train", "--data", folder, *SMALL, "--epochs", 6, *THOROUGH, "--output", run, "-v")
     assert done.exit_code == 0, done.stderr
     assert "Tried freeze ratio" in done.stderr
     assert "Tried out on validation" in (run / "plan.json").read_text()

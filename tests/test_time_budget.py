@@ -64,7 +64,7 @@ def test_no_more_epochs_are_begun_than_fit(data, scratch):
     after = copies(classifier.model.weights)
     assert all(np.array_equal(a, b) for a, b in zip(before, after, strict=True))
     reasons = " ".join(short.plan.reasons)
-    assert "1 epochs at" in reasons
+    assert "1 epoch at" in reasons
     assert ("LP-FT" in reasons) is not scratch
 
 

@@ -16,7 +16,7 @@ PACKAGE = Path(tl_cli.__file__).parent
 ABOVE = (
     "data", "store", "plan", "results", "report",
     "config.py", "catalog.py", "errors.py", "humanize.py", "export_formats.py", "quiet.py",
-    "machine.py",
+    "machine.py", "trackers",
 )  # fmt: skip
 
 

@@ -7,6 +7,7 @@ TensorFlow: a plan can be made without it.
 
 from __future__ import annotations
 
+import importlib.util
 from itertools import count
 
 from tl_cli.cards import keras_applications, places
@@ -111,6 +112,15 @@ def get(name: str, preprocessing: str | None = None) -> Card:
         error = unknown("backbone", name, CARDS)
         raise TLError(error.message, f"see `tl backbones`; or {ways}")
     return CARDS[name]
+
+
+def at_hand() -> list[str]:
+    """Return the networks whose pretrained weights are on this machine."""
+    return [
+        card.name
+        for card in CARDS.values()
+        if card.source == "package" and importlib.util.find_spec(card.place)
+    ]
 
 
 def require_pretrained(card: Card) -> None:

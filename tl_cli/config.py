@@ -24,7 +24,7 @@ from pydantic import (
     field_validator,
 )
 
-from tl_cli import catalog
+from tl_cli import catalog, flat_yaml
 from tl_cli.config_mistakes import sentence, together
 from tl_cli.errors import TLError, did_you_mean
 
@@ -209,6 +209,9 @@ class RunConfig(BaseModel):
 
     output: str | None = _output("Run directory; auto: runs/NAME.", metavar="DIR")
     report: bool = _output("End with a page, report.html.", True)
+    track: Literal["tensorboard", "mlflow"] | None = _output(
+        "Keep parameters, epochs and figures there too.", unset="none"
+    )
     gradient_flow: bool = _output("Record the gradient at every layer.", False, rare=True)
 
     @field_validator("*", mode="before")
@@ -260,7 +263,7 @@ def load(
     origin: dict[str, str] = {}
     layers = (
         ("", base or {}),
-        (f"in {file}", _read(file) if file else {}),
+        (f"in {file}", flat_yaml.read(file) if file else {}),
         ("in --set", _parse_sets(sets, mistakes)),
         ("", {k: v for k, v in (flags or {}).items() if v is not None}),
     )
@@ -303,24 +306,6 @@ def _contradictions(config: RunConfig) -> list[str]:
         for name, value in clash.items()
         if value
     ]
-
-
-def _read(file: Path) -> dict[str, Any]:
-    import yaml
-
-    try:
-        # BaseLoader leaves every scalar a string, for the field's type to coerce
-        values = yaml.load(file.read_text(encoding="utf-8"), Loader=yaml.BaseLoader)
-    except FileNotFoundError:
-        raise TLError(f"config file not found: {file}") from None
-    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
-        first = " ".join(str(error).split())
-        raise TLError(f"the config file {file} cannot be read: {first}") from error
-    if values is None or values == "":
-        return {}
-    if not isinstance(values, dict):
-        raise TLError(f"the config file {file} must hold lines like `epochs: 10`")
-    return values
 
 
 def _parse_sets(sets: Iterable[str], mistakes: list[str]) -> dict[str, str]:

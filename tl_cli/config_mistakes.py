@@ -21,7 +21,7 @@ def sentence(detail: Any, origin: Mapping[str, str], keys: Iterable[str]) -> str
         near = did_you_mean(key, keys)
         return f"{key}{where}: unknown key" + (f"; {near}" if near else "")
     if detail["type"] == "missing":
-        return f"{key}: must be given (--{key}, or {key}: in the config file)"
+        return f"{key}: must be given (tl train photos, or {key}: in the config file)"
     reason = detail["msg"].removeprefix("Value error, ").replace("Input should", "must")
     reason, _, near = reason.partition("; ")
     if detail["type"] == "literal_error":

@@ -80,6 +80,29 @@ def count(n: int, thing: str) -> str:
     """Return ``1 image``, ``1,200 images``, ``2 images of …``."""
     thing, *of = thing.split(" of ")
     plural = f"{thing[:-1]}ies" if thing.endswith("y") else f"{thing}s"
-    if thing.endswith(("s", "x", "ch")):
+    if thing.endswith(("s", "x", "ch")) and thing != "epoch":
         plural = f"{thing}es"
     return " of ".join([f"{n:,} {thing if n == 1 else plural}", *of])
+
+
+def percent(share: float, decimals: int = 0) -> str:
+    """Return ``90.5 %``; ``100 %`` only where it is all, and ``0 %`` where it is nothing."""
+    step = 10.0**-decimals
+    value = round(100 * share, decimals)
+    if 0 < share < 1:
+        value = min(max(value, step), 100 - step)
+    return f"{value:.{decimals}f} %"
+
+
+def roughly(seconds: float) -> str:
+    """Return an estimate, no more exact than it is: ``a few seconds``, ``40 s``, ``3 min``."""
+    if seconds < 10:
+        return "a few seconds"
+    if seconds < 55:
+        return f"{round(seconds, -1):.0f} s"
+    minutes = round(seconds / 60)
+    if minutes < 10:
+        return f"{max(minutes, 1)} min"
+    if minutes < 55:
+        return f"{round(minutes, -1) if minutes > 20 else 5 * round(minutes / 5)} min"
+    return f"{seconds / 3600:.1f} h" if seconds < 10 * 3600 else f"{seconds / 3600:.0f} h"

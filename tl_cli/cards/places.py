@@ -22,14 +22,12 @@ SCHEMES = {
     "hub:": "NAME of a KerasHub preset, or a FOLDER that holds one",
     "hf://": "OWNER/MODEL of Hugging Face, in KerasHub's format",
     "kaggle://": "OWNER/MODEL/keras/VARIANT of Kaggle",
-    "timm:": "FOLDER with timm's config.json and model.safetensors",
 }
 DEFAULT_SIZE = 224  # pixels; of a network that takes any
 MOST_CONFIG = 50_000_000  # bytes
 OF_ONE_SIZE = ("ViTBackbone", "DeiTBackbone")  # by their table of positions
 RESCALES = ("Rescaling", "Normalization")
-PRESET_FILES = {"hub:": ("config.json", "model.weights.h5"),
-                "timm:": ("config.json", "model.safetensors")}  # fmt: skip
+PRESET_FILES = ("config.json", "model.weights.h5")
 
 
 def scheme_of(name: str) -> str:
@@ -72,13 +70,13 @@ def check(card: Card) -> None:
         if not path.is_file():
             raise TLError(f"there is no file '{card.place}'", "give file:PATH.keras, a saved model")
         return
-    if scheme not in PRESET_FILES or (scheme == "hub:" and not is_path(card.place)):
+    if scheme != "hub:" or not is_path(card.place):
         return
-    lacking = [file for file in PRESET_FILES[scheme] if not _holds(path, file)]
+    lacking = [file for file in PRESET_FILES if not _holds(path, file)]
     if lacking:
         raise TLError(
             f"the folder '{card.place}' holds no {' and no '.join(lacking)}",
-            f"put {' and '.join(PRESET_FILES[scheme])} there",
+            f"put {' and '.join(PRESET_FILES)} there",
         )
 
 

@@ -115,7 +115,14 @@ def _as_json(
 
 
 def _entry_json(entry: Entry) -> dict[str, Any]:
-    return {"kind": entry.kind, "key": entry.key, "bytes": entry.bytes, "used": entry.used}
+    return {
+        "kind": entry.kind,
+        "key": entry.key,
+        "bytes": entry.bytes,
+        "used": entry.used,
+        "network": entry.about.network or None,
+        "data": list(entry.about.data),
+    }
 
 
 def _bytes(text: str) -> int:

@@ -1,4 +1,4 @@
-"""`tl compare`, and what `tl train --compare-scratch` ends with."""
+"""`tl compare`, and what `tl train --compare-freeze` and `--compare-scratch` end with."""
 
 from __future__ import annotations
 
@@ -9,20 +9,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tl_cli.cli.options import Json
-from tl_cli.cli.session import opened_screen
-from tl_cli.humanize import printable
+from tl_cli.cli.session import blocks_of, opened_screen
 
 if TYPE_CHECKING:
+    from tl_cli.config import RunConfig
     from tl_cli.console.screen import Screen
-    from tl_cli.report.comparison import Compared, Comparison, Pair
+    from tl_cli.results.plan_comparison import PlanComparison, PlanRow
 
 PICTURE = "comparison.png"
-WAYS = {
-    "head": "the head",
-    "partial": "head and last part",
-    "full": "everything",
-    "scratch": "from scratch",
-}
 
 
 def compare(
@@ -36,68 +30,45 @@ def compare(
     with opened_screen(json=json) as screen:
         if len(runs) < 2:
             raise typer.BadParameter("give two runs or more")
-        show(runs, screen, json, plot)
+        from tl_cli.console.compare import show_runs
+        from tl_cli.report import comparison
+        from tl_cli.report.figures.runs import comparison_png
+
+        found = comparison.compare(runs)
+        picture = comparison_png(found, plot or runs[0] / PICTURE)
+        if json:
+            print(jsonlib.dumps(found.to_json()))
+        else:
+            show_runs(screen, found)
+        screen.note(f"wrote {picture}")
 
 
-def show(
-    runs: list[Path],
-    screen: Screen,
-    json: bool,
-    plot: Path | None = None,
-    best: str | None = None,
-) -> None:
-    """Print the comparison of some runs and draw it. `best`: the one that validation prefers."""
+def show_plans(found: PlanComparison, screen: Screen, json: bool) -> None:
+    """Print a row a plan, and draw the runs that they were trained in."""
+    from tl_cli.console import compare as console
     from tl_cli.report import comparison
     from tl_cli.report.figures.runs import comparison_png
 
-    found = comparison.compare(runs)
-    picture = comparison_png(found, plot or runs[0] / PICTURE)
+    runs = comparison.compare([Path(path) for path in dict.fromkeys(r.run for r in found.rows)])
+    picture = comparison_png(runs, Path(found.rows[0].run) / PICTURE)
     if json:
-        print(jsonlib.dumps(found.to_json() | ({"best": best} if best else {})))
+        print(jsonlib.dumps(runs.to_json() | found.to_json()))
     else:
-        _print(found, screen)
-        if best:
-            told = f"Best on validation, by log loss: {printable(best)}"
-            screen.out.print(told, highlight=False, markup=False)
+        console.show_plans(screen, found)
     screen.note(f"wrote {picture}")
 
 
-def _print(found: Comparison, screen: Screen) -> None:
-    cells = [_cells(run) for run in found.runs]
-    rows = [(name, [cell[name] for cell in cells]) for name in cells[0]]
-    screen.matrix(rows, [run.name for run in found.runs])
-    for pair in found.pairs:
-        screen.out.print(
-            f"{printable(pair.first)} and {printable(pair.second)}: {_verdict(pair)}",
-            highlight=False,
-            markup=False,
-        )
+def name_of(settings: RunConfig) -> str:
+    """Return what the plan of a run is called beside others."""
+    return "advice" if settings.freeze == "auto" else "asked for"
 
 
-def _cells(run: Compared) -> dict[str, str]:
-    low, high = run.intervals["accuracy"]
-    trained, memory = run.trained_parameters, run.peak_memory
-    return {
-        "backbone": run.backbone,
-        "trained": WAYS[run.strategy],
-        "kept": "head kept" if run.kept == "head" else run.kept,
-        "evaluated on": f"{run.n:,} {run.split} images",
-        "accuracy": f"{run.figures['accuracy']:.3f}",
-        "95 % interval": f"{low:.3f} to {high:.3f}",
-        "balanced accuracy": f"{run.figures['balanced_accuracy']:.3f}",
-        "log loss": f"{run.figures['log_loss']:.3f}",
-        "parameters trained": "?" if trained is None else f"{trained:,}",
-        "time": f"{run.seconds:,.0f} s",
-        "peak memory": "?" if memory is None else f"{memory / 1e9:.1f} GB",
-    }
+def is_same(row: PlanRow, settings: RunConfig) -> bool:
+    """Return whether a run would have the plan of a row, which then need not be trained again."""
+    from tl_cli import catalog
+    from tl_cli.results.plan_comparison import same_plan
 
-
-def _verdict(pair: Pair) -> str:
-    if not pair.result:
-        return "they were not tested on the same images, so they are not paired"
-    result = pair.result
-    low, high = result.interval
-    return (
-        f"{result.difference:+.3f} ({low:+.3f} to {high:+.3f}) on {result.n:,} images in common. "
-        f"{result.verdict}"
-    )
+    if settings.from_scratch:
+        return False
+    card = catalog.get(settings.backbone, settings.preprocessing)
+    return same_plan(row, settings.freeze, blocks_of(card))

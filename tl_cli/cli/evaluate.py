@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json as jsonlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tl_cli.cli.options import BadImages, Data, Json, Quiet
+from tl_cli.cli.options import BadImages, Columns, Data, Json, Quiet
 from tl_cli.cli.session import opened_screen, scanned, tell
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ def evaluate(
     data: Data = None,
     split: Annotated[str | None, typer.Option(help="test, val, train or all.")] = None,
     bad_images: BadImages = None,
+    columns: Columns = None,
     slice_: Annotated[
         str | None,
         typer.Option("--slice", metavar="COLUMN", help="Accuracy by mode, width, group, ..."),
@@ -46,15 +47,18 @@ def evaluate(
 ) -> None:
     """Measure a trained classifier, on its own test images or on others."""
     with opened_screen(json=json, quiet=quiet) as screen:
+        from tl_cli import config as configs
         from tl_cli.data.columns import column
         from tl_cli.store.run_dir import checkpoint_of
 
-        if bad_images and data is None:
-            raise typer.BadParameter("--bad-images is for other images: give --data")
+        for name, value in {"--bad-images": bad_images, "--columns": columns}.items():
+            if value and data is None:
+                raise typer.BadParameter(f"{name} is for other images: give --data")
+        names = configs.load(flags={"data": data, "columns": columns}).column_names()
         run = checkpoint_of(checkpoint)
         other = checkpoint_of(against) if against else None
-        manifest, chosen = _evaluated(run, data, split, bad_images or "skip", screen)
-        values = column(manifest, slice_, data) if slice_ else None
+        manifest, chosen = evaluated(run, data, split, screen, bad_images or "skip", names)
+        values = column(manifest, slice_, data, names) if slice_ else None
         from tl_cli.engine import evaluate
 
         if data is not None:
@@ -71,19 +75,20 @@ def evaluate(
             tta=tta,
         )
         found = evaluate.evaluate(run, wanted, screen.on_progress)
-        for path in _drawn(found, run) if plots else ():
-            screen.note(f"wrote {path}")
-        _show(found, screen, json)
+        pictures = list(_drawn(found, run)) if plots else []
+        _show(found, run, pictures, screen, json)
 
 
-def _show(found: EvaluatedModel, screen: Screen, json: bool) -> None:
-    from tl_cli.console.evaluate import show_diagnostics
+def _show(
+    found: EvaluatedModel, run: RunDir, pictures: list[Path], screen: Screen, json: bool
+) -> None:
+    from tl_cli.console.evaluate import show_evaluation
 
     if json:
-        print(jsonlib.dumps(found.evaluation.to_json() | found.diagnostics.to_json()))
+        drawn = {"pictures": [str(path) for path in pictures]}
+        print(jsonlib.dumps(found.evaluation.to_json() | found.diagnostics.to_json() | drawn))
     else:
-        screen.evaluation(found.evaluation)
-        show_diagnostics(screen, found.diagnostics)
+        show_evaluation(screen, found.evaluation, found.diagnostics, run.path, pictures)
 
 
 def _drawn(found: EvaluatedModel, run: RunDir) -> Iterator[Path]:
@@ -97,8 +102,13 @@ def _drawn(found: EvaluatedModel, run: RunDir) -> Iterator[Path]:
     yield figures.precision_recall_png(told, answers.probabilities, answers.labels, run.path)
 
 
-def _evaluated(
-    run: RunDir, data: str | None, split: str | None, bad_images: str, screen: Screen
+def evaluated(
+    run: RunDir,
+    data: str | None,
+    split: str | None,
+    screen: Screen,
+    bad_images: str,
+    columns: Mapping[str, str],
 ) -> tuple[Manifest, str]:
     """Return the images to evaluate on and which split of them: test, else val, else all."""
     from tl_cli.data.csv_io import read_csv
@@ -111,6 +121,6 @@ def _evaluated(
     if data is None:
         found = read_csv(run / run_dir.MANIFEST)
         return found, split or ("test" if found.of("test") else "val")
-    found = scanned(data, screen, bad_images=bad_images, least_classes=1)
+    found = scanned(data, screen, bad_images=bad_images, least_classes=1, columns=columns)
     tell(found, screen)
     return found, split or ("test" if found.of("test") else "all")

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from tl_cli.report.explain import Sheet
     from tl_cli.results.explanations import Explanation
 
-OUTPUT = Path("explain")
-
 
 def explain(
     checkpoint: Annotated[Path, typer.Argument(help="Run directory, or the checkpoint in it.")],
@@ -43,7 +41,9 @@ def explain(
     neighbours: Annotated[
         int, typer.Option(min=0, help="Most similar training images shown beside each.")
     ] = 0,
-    output: Annotated[Path, typer.Option(help="Folder for the pictures.")] = OUTPUT,
+    output: Annotated[
+        Path | None, typer.Option(help="Folder for the pictures; RUN/explain.")
+    ] = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -68,7 +68,8 @@ def explain(
         found = engine.explained(
             explainer, inputs, name=class_, nearest=nearest, neighbours=neighbours
         )
-        sheet = _drawn(found, len(inputs), output, explainer, screen, json)
+        folder = output or run / run_dir.EXPLANATIONS
+        sheet = _drawn(found, len(inputs), folder, explainer, screen, json)
         if json:
             block = explainer.block
             told = {"at": block.name, "map": list(block.output_shape[:2]), "images": sheet.told}

@@ -65,6 +65,20 @@ Similarity = Annotated[str | None, shared("similarity")]
 Policy = Annotated[str | None, shared("policy")]
 Json = Annotated[bool, typer.Option("--json", help="Machine-readable result on standard output.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no notes.")]
+Verbose = Annotated[
+    bool, typer.Option("--verbose", "-v", help="Tell each stage, the evidence and all reasons.")
+]
+Source = Annotated[
+    str | None, typer.Argument(metavar="[SOURCE]", help="The same as --data.", show_default=False)
+]
+
+
+def with_source(flags: Mapping[str, Any], source: str | None) -> Mapping[str, Any]:
+    """Return the flags with the data that stand alone; given twice, they must be the same."""
+    data = flags.get("data")
+    if source and data and data != source:
+        raise typer.BadParameter(f"the data are given twice: {source} and --data {data}")
+    return {**flags, "data": source} if source else flags
 
 
 def with_config_flags(command: Callable[..., None]) -> Callable[..., None]:

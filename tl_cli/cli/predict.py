@@ -6,8 +6,9 @@ import json as jsonlib
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -51,7 +52,7 @@ def predict(
     """Say what images show: one row for each, in the order given."""
     with opened_screen(json=json, quiet=quiet) as screen:
         from tl_cli.data.sources.inputs import named_images
-        from tl_cli.store import run_dir, sorted_folders
+        from tl_cli.store import prediction_origin, prediction_writer, run_dir, sorted_folders
 
         form = _form(format, output, json)
         if json and format and not output:
@@ -65,7 +66,20 @@ def predict(
         if sort_into:
             sorted_folders.prepare(sort_into)
         started = time.perf_counter()
-        with _sheet(screen, form, output, top_k, inputs, resume) as sheet:
+        options = {
+            "--top-k": top_k,
+            "--min-confidence": min_confidence,
+            "--sort-into": str(sort_into.resolve()) if sort_into else None,
+        }
+        file = (
+            prediction_writer.writing(
+                output, form, top_k, inputs=inputs, resume=resume,
+                origin=prediction_origin.of(run, options), batch=batch_size,
+            )
+            if output
+            else None
+        )  # fmt: skip
+        with file or _shown(screen, form, top_k, inputs) as sheet:
             from tl_cli.engine import predict
 
             built = predict.load_checkpoint(run)
@@ -73,7 +87,9 @@ def predict(
                 built, inputs[sheet.rows :], top=top_k, least=min_confidence, batch_size=batch_size
             )
             with _told_where_it_stops(screen, sheet, len(inputs), output):
-                unsorted = _work(answers, sheet, len(inputs), screen, sort_into, link)
+                names = sorted_folders.folder_names([*built.classes, prediction_writer.UNSURE])
+                sort = partial(_sorted, sort_into, names, link=link) if sort_into else None
+                unsorted = _work(answers, sheet, len(inputs), screen, sort)
         told = sheet.to_json() | {
             "seconds": round(time.perf_counter() - started, 3),
             "left_out": dict(+left_out),
@@ -82,7 +98,8 @@ def predict(
         if json:
             print(jsonlib.dumps(told))
         else:
-            _sum_up(screen, told, output, sort_into)
+            hesitant = 0 if resume or min_confidence else sheet.hesitant
+            _sum_up(screen, told, hesitant, output, sort_into)
         if sheet.failed or unsorted:
             raise typer.Exit(1)
 
@@ -105,7 +122,7 @@ def _form(form: str | None, output: Path | None, json: bool) -> str:
 
 def tell_left_out(left_out: Counter[str], screen: Screen) -> None:
     """Say how many files of folders and patterns were not taken for images, and why."""
-    from tl_cli.data.sources.inputs import HIDDEN
+    from tl_cli.data.sources.entries import HIDDEN
     from tl_cli.humanize import count, naming
     from tl_cli.results.progress import Note
 
@@ -120,17 +137,12 @@ def tell_left_out(left_out: Counter[str], screen: Screen) -> None:
 
 
 @contextmanager
-def _sheet(
-    screen: Screen, form: str, output: Path | None, top: int, inputs: Sequence[str], resume: bool
-) -> Iterator[PredictionSink]:
-    """Open what takes the answers: a file, standard output, or memory for --json."""
+def _shown(screen: Screen, form: str, top: int, inputs: Sequence[str]) -> Iterator[PredictionSink]:
+    """Give what takes the answers without a file: standard output, or memory for --json."""
     from tl_cli.console.predict import PredictionTable
     from tl_cli.store import prediction_writer
 
-    if output:
-        with prediction_writer.writing(output, form, top, inputs=inputs, resume=resume) as file:
-            yield file
-    elif form == "table":
+    if form == "table":
         yield PredictionTable(screen, inputs)
     elif form == "json":
         yield prediction_writer.Collected()
@@ -143,29 +155,35 @@ def _work(
     sheet: PredictionSink,
     total: int,
     screen: Screen,
-    sort_into: Path | None,
-    link: bool,
+    sort: Callable[[ImagePrediction], str] | None,
 ) -> list[dict[str, str]]:
     """Sort and write batch after batch; rows that come on a terminal are progress enough.
 
     Returns the images that could not be sorted, with the reason: one does not stop the others.
     """
     from tl_cli.results.progress import Progress
-    from tl_cli.store import sorted_folders
 
     unsorted: list[dict[str, str]] = []
     before, visible = sheet.rows, not (sheet.on_screen and sys.stdout.isatty())
     for batch in answers:
         for answer in batch:
-            if sort_into and answer.label:
-                try:
-                    sorted_folders.put(Path(answer.path), sort_into, answer.label, link=link)
-                except TLError as error:
-                    unsorted.append({"path": answer.path, "reason": error.message})
+            if sort and answer.label and (reason := sort(answer)):
+                unsorted.append({"path": answer.path, "reason": reason})
         sheet.write(batch)
         if visible:
             screen.on_progress(Progress("predict", sheet.rows - before, total - before))
     return unsorted
+
+
+def _sorted(folder: Path, names: Mapping[str, str], answer: ImagePrediction, *, link: bool) -> str:
+    """Put an image where it belongs; return why that cannot be, else ""."""
+    from tl_cli.store import sorted_folders
+
+    try:
+        sorted_folders.put(Path(answer.path), folder, names[answer.label], link=link)
+    except TLError as error:
+        return error.message
+    return ""
 
 
 @contextmanager
@@ -178,22 +196,35 @@ def _told_where_it_stops(
         raise
     except (KeyboardInterrupt, OSError, TLError):
         screen.settle()
-        rest = f"; {output} holds whole rows, go on with --resume" if output else ""
+        rest = f"; {output} holds whole rows: to go on, add --resume" if output else ""
         screen.note(f"stopped after {sheet.rows:,} of {total:,} images{rest}", warning=True)
         raise
 
 
 def _sum_up(
-    screen: Screen, told: dict[str, Any], output: Path | None, sort_into: Path | None
+    screen: Screen,
+    told: dict[str, Any],
+    hesitant: int,
+    output: Path | None,
+    sort_into: Path | None,
 ) -> None:
+    """Say how many images were taken for what, how many were unsure, and where the answers lie."""
+    from tl_cli.console.predict import show_counts
     from tl_cli.humanize import count, naming, short
     from tl_cli.results.progress import Note
+    from tl_cli.store.prediction_writer import HESITANT, UNSURE
 
     parts = [count(told["images"], "image")]
     parts += [f"{told[kind]:,} {kind}" for kind in ("unsure", "failed") if told[kind]]
+    if hesitant:
+        parts.append(
+            f"{hesitant:,} less than {HESITANT:.0%} sure (--min-confidence {HESITANT:g} calls "
+            f"{'it' if hesitant == 1 else 'them'} {UNSURE})"
+        )
     parts += [f"wrote {output}"] if output else []
     parts += [f"sorted into {sort_into}"] if sort_into else []
     screen.settle()
+    show_counts(screen, told["labels"])
     screen.on_progress(Note(", ".join(parts), warning=bool(told["failed"])))
     lost = told["unsorted"]
     if lost:

@@ -8,17 +8,31 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tl_cli.cli.options import Backbone, Data, Json, Policy, Quiet, Similarity
+from tl_cli.cli.options import (
+    Backbone,
+    Data,
+    Json,
+    Policy,
+    Quiet,
+    Similarity,
+    Source,
+    with_source,
+)
 from tl_cli.cli.session import blocks_of, manifest_of, opened_screen
+from tl_cli.store.run_dir import writing_to
 
 if TYPE_CHECKING:
     from tl_cli.config import RunConfig
     from tl_cli.console.screen import Screen
+    from tl_cli.plan import FreezePlan
 
+OUTPUT = Path("recommend-freeze")
+HINT = "choose another --output"
 SIZES = (100, 400, 1_000, 4_000, 10_000, 100_000)
 
 
 def recommend_freeze(
+    source: Source = None,
     data: Data = None,
     size: Annotated[int | None, typer.Option(min=1, help="Training images.")] = None,
     classes: Annotated[int | None, typer.Option(min=1, help="Classes.")] = None,
@@ -26,6 +40,9 @@ def recommend_freeze(
     policy: Policy = None,
     backbone: Backbone = None,
     plots: Annotated[bool, typer.Option("--plots", help="Draw the evidence: advice.png.")] = False,
+    output: Annotated[
+        Path | None, typer.Option(help=f"Folder for --plots.  [default: {OUTPUT}]")
+    ] = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -33,36 +50,44 @@ def recommend_freeze(
     with opened_screen(json=json, quiet=quiet) as screen:
         from tl_cli import config as configs
 
+        data = with_source({"data": data}, source)["data"]
         if data and (size or classes):
             raise typer.BadParameter("give --data, or --size and --classes, not both")
         if bool(size) != bool(classes):
             raise typer.BadParameter("--size and --classes go together")
         if plots and (not data or similarity not in (None, "auto")):
             raise typer.BadParameter("--plots draws what is measured: give --data, no --similarity")
+        if output and not plots:
+            raise typer.BadParameter("--output is where --plots draws: give both")
         flags = {"similarity": similarity, "policy": policy, "backbone": backbone}
         settings = configs.load(flags={"data": data or "-", **flags})
         if size and classes:
-            _show_plan(settings, size, classes, screen, json)
+            _show_plan(planned(settings, size, classes), screen, json)
         elif not data:
             _show_rule(settings, screen, json)
         elif settings.similarity:
-            _show_stated(settings, screen, json)
+            _show_plan(stated(settings, screen), screen, json)
         else:
-            _show_measured(settings, screen, json, plots)
+            _show_measured(settings, screen, json, (output or OUTPUT) if plots else None)
 
 
-def _show_plan(
-    settings: RunConfig,
-    size: int,
-    classes: int,
-    screen: Screen,
-    json: bool,
-    images_per_class: float | None = None,
-) -> None:
+def _show_plan(plan: FreezePlan, screen: Screen, json: bool) -> None:
+    if json:
+        print(jsonlib.dumps(plan.to_json()))
+    else:
+        from tl_cli.console.plan import show_plan
+
+        show_plan(screen, plan.to_json())
+
+
+def planned(
+    settings: RunConfig, size: int, classes: int, images_per_class: float | None = None
+) -> FreezePlan:
+    """Return the plan for so many images, of which no more is known."""
     from tl_cli import catalog
     from tl_cli.plan import recommend
 
-    plan = recommend(
+    return recommend(
         size,
         classes,
         blocks_of(catalog.get(settings.backbone, settings.preprocessing)),
@@ -70,27 +95,27 @@ def _show_plan(
         images_per_class=images_per_class,
         similarity=settings.similarity,
         policy=settings.policy,
-    ).to_json()
-    if json:
-        print(jsonlib.dumps(plan))
-    else:
-        from tl_cli.console.plan import show_plan
-
-        show_plan(screen, plan)
+    )
 
 
-def _show_stated(settings: RunConfig, screen: Screen, json: bool) -> None:
-    """Plan by the number of images and the similarity that was stated; no network is loaded."""
+def stated(settings: RunConfig, screen: Screen) -> FreezePlan:
+    """Return the plan by the number of images and the similarity that was stated.
+
+    No network is loaded.
+    """
     from statistics import median
 
     counts = manifest_of(settings, screen).counts("train")
     size, per_class = sum(counts.values()), median(counts.values())
-    _show_plan(settings, size, len(counts), screen, json, per_class)
+    return planned(settings, size, len(counts), per_class)
 
 
-def _show_measured(settings: RunConfig, screen: Screen, json: bool, plots: bool) -> None:
-    """Look at the images, and plan by what they tell."""
+def _show_measured(settings: RunConfig, screen: Screen, json: bool, folder: Path | None) -> None:
+    """Look at the images, and plan by what they tell. `folder`: where that is to be drawn."""
+    if folder:
+        _prepare(folder)
     manifest = manifest_of(settings, screen)
+    screen.busy("Loading tensorflow")
     from tl_cli.engine.dry_run import dry_run
 
     found = dry_run(settings, manifest, screen.on_progress)
@@ -100,10 +125,23 @@ def _show_measured(settings: RunConfig, screen: Screen, json: bool, plots: bool)
         from tl_cli.console.plan import show_advice
 
         show_advice(screen, found)
-    if plots:
+    if folder:
         from tl_cli.report import advice_png
 
-        screen.note(f"wrote {advice_png(found.plan, Path())}")
+        with writing_to(f"'{folder}'", HINT):
+            screen.note(f"wrote {advice_png(found.plan, folder)}")
+
+
+def _prepare(folder: Path) -> None:
+    """Make the folder before anything is measured. Raises TLError where that cannot be."""
+    from tl_cli.errors import TLError
+    from tl_cli.report.figures.evidence import ADVICE
+    from tl_cli.store.marker import is_ours, make_marked
+
+    with writing_to(f"'{folder}'", HINT):
+        make_marked(folder)
+        if (folder / ADVICE).exists() and not is_ours(folder):
+            raise TLError(f"'{folder / ADVICE}' is there already", HINT)
 
 
 def _show_rule(settings: RunConfig, screen: Screen, json: bool) -> None:

@@ -37,6 +37,7 @@ def report(
         from tl_cli.humanize import printable
         from tl_cli.store.run_dir import RunDir
 
+        screen.busy("Writing the page")
         found = [RunDir(path if path.is_dir() else path.parent) for path in runs]
         path = written(found[0], output) if len(found) == 1 else _compared(found, output)
         if len(found) == 1:

@@ -89,15 +89,14 @@ def _known_images(run: RunDir, settings: RunConfig) -> Manifest | None:
     from tl_cli.data.csv_io import read_csv
     from tl_cli.store import resume, run_dir
 
-    inputs = resume.kept(run, resume.INPUTS)
+    inputs = resume.inputs(run)
     if not inputs:
         return None
-    return replace(
-        read_csv(run / run_dir.MANIFEST),
-        source=settings.data,
-        classes=tuple(inputs["classes"]),
-        notes=tuple(inputs["notes"]),
-    )
+    classes, notes = inputs
+    images = read_csv(run / run_dir.MANIFEST)
+    if not set(images.classes) <= set(classes):
+        raise resume.damaged(run, resume.INPUTS)
+    return replace(images, source=settings.data, classes=classes, notes=notes)
 
 
 def _check_unchanged(manifest: Manifest, run: RunDir, screen: Screen) -> None:

@@ -46,12 +46,14 @@ def _sigterm_raises() -> Iterator[None]:
 
 
 @contextmanager
-def opened_screen(*, json: bool = False, quiet: bool = False) -> Iterator[Screen]:
+def opened_screen(
+    *, json: bool = False, quiet: bool = False, verbose: bool | None = None
+) -> Iterator[Screen]:
     """Open the screen, and turn what went wrong into a sentence and an exit code."""
     from tl_cli.console.screen import Screen
     from tl_cli.store import notices
 
-    screen = Screen(quiet=quiet, json=json)
+    screen = Screen(quiet=quiet, json=json, verbose=verbose)
     try:
         with _sigterm_raises(), screen, notices.listening(lambda t: screen.note(t, warning=True)):
             yield screen
@@ -61,7 +63,7 @@ def opened_screen(*, json: bool = False, quiet: bool = False) -> Iterator[Screen
     except OSError as error:
         if isinstance(error, BrokenPipeError):
             raise
-        screen.error(_of_the_system(error))
+        screen.error(of_the_system(error))
         raise typer.Exit(1) from None
     except KeyboardInterrupt as error:
         terminated = isinstance(error, Terminated)
@@ -69,7 +71,7 @@ def opened_screen(*, json: bool = False, quiet: bool = False) -> Iterator[Screen
         raise typer.Exit(TERMINATED if terminated else INTERRUPTED) from None
 
 
-def _of_the_system(error: OSError) -> TLError:
+def of_the_system(error: OSError) -> TLError:
     """Return the sentence for what a disk did: what was written before is left as it is."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         hint = "make room, or clear what tl keeps: tl cache --clear"
@@ -162,8 +164,10 @@ def scanned(source: str, screen: Screen, **options: Any) -> Manifest:
 
 
 def tell(manifest: Manifest, screen: Screen) -> None:
-    """Say each finding in one line."""
+    """Say each finding in one line, unless the command sums them up itself."""
     from tl_cli.results.progress import Note
 
+    if screen.verbose is False:
+        return
     for text in manifest.notes:
         screen.on_progress(Note(text, warning=True))

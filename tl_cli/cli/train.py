@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json as jsonlib
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tl_cli.cli.options import Json, Quiet, with_config_flags
+from tl_cli.cli.options import Json, Quiet, Source, Verbose, with_config_flags, with_source
 from tl_cli.cli.panels import HelpAll
 from tl_cli.cli.resume import reopened
+from tl_cli.cli.run_directory import begun, directory, watched
 from tl_cli.cli.session import manifest_of, opened_screen
 from tl_cli.errors import TLError
 
@@ -22,22 +22,28 @@ if TYPE_CHECKING:
     from tl_cli.data.manifest import Manifest
     from tl_cli.engine.networks.classifier import Classifier
     from tl_cli.engine.train import Trained
+    from tl_cli.plan import FreezePlan
+    from tl_cli.results.dry_run import DryRun
+    from tl_cli.results.progress import OnProgress
+    from tl_cli.results.training import RunResult
     from tl_cli.store.run_dir import RunDir
 
 EXAMPLES = """
 Examples:
 
 \b
-  tl train --data photos
-  tl train --data photos --freeze half --epochs 10 --output runs/half
+  tl train photos
+  tl train photos --freeze half --epochs 10 --output runs/half
   tl train --config configs/digits.yaml --set seed=1 --dry-run
 """
 PLANS = ("head", "half", "full")
+LOADING = "Loading tensorflow"
 
 
 @with_config_flags
 def train(
     flags: Mapping[str, Any],
+    source: Source = None,
     config: Annotated[
         Path | None, typer.Option(metavar="FILE", help="YAML file of the options above.")
     ] = None,
@@ -55,18 +61,23 @@ def train(
         bool, typer.Option("--compare-freeze", help="Train head, half and full too, and compare.")
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Plan and time it only.")] = False,
+    plots: Annotated[
+        bool, typer.Option("--plots", help="With --dry-run: draw the loss by learning rate.")
+    ] = False,
     json: Json = False,
     resume: Annotated[
         Path | None,
         typer.Option("--resume", metavar="RUN", help="Go on with a run that was cut off."),
     ] = None,
     quiet: Quiet = False,
+    verbose: Verbose = False,
     help_all: HelpAll = False,
 ) -> None:
     """Train a classifier on a folder of images."""
-    with opened_screen(json=json, quiet=quiet) as screen:
+    with opened_screen(json=json, quiet=quiet, verbose=verbose) as screen:
         from tl_cli import config as configs
 
+        flags = with_source(flags, source)
         if resume:
             if overwrite or compare_scratch or compare_freeze or dry_run:
                 raise typer.BadParameter("--resume goes on with one run, as it was begun")
@@ -74,13 +85,15 @@ def train(
             if json and report:
                 print(jsonlib.dumps(report))
             return
+        if plots and not dry_run:
+            raise typer.BadParameter("--plots goes with --dry-run: a run has its report")
         settings = configs.load(config, set_ or (), flags)
         others = _others(settings, compare_scratch, compare_freeze)
         _check(settings, bool(others), dry_run, overwrite)
         if dry_run:
-            _dry_run(settings, manifest_of(settings, screen), screen, json)
+            _dry_run(settings, manifest_of(settings, screen), screen, json, plots)
             return
-        run = _begun(settings, _run_dir(settings, overwrite))
+        run = begun(settings, directory(settings, overwrite))
         manifest = _scanned(settings, run, screen)
         if others:
             _compare(settings, others, manifest, screen, json, overwrite, run)
@@ -92,7 +105,7 @@ def train(
 
 def _check(settings: RunConfig, comparing: bool, dry_run: bool, overwrite: bool) -> None:
     """Raise, before the images are looked at, where what was asked for cannot be done."""
-    from tl_cli import catalog
+    from tl_cli import catalog, trackers
     from tl_cli.store import reading
     from tl_cli.store.run_dir import RunDir
 
@@ -100,40 +113,62 @@ def _check(settings: RunConfig, comparing: bool, dry_run: bool, overwrite: bool)
         reading.check_weights(Path(settings.weights))
     elif not settings.from_scratch:
         catalog.require_pretrained(catalog.get(settings.backbone, settings.preprocessing))
+    trackers.require(settings.track)
     if comparing and (settings.from_scratch or dry_run):
         raise typer.BadParameter("a comparison goes with a training from pretrained weights")
     if settings.output and not (dry_run or comparing):
         RunDir(Path(settings.output)).check(overwrite=overwrite)
 
 
-def _dry_run(settings: RunConfig, manifest: Manifest, screen: Screen, json: bool) -> None:
+def _dry_run(
+    settings: RunConfig, manifest: Manifest, screen: Screen, json: bool, plots: bool
+) -> None:
+    _found(manifest, screen)
+    screen.busy(LOADING)
     from tl_cli.engine.dry_run import dry_run
 
-    result = dry_run(settings, manifest, screen.on_progress)
+    result = dry_run(settings, manifest, screen.on_progress, test_rates=plots)
     if json:
         print(jsonlib.dumps(result.to_json()))
+    else:
+        from tl_cli.console.plan import show_dry_run
+        from tl_cli.console.train import show_what_would_be
+
+        (show_dry_run if screen.verbose else show_what_would_be)(screen, result)
+    if plots:
+        _draw_rates(settings, result, screen)
+
+
+def _draw_rates(settings: RunConfig, result: DryRun, screen: Screen) -> None:
+    """Draw the loss by learning rate, beside the run that --output names, else in this folder."""
+    from tl_cli.report.figures.learning_rate import NAME, learning_rate_png
+
+    tested = result.learning_rate_test
+    if not tested:
+        screen.note("The plan solves the head alone: there is no learning rate to draw.")
         return
-    from tl_cli.console.plan import show_dry_run
-
-    show_dry_run(screen, result)
-
-
-def _begun(settings: RunConfig, run: RunDir) -> RunDir:
-    """Keep in the run what was asked for, so that it can be gone on with from now on."""
-    from tl_cli.store import resume
-
-    resume.begin(run, settings.model_dump())
-    return run
+    place = Path(settings.output) if settings.output else None
+    path = place.with_name(f"{place.name}-{NAME}") if place else Path(NAME)
+    screen.note(tested.told)
+    screen.note(f"wrote {learning_rate_png(tested, path)}")
 
 
 def _scanned(settings: RunConfig, run: RunDir, screen: Screen) -> Manifest:
-    """Return the images; a mistake in them leaves no run behind."""
+    """Return the images and say what was found; a mistake in them leaves no run behind."""
     try:
-        with _watched(run, screen):
-            return manifest_of(settings, screen)
+        with watched(run, screen):
+            return _found(manifest_of(settings, screen), screen)
     except TLError:
         run.withdraw()
         raise
+
+
+def _found(manifest: Manifest, screen: Screen) -> Manifest:
+    from tl_cli.console.train import show_found
+
+    if screen.verbose is False and not screen.quiet:
+        show_found(screen, manifest)
+    return manifest
 
 
 def _resume(
@@ -144,8 +179,9 @@ def _resume(
 
     if run.state() != run_dir.DONE:
         if manifest is None:
-            with _watched(run, screen):
+            with watched(run, screen):
                 manifest = manifest_of(settings, screen)
+        _found(manifest, screen)
         return _train(settings, manifest, screen, json, run)
     run = run.publish()
     if settings.report and not (run / run_dir.REPORT).is_file():
@@ -155,24 +191,61 @@ def _resume(
     return None
 
 
-def _train(
-    settings: RunConfig, manifest: Manifest, screen: Screen, json: bool, run: RunDir
-) -> Mapping[str, Any]:
-    """Train one run, show it unless `json`, and return all that --json tells of it."""
+def whole(
+    settings: RunConfig, screen: Screen, *, overwrite: bool = False
+) -> tuple[RunDir, Trained, str | None]:
+    """Train one run from its configuration on; see `_trained`. Raises TLError."""
+    _check(settings, False, False, overwrite)
+    run = begun(settings, directory(settings, overwrite))
+    return _trained(settings, _scanned(settings, run, screen), screen, run)
+
+
+def _trained(
+    settings: RunConfig, manifest: Manifest, screen: Screen, run: RunDir
+) -> tuple[RunDir, Trained, str | None]:
+    """Train one run, put it in its place, and write its report; return where that lies, too."""
+    from tl_cli import trackers
     from tl_cli.store import resume, run_dir
 
-    with _watched(run, screen):
-        trained = _run(settings, manifest, screen, run)
+    with (
+        watched(run, screen),
+        trackers.following(settings.track, run, screen.on_progress) as followed,
+    ):
+        trained = _run(settings, manifest, screen, run, followed.watch)
+        followed.finish()
     run.status(run_dir.DONE)
     run = run.publish()
     if settings.gradient_flow:
         _draw_gradients(run, screen)
-    if not json:
-        screen.result(trained.result)
     report = _report(run, screen, trained.classifier) if settings.report else None
-    _say_report(report, screen, json)
+    followed.close(run)
     resume.forget(run)
+    return run, trained, report
+
+
+def _train(
+    settings: RunConfig, manifest: Manifest, screen: Screen, json: bool, run: RunDir
+) -> Mapping[str, Any]:
+    """Train one run, show it unless `json`, and return all that --json tells of it."""
+    run, trained, report = _trained(settings, manifest, screen, run)
+    if not json:
+        _show(trained.result, manifest, run, report, screen)
     return {**trained.result.to_json(), "report": report}
+
+
+def _show(
+    result: RunResult, manifest: Manifest, run: RunDir, report: str | None, screen: Screen
+) -> None:
+    """Show what came out; of several runs in one command, each."""
+    from tl_cli.console.train import show_details, show_figure, show_outcome
+    from tl_cli.store import run_dir
+
+    if screen.quiet:
+        show_figure(screen, result, manifest)
+        return
+    if screen.verbose:
+        show_details(screen, result)
+    show_outcome(screen, result, manifest, run / run_dir.EXPORTED, report)
 
 
 def _say_report(report: str | None, screen: Screen, json: bool) -> None:
@@ -184,23 +257,35 @@ def _say_report(report: str | None, screen: Screen, json: bool) -> None:
         )
 
 
-def _run(settings: RunConfig, manifest: Manifest, screen: Screen, run: RunDir) -> Trained:
-    from tl_cli.console.plan import show_plan
+def _run(
+    settings: RunConfig, manifest: Manifest, screen: Screen, run: RunDir, on_progress: OnProgress
+) -> Trained:
+    screen.busy(LOADING)
     from tl_cli.engine.train import train
 
     return train(
-        settings,
-        manifest,
-        run,
-        screen.on_progress,
-        on_plan=lambda plan: show_plan(screen, plan.to_json()),
+        settings, manifest, run, on_progress, on_plan=lambda *told: _show_plan(screen, *told)
     )
+
+
+def _show_plan(screen: Screen, plan: FreezePlan, seconds: Mapping[str, float]) -> None:
+    """Show what will be done, and go on telling what is done, with the time that it will take."""
+    from tl_cli.console.plan import show_plan
+    from tl_cli.console.train import show_intention
+
+    if screen.verbose:
+        show_plan(screen, plan.to_json())
+    elif not screen.quiet:
+        show_intention(screen, plan.to_json(), sum(seconds.values()))
+    screen.activity.expect(seconds)
+    screen.busy("Preparing what comes next")
 
 
 def _report(run: RunDir, screen: Screen, classifier: Classifier | None = None) -> str | None:
     """Write the report; a run that is whole is not lost where that cannot be done."""
     from tl_cli.cli.report import written
 
+    screen.busy("Writing the report")
     try:
         return str(written(run, built=classifier))
     except TLError as error:
@@ -227,25 +312,29 @@ def _compare(
     run: RunDir,
 ) -> None:
     """Train in several ways on one split, with the same limits, and end with the comparison."""
+    from dataclasses import replace
+
     from tl_cli.cli import compare
+    from tl_cli.results.plan_comparison import PlanComparison, plan_row
     from tl_cli.store.run_dir import RunDir
 
     place = run.final_path
-    runs = {run: settings} | {
-        _begun(
-            changed,
-            RunDir.create(place.with_name(f"{place.name}-{name}"), overwrite=overwrite),
-        ): changed
-        for name, changed in others.items()
-    }
-    losses = {
-        run.final_path.name: _train(changed, manifest, screen, json, run)["metrics"]["val"][
-            "log_loss"
-        ]
-        for run, changed in runs.items()
-    }
-    best = min(losses, key=lambda name: losses[name])
-    compare.show([run.final_path for run in runs], screen, json, best=best)
+    places = {name: place.with_name(f"{place.name}-{name}") for name in others}
+    try:
+        for path in places.values():
+            RunDir(path).check(overwrite=overwrite)
+    except TLError:
+        run.withdraw()
+        raise
+    rows = [plan_row(compare.name_of(settings), _train(settings, manifest, screen, json, run))]
+    for name, changed in others.items():
+        same = next((row for row in rows if compare.is_same(row, changed)), None)
+        if same:
+            rows.append(replace(same, name=name, same_as=same.name))
+        else:
+            other = begun(changed, RunDir.create(places[name], overwrite=overwrite))
+            rows.append(plan_row(name, _train(changed, manifest, screen, json, other)))
+    compare.show_plans(PlanComparison(tuple(rows)), screen, json)
 
 
 def _draw_gradients(run: RunDir, screen: Screen) -> None:
@@ -254,37 +343,3 @@ def _draw_gradients(run: RunDir, screen: Screen) -> None:
 
     if (run / run_dir.GRADIENTS).is_file():
         screen.note(f"wrote {gradients_png(run / run_dir.GRADIENTS, run / 'gradients.png')}")
-
-
-def _run_dir(settings: RunConfig, overwrite: bool) -> RunDir:
-    from tl_cli.store.run_dir import RunDir, name_for
-
-    if settings.output:
-        return RunDir.create(Path(settings.output), overwrite=overwrite)
-    return RunDir.create_named(Path("runs"), name_for(settings.data))
-
-
-@contextmanager
-def _watched(run: RunDir, screen: Screen) -> Iterator[None]:
-    """Say in the run directory how the run was cut off, and how to go on with it.
-
-    What was saved before the tuning is a result: it is kept, and put in an old run's place.
-    """
-    from tl_cli.store.run_dir import FAILED, HEAD, INTERRUPTED
-
-    try:
-        yield
-    except BaseException as error:
-        end = INTERRUPTED if isinstance(error, KeyboardInterrupt) else FAILED
-        if run.state() == HEAD:
-            run.status(HEAD, ended=end, error=str(error))
-            run = run.publish()
-            screen.note(f"The solved head is kept: {run.path}", warning=True)
-        else:
-            run.status(end, error=str(error))
-            run.discard()
-        # what is wrong with the data or the options would end it again
-        again = not isinstance(error, TLError) or isinstance(error.__cause__, OSError)
-        if run.way_on and (again or run.state() == HEAD):
-            screen.note(f"To go on where it was cut off: {run.way_on}")
-        raise

@@ -5,17 +5,19 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from tl_cli.console.screen import Screen, columns, safe, say
-from tl_cli.humanize import count, naming, size
+from tl_cli.console.layout import paragraph, table, whole
+from tl_cli.console.screen import Screen
+from tl_cli.humanize import count, naming, printable, size
 from tl_cli.store.cache import Entry
 from tl_cli.store.cache_folder import FILE
 
 KEY = 12  # digits of a key; enough to tell entries apart
+MOST_DATA = 3  # data sets named of an entry; --json has more
 WHAT = {  # a kind of cache entry, in words
     "images": "decoded images",
     "features": "what a backbone made of images",
-    "tfds": "unpacked tfds dataset",
-    FILE: "what was seen in image files",
+    "tfds": "unpacked images",
+    FILE: "what was seen in image files of any data",
 }
 
 
@@ -29,9 +31,10 @@ def show_cache(
     _show_entries(screen, entries)
     total = sum(entry.bytes for entry in entries)
     held = f"{count(len(entries), 'entry')}, {size(total)}" if entries else "nothing is cached"
-    say(screen, f"{safe(place)}: {held}; at most {size(bound)} are kept")
+    paragraph(screen, f"{whole(place)}: {held}; at most {size(bound)} are kept")
     if strangers:
-        say(screen, f"never touched, for tl did not make it: {safe(naming(strangers))}")
+        names = naming(map(whole, strangers))
+        paragraph(screen, f"never touched, for tl did not make it: {names}")
 
 
 def show_to_remove(screen: Screen, entries: Sequence[Entry]) -> None:
@@ -39,20 +42,29 @@ def show_to_remove(screen: Screen, entries: Sequence[Entry]) -> None:
     _show_entries(screen, entries)
     total = sum(entry.bytes for entry in entries)
     if entries:
-        say(screen, f"{count(len(entries), 'entry')} would be removed, freeing {size(total)}")
+        entry = count(len(entries), "entry")
+        paragraph(screen, f"{entry} would be removed, freeing {size(total)}")
     else:
-        say(screen, "nothing would be removed")
+        paragraph(screen, "nothing would be removed")
 
 
 def _show_entries(screen: Screen, entries: Sequence[Entry]) -> None:
     if entries:
         now = time.time()
-        rows = [
-            (_named(e), [size(e.bytes), _ago(now - e.used), WHAT.get(e.kind, e.kind)])
-            for e in entries
-        ]
-        screen.out.print(columns(("entry", "size", "last used", "holds"), rows))
+        rows = [(printable(_named(e)), size(e.bytes), _ago(now - e.used)) for e in entries]
+        remarks = [_what(e) for e in entries]
+        table(screen, ("entry", "size", "last used"), rows, remarks=remarks)
         screen.out.print()
+
+
+def _what(entry: Entry) -> str:
+    """Say what an entry is of: the network, and the data that it was last used for."""
+    what = WHAT.get(entry.kind, printable(entry.kind))
+    if entry.about.network:
+        what = f"features by {printable(entry.about.network)},"
+    if entry.about.data:
+        what += f" of {naming(map(whole, entry.about.data), MOST_DATA)}"
+    return what
 
 
 def _named(entry: Entry) -> str:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from tl_cli.console.screen import Screen, safe, say
 from tl_cli.export_formats import FORMATS
-from tl_cli.humanize import count, size
+from tl_cli.humanize import count, naming, size
 from tl_cli.results.export import CHECKED_ON, Equality, Export
+
+MOST_CLASSES = 10  # that are named
 
 
 def show_export(screen: Screen, result: Export) -> None:
-    """Say what was written, how equal it is, and how fast."""
+    """Say what was written, how equal it is, how fast, and how it is used."""
     title = FORMATS[result.format].title + (f", {result.quantize}" if result.quantize else "")
     say(screen, f"[bold]{title}:[/] {safe(result.path)} ({size(result.bytes)})")
     say(screen, f"Checked in {result.runtime}: {_equality(result.equality, result)}")
@@ -18,13 +20,31 @@ def show_export(screen: Screen, result: Export) -> None:
             screen,
             f"Given image files, which it opens itself: {_equality(result.encoded, result)}",
         )
-    if result.recipe:
-        say(screen, f"How to open images for it, in Python and JavaScript: {safe(result.recipe)}")
     if result.trained_in != "float32":
         say(screen, f"Trained in {result.trained_in}, exported and compared in float32")
     if result.milliseconds:
-        times = ", ".join(f"{ms:.2f} ms at {b}" for b, ms in result.milliseconds.items())
-        say(screen, f"Time an image, by batch size: {times}")
+        say(screen, f"Measured on this machine: {_times(result)}")
+    if result.usage:
+        _show_usage(screen, result)
+
+
+def _show_usage(screen: Screen, result: Export) -> None:
+    side, classes = result.image_size, map(repr, result.classes)
+    names = safe(naming(classes, MOST_CLASSES))
+    say(screen, f"Input: image, float32 \\[batch, {side}, {side}, 3], RGB from 0 to 255")
+    say(screen, f"Output: probabilities, float32 \\[batch, {len(result.classes)}]: {names}")
+    say(screen, f"[bold]To use it in Python, {result.runtime}:[/]\n")
+    for line in (result.usage or "").splitlines():
+        say(screen, f"  {safe(line)}")
+    say(screen, f"\nMore, for transparent images and JavaScript: {safe(result.recipe or '')}")
+    say(screen, f"Model card, as the Hugging Face Hub reads it: {safe(result.card or '')}")
+
+
+def _times(result: Export) -> str:
+    times = result.milliseconds or {}
+    return f"{times[1]:.2f} ms an image, one at a time" + "".join(
+        f"; {ms:.2f} ms in batches of {batch}" for batch, ms in times.items() if batch != 1
+    )
 
 
 def _equality(found: Equality, result: Export) -> str:

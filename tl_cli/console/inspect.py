@@ -19,6 +19,7 @@ from tl_cli.data.inspection import WRONG, Finding, Inspection, Spread
 from tl_cli.humanize import printable
 from tl_cli.plan import BIG, TINY, DatasetStats
 
+NOTICEABLE = 1.05  # times as many images in the largest class: below, it is said as 1.0
 EXAMPLES = 5  # of each finding; --json has them all
 MODES = {  # Pillow's names in words
     "1": "1-bit",
@@ -65,8 +66,8 @@ def _figures(found: Inspection) -> dict[str, str]:
         "mode": ", ".join(f"{MODES.get(m, m)} ({n:,})" for m, n in found.modes.items()),
         "images a class": f"median {median(counts):,g}, mean {mean(counts):,.1f}",
         "balance": f"the largest class has {found.imbalance:.1f} times as many as the smallest"
-        if found.imbalance > 1
-        else "all classes have as many",
+        if found.imbalance >= NOTICEABLE
+        else "all classes have about as many",
         "baseline": f"always answering {safe(repr(found.largest))} is right"
         f" {found.majority_baseline:.1%} of the time",
         "to train on": _to_train_on(found.training),

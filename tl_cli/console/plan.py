@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from tl_cli.console.screen import Screen, bare_table, safe, two_columns
-from tl_cli.humanize import decision, duration
+from tl_cli.humanize import count, decision, duration
 from tl_cli.plan import similarity_kind
 from tl_cli.plan.evidence import CLAIM_FROM
 from tl_cli.results.dry_run import DryRun
@@ -64,8 +64,8 @@ def show_dry_run(screen: Screen, found: DryRun) -> None:
     screen.out.print()
     _print(
         screen,
-        f"Images at {found.image_size} px, {found.precision}; {found.steps_per_epoch} steps an "
-        f"epoch, {found.steps} in all",
+        f"Images at {found.image_size} px, {found.precision}; "
+        f"{count(found.steps_per_epoch, 'step')} an epoch, {found.steps:,} in all",
     )
     if len(found.learning_rates) > 2:  # else they stand in the plan
         rates = ", ".join(f"{part} {rate:.2g}" for part, rate in found.learning_rates.items())
@@ -141,7 +141,7 @@ def _by_depth(seen: Mapping[str, Any]) -> Table:
     for row in rows:
         bar = "█" * round(BAR * row["accuracy"])
         style = "green" if row["accuracy"] == best else "blue"
-        figure = f"{row['accuracy']:.1%} ± {row['stderr']:.1%}"
+        figure = f"{row['accuracy']:6.1%} ± {row['stderr']:5.1%}"
         table.add_row(f"  {escape(row['tap'])}", f"[{style}]{bar}[/]", figure)
     return table
 

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rich.cells import cell_len
 from rich.text import Text
 
+from tl_cli.console.layout import lines, print_line, whole
 from tl_cli.console.screen import Screen
 from tl_cli.console.streams import unread
 from tl_cli.humanize import printable
@@ -19,6 +20,7 @@ from tl_cli.results.explanations import Explanation
 from tl_cli.store.prediction_writer import UNSURE, ImagePrediction, PredictionSink
 
 WIDEST = 80  # cells; a longer path only moves what stands behind it
+MOST_LABELS = 12  # that are counted one by one
 
 
 class PredictionTable(PredictionSink):
@@ -32,10 +34,9 @@ class PredictionTable(PredictionSink):
         self.width = min(WIDEST, max(cell_len(printable(path)) for path in paths))
 
     def take(self, answers: Sequence[ImagePrediction]) -> None:
-        out = self.screen.out
         for answer in answers:
-            out.print(_line(answer, self.width), highlight=False, soft_wrap=True)
-        if unread(out.file):
+            _print(self.screen, answer, self.width)
+        if unread(self.screen.out.file):
             raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
 
 
@@ -43,15 +44,42 @@ def explained(screen: Screen, each: Explanation) -> None:
     """Print a line for an explained image, and one for what it resembles."""
     guesses = ((each.label, each.probability),) if each.label else ()
     answer = ImagePrediction(each.path, guesses, each.label, each.error)
-    screen.out.print(_line(answer, 0), highlight=False, soft_wrap=True)
+    _print(screen, answer, 0)
     if each.neighbours:
-        alike = (f"{printable(n.label)} {n.similarity:.2f}" for n in each.neighbours)
-        screen.out.print(Text(f"  like {', '.join(alike)}", "dim"), soft_wrap=True)
+        alike = ", ".join(whole(f"{n.label} {n.similarity:.2f}") for n in each.neighbours)
+        for line in lines(f"like {alike}", screen.out.width - 2, hanging=2):
+            print_line(screen, Text(f"  {line}", "dim"))
 
 
-def _line(answer: ImagePrediction, width: int) -> Text:
-    path = printable(answer.path)
-    text = Text(path + " " * max(0, width - cell_len(path)) + "  ")
+def show_counts(screen: Screen, labels: Mapping[str, int]) -> None:
+    """Say on standard error how many images were taken for each class, the most frequent first."""
+    if screen.quiet:
+        return
+    rows = [(printable(name), n) for name, n in labels.items()]
+    rest = rows[MOST_LABELS:]
+    if len(rest) > 1:
+        rows = [*rows[:MOST_LABELS], (f"{len(rest):,} other classes", sum(n for _, n in rest))]
+    most = max((cell_len(name) for name, _ in rows), default=0)
+    digits = max((len(f"{n:,}") for _, n in rows), default=0)
+    for name, n in rows:
+        lead = name + " " * (most - cell_len(name))
+        screen.err.print(Text(f"  {lead}  {n:>{digits},}"), highlight=False, soft_wrap=True)
+
+
+def _print(screen: Screen, answer: ImagePrediction, width: int) -> None:
+    """Print a line, or two where a terminal is too narrow for path and answer side by side."""
+    path, said = printable(answer.path), _said(answer)
+    pad = " " * max(0, width - cell_len(path))
+    out = screen.out
+    if out.is_terminal and max(width, cell_len(path)) + 2 + said.cell_len > out.width:
+        print_line(screen, Text(path))
+        print_line(screen, Text("  ") + said)
+    else:
+        print_line(screen, Text(f"{path}{pad}  ") + said)
+
+
+def _said(answer: ImagePrediction) -> Text:
+    text = Text()
     if answer.error:
         return text.append(f"error: {printable(answer.error)}", "red")
     if answer.label == UNSURE:

@@ -1,62 +1,72 @@
-"""Tables and progress for people; the only module that imports rich.
+"""The terminal: what is printed, where, how wide; and what goes on meanwhile. rich is known here.
 
-Results go to standard output, progress and notes to standard error. Knows what the results mean to
-a reader, and nothing of how they were made.
+Results go to standard output, progress and notes to standard error. Knows nothing of how what it
+shows was made.
 """
 
 from __future__ import annotations
 
+import math
+import re
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    ProgressColumn,
-    Task,
-    TaskID,
-    TextColumn,
-    TimeRemainingColumn,
-)
-from rich.progress import Progress as Bars
 from rich.table import Table
 from rich.text import Text
 
+from tl_cli.console.live import Live
+from tl_cli.console.progress import FULL, REST, Activity
+from tl_cli.console.terminal import Terminal, wrapped
 from tl_cli.errors import TLError
-from tl_cli.humanize import duration, printable, saved, typed
-from tl_cli.results.evaluation import Evaluation
+from tl_cli.humanize import duration, printable
 from tl_cli.results.progress import Note, Progress
-from tl_cli.results.training import RunResult
+
+if TYPE_CHECKING:
+    pass
 
 CONFIGURATION = "mistakes in the configuration:"  # how several of them begin
 PLAIN_EVERY = 5.0  # seconds between two plain lines of one stage
-WIDTH_WITHOUT_TERMINAL = 100
-CONFUSION_UP_TO = 20  # classes; a larger matrix is no longer read, so the worst pairs are named
+BRIEF_EVERY = 30.0  # the same where a command is asked for no more than it has to say
+STARTING, FRAMEWORK = "Starting", "tensorflow"  # where a command begins, what it may load
+QUICK = 0.2  # seconds: what takes no longer needs no spinner
 
 
 class Screen:
-    """Where the user looks. A context: bars live as long as it does."""
+    """Where the user looks. A context: what tells of the work lives as long as it does.
 
-    def __init__(self, *, quiet: bool = False, json: bool = False) -> None:
-        self.quiet = quiet
-        self.err = _console(sys.stderr)
-        self._out = self.err if json else _console(sys.stdout)
-        self._bars: Bars | None = None
-        self._tasks: dict[str, TaskID] = {}
+    `verbose`: whether every finding and every stage leaves its line; None is between: findings do.
+    """
+
+    def __init__(
+        self, *, quiet: bool = False, json: bool = False, verbose: bool | None = None
+    ) -> None:
+        self.quiet, self.verbose = quiet, verbose
+        self.err = Terminal(sys.stderr, self._aside)
+        self._out = self.err if json else Terminal(sys.stdout, self._aside)
+        self.activity = Activity(plain=not self.err.encoding.startswith("utf"))
+        self._live = Live(self.err.file, self._painted)
+        # JSON is printed past this object
+        self._lively = self.err.obeys and not quiet and not (json and sys.stdout.isatty())
+        self._talks = self.err.is_terminal and not self.err.obeys and not quiet
+        self._said = ("", 0.0)  # what goes on, as said last, and when
         self._plain: dict[str, tuple[float, float]] = {}
 
     @property
     def out(self) -> Console:
-        """Where results are printed, below any bars."""
+        """Where results are printed; what told of the work before them goes."""
         self.settle()
         return self._out
 
     def __enter__(self) -> Screen:
+        if self._lively:
+            self.activity.begin(STARTING)
+            self._live.start(after=QUICK)
         return self
 
     def __exit__(
@@ -68,51 +78,75 @@ class Screen:
         self.settle()
 
     def settle(self) -> None:
-        """End the bars where they stand, so that what is printed next comes below them."""
-        if self._bars:
-            self._bars.stop()
-        self._bars, self._tasks = None, {}
+        """Tell no more of what goes on, so that what is printed next stands alone."""
+        self._live.stop()
+
+    def busy(self, title: str) -> None:
+        """Say what goes on from now on, where nothing can be counted."""
+        self.activity.begin(title)
+        self.activity.footer = ""
+        if self._lively:
+            self._live.start()
+        elif self._talks:
+            self._talk()
 
     def on_progress(self, event: Progress | Note) -> None:
-        """Draw what the engine reports."""
+        """Show what the engine reports."""
         if isinstance(event, Note):
-            if event.warning or not self.quiet:
-                self.note(event.text, warning=event.warning)
+            self._take(event)
         elif self.quiet:
             return
-        elif self.err.is_terminal:
-            self._draw(event)
         else:
-            self._print_plain(event)
+            self.activity.see(event)
+            if self._lively:
+                self._live.start()
+            if self._talks and self.verbose is False:
+                self._talk()
+            elif event.total and (self.verbose or not self._lively):
+                self._print_plain(event)
+
+    def _talk(self) -> None:
+        """Say what goes on, where it is something else, or has been going on for a while."""
+        now = time.monotonic()
+        kind, at = self._said
+        if self.activity.kind != kind or now - at > PLAIN_EVERY:
+            self._said = (self.activity.kind, now)
+            self.note(self.activity.sentence())
+
+    def _take(self, note: Note) -> None:
+        brief = self.verbose is False
+        if brief and note.lasting:
+            self.activity.footer = printable(note.text)
+        elif note.warning or not (self.quiet or (brief and not note.needed)):
+            self.note(note.text, warning=note.warning)
 
     def note(self, text: str, *, warning: bool = False) -> None:
-        """Say one line on standard error."""
+        """Say one sentence on standard error."""
         mark = "[yellow]warning:[/] " if warning else ""
         self.err.print(mark + safe(text), highlight=False, soft_wrap=True)
 
-    def _draw(self, event: Progress) -> None:
-        if not self._bars:
-            self._bars = _bars(self.err)
-        if event.stage not in self._tasks:
-            self._tasks[event.stage] = self._bars.add_task(
-                event.stage, facts="", unit=event.unit, total=event.total
-            )
-        task = self._tasks[event.stage]
-        if self._bars.tasks[self._bars.task_ids.index(task)].finished and event.done < event.total:
-            self._bars.reset(task)  # the same once more, of other images: its speed is its own
-        self._bars.update(
-            task,
-            completed=event.done,
-            total=event.total,
-            facts=_facts(event.facts),
-            unit=event.unit,
-        )
+    def _aside(self) -> AbstractContextManager[None]:
+        return self._live.aside() if self._lively else nullcontext()
+
+    def _painted(self) -> Sequence[str]:
+        if self.activity.title == STARTING and FRAMEWORK in sys.modules:
+            self.activity.begin(f"Loading {FRAMEWORK}")
+        lines = self.activity.lines(self.err.width - 1)
+        if self.err.no_color or not self.err.color_system:
+            return lines
+        for run, colour in ((FULL, 32), (REST, 90)):
+            lines = [re.sub(f"({run}+)", f"\x1b[{colour}m\\1\x1b[0m", line) for line in lines]
+        return lines
 
     def _print_plain(self, event: Progress) -> None:
+        """Print where a stage is: when it ends, and now and then while it goes on."""
         now = time.monotonic()
         started, last = self._plain.setdefault(event.stage, (now, now))
         finished = event.done >= event.total
-        if now - last < PLAIN_EVERY and not finished:
+        brief = self.verbose is False
+        if now - last < (BRIEF_EVERY if brief else PLAIN_EVERY) and (brief or not finished):
+            return
+        if self._lively and not finished:  # the lines below tell it
             return
         self._plain[event.stage] = (started, now)
         if finished:  # the same once more, of other images, has a speed of its own
@@ -138,6 +172,30 @@ class Screen:
         if error.hint:
             self.err.print(f"[dim]hint:[/] {safe(error.hint)}", highlight=False, soft_wrap=True)
 
+    def paragraph(self, markup: str, *, first: str = "", rest: str | None = None) -> None:
+        """Print sentences, wrapped at words; a longer word, such as a path, stays whole.
+
+        `first`: stands before the first line; `rest`: before the others, as many blanks by default.
+        """
+        start, out = Text.from_markup(first), self.out
+        indent = " " * start.cell_len if rest is None else rest
+        text = wrapped(start + Text.from_markup(markup), max(out.width, 20), indent=indent)
+        out.print(text, highlight=False, no_wrap=True)
+
+    def whole(self, markup: str, *, label: str = "") -> None:
+        """Print a line that is to be copied: it is not wrapped here, however long.
+
+        `label`: stands before it, or above it where there is no room.
+        """
+        out, line = self.out, Text.from_markup(markup)
+        before = Text(label, "dim")
+        room = out.width if out.is_terminal else math.inf
+        if before.cell_len + line.cell_len > room >= line.cell_len + 2:
+            if label.strip():
+                out.print(before, highlight=False, no_wrap=True)
+            before = Text("  ")
+        out.print(before + line, highlight=False, no_wrap=True)
+
     def matrix(self, rows: Sequence[tuple[str, Sequence[str]]], columns: Sequence[str]) -> None:
         """Show a table of text with a heading a column and a name a row."""
         table = bare_table("", *map(safe, columns))
@@ -158,108 +216,11 @@ class Screen:
         table.add_row("all", *(f"{sum(counts[split].values()):,}" for split in splits))
         self.out.print(table)
 
-    def evaluation(self, result: Evaluation, *, details: bool = True) -> None:
-        """Show the headline figures with their intervals, then by class, then the confusions."""
-        self.out.print(f"[bold]{result.split}[/] ({result.n:,} images)", highlight=False)
-        table = bare_table("", "value", "95 % interval")
-        for name in ("accuracy", "balanced_accuracy", "macro_f1", "log_loss"):
-            found = result.intervals[name]
-            interval = f"{found[0]:.3f} to {found[1]:.3f}" if found else ""
-            label = name.replace("_", " ").replace("f1", "F1")
-            table.add_row(label, f"{getattr(result, name):.3f}", interval)
-        if result.top5 is not None:
-            table.add_row("top-5 accuracy", f"{result.top5:.3f}", "")
-        table.add_row("majority baseline", f"{result.majority_baseline:.3f}", "")
-        self.out.print(table)
-        if details:
-            self._per_class(result)
-            self._confusion(result)
-
-    def _per_class(self, result: Evaluation) -> None:
-        table = bare_table("class", "precision", "recall", "F1", "images")
-        for row in result.per_class:
-            figures = (f"{v:.3f}" for v in (row.precision, row.recall, row.f1))
-            table.add_row(safe(row.name), *figures, f"{row.support:,}")
-        self.out.print(table)
-
-    def _confusion(self, result: Evaluation) -> None:
-        if len(result.classes) > CONFUSION_UP_TO:
-            self._worst_pairs(result)
-            return
-        table = bare_table("true \\ predicted", *(safe(name) for name in result.classes))
-        for i, (name, row) in enumerate(zip(result.classes, result.confusion, strict=True)):
-            cells = (
-                f"[bold]{n}[/]" if i == j else str(n) if n else "[dim].[/]"
-                for j, n in enumerate(row)
-            )
-            table.add_row(safe(name), *cells)
-        self.out.print(table)
-
-    def _worst_pairs(self, result: Evaluation) -> None:
-        pairs = sorted(
-            (
-                (n, result.classes[i], result.classes[j])
-                for i, row in enumerate(result.confusion)
-                for j, n in enumerate(row)
-                if i != j and n
-            ),
-            reverse=True,
-        )
-        for n, true, predicted in pairs[:10]:
-            self.out.print(f"  {safe(true)} taken for {safe(predicted)}: {n}", highlight=False)
-
-    def result(self, result: RunResult) -> None:
-        """Show what a run came to."""
-        for line in _ways(result):
-            self.out.print(line, highlight=False)
-        if result.tune:
-            self.out.print(f"[bold]Tuning:[/] {safe(result.tune.reason)}", highlight=False)
-        if result.head:
-            self.out.print(f"[bold]Saved:[/] {_saved(result)}", highlight=False)
-        for evaluation in result.metrics.values():
-            self.evaluation(evaluation, details=False)
-        spent = ", ".join(f"{k} {duration(v)}" for k, v in result.seconds.items() if k != "total")
-        total = duration(result.seconds["total"])
-        self.out.print(f"[bold]Time:[/] {total} ({spent})", highlight=False)
-        self.out.print(f"[bold]Run:[/] {safe(result.run)}", highlight=False, soft_wrap=True)
-        self.out.print(
-            f"Next: {escape(typed('tl', 'evaluate', result.run))}", highlight=False, soft_wrap=True
-        )
-
 
 def _lines(message: str) -> list[str]:
     """Return the lines of several mistakes of a configuration; any other message is one line."""
     first, *others = message.split("\n  ")
     return [first, *others] if first.endswith(CONFIGURATION) else [message]
-
-
-class _Speed(ProgressColumn):
-    """How many units a second."""
-
-    def render(self, task: Task) -> Text:
-        speed = task.finished_speed or task.speed
-        return Text(f"{speed:,.0f} {task.fields['unit']}/s" if speed else "")
-
-
-def _bars(console: Console) -> Bars:
-    bars = Bars(
-        TextColumn("[bold]{task.description:<9}"),
-        BarColumn(bar_width=24),
-        MofNCompleteColumn(),
-        _Speed(),
-        TextColumn("{task.fields[facts]}"),
-        TimeRemainingColumn(),
-        console=console,
-    )
-    bars.start()
-    return bars
-
-
-def _console(file: Any) -> Console:
-    console = Console(file=file)
-    if not console.is_terminal:
-        console.width = WIDTH_WITHOUT_TERMINAL
-    return console
 
 
 def two_columns(gap: int = 2) -> Table:
@@ -288,36 +249,5 @@ def safe(text: str) -> str:
     return escape(printable(text))
 
 
-def columns(header: Iterable[str], rows: Iterable[tuple[str, Sequence[str]]]) -> Table:
-    """Return a table without lines, sizes and times on the right and words on the left."""
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for name in header:
-        right = name in ("size", "last used")
-        table.add_column(name, justify="right" if right else "left", overflow="fold")
-    for name, cells in rows:
-        table.add_row(safe(name), *map(safe, cells))
-    return table
-
-
 def _facts(facts: Mapping[str, float]) -> str:
     return "  ".join(f"{name} {value:.4g}" for name, value in facts.items())
-
-
-def _saved(result: RunResult) -> str:
-    kept = result.tune.kept if result.tune else "head"
-    unseen = "[dim](figures on val: predictions made without these images in the fit)[/]"
-    return f"{safe(saved(kept, refit=result.refit))} {unseen}"
-
-
-def _ways(result: RunResult) -> Iterator[str]:
-    head, scratch = result.head, result.scratch
-    if head:
-        yield (
-            f"[bold]Head:[/] {head.kind}, solved; cross-validated accuracy "
-            f"{head.cv_accuracy:.3f} ± {head.cv_stderr:.3f}"
-        )
-    if scratch:
-        yield (
-            "[bold]From scratch:[/] no head was solved, there was nothing to look at once; epoch "
-            f"{scratch.best_epoch} of {scratch.epochs} was best on validation and is kept"
-        )

@@ -14,7 +14,9 @@ import sys
 from typing import Any, TextIO
 
 REPLACING = "tl-replace"  # the name of our error handler
-PLAIN = {"█": "#", "━": "-", "±": "+-", "…": "...", "→": "->", "·": "."}  # what we draw with
+PLAIN = {  # what we draw with
+    "█": "#", "░": ".", "━": "-", "±": "+-", "…": "...", "→": "->", "·": ".", "✔": "OK", "✘": "NO",
+}  # fmt: skip
 
 
 class Stream:
@@ -68,9 +70,19 @@ def install() -> None:
             os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free: this one
     sys.stdin = sys.stdin or open(0)  # noqa: SIM115
     sys.stdout = _forgiving(sys.stdout or open(1, "w"))  # noqa: SIM115
-    sys.stderr = _forgiving(sys.stderr or open(2, "w"))  # noqa: SIM115
+    sys.stderr = _forgiving(_apart(sys.stderr or open(2, "w")))  # noqa: SIM115
     # names are bytes, and need not be text in the encoding of the terminal
     sys.stdin.reconfigure(errors="surrogateescape")  # type: ignore[union-attr]
+
+
+def _apart(stream: Any) -> Any:
+    """Return standard error on a descriptor of its own.
+
+    What is written stays seen where descriptor 2 is put aside, for what libraries print to it.
+    """
+    if isinstance(stream, Stream) or stream.fileno() != 2:
+        return stream
+    return os.fdopen(os.dup(2), "w", buffering=1, encoding=stream.encoding, errors=stream.errors)
 
 
 def unread(stream: Any) -> bool:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import os
-from collections.abc import Iterable
 from dataclasses import astuple
 from pathlib import Path
 
+from tl_cli import csv_cells
 from tl_cli.data.manifest import Manifest, Record
-from tl_cli.data.sources.table import delimited
+from tl_cli.data.sources.rows import delimited
 from tl_cli.errors import TLError
 
 COLUMNS = (
@@ -22,7 +20,7 @@ COLUMNS = (
 def write_csv(manifest: Manifest, path: Path) -> None:
     """Write manifest.csv: one row a record, columns as in COLUMNS. Atomic."""
     rows = (astuple(record) for record in manifest.records)
-    write_beside(path, _csv_text(COLUMNS, rows))
+    write_beside(path, csv_cells.table(COLUMNS, rows))
 
 
 def read_csv(path: Path) -> Manifest:
@@ -43,15 +41,7 @@ def read_csv(path: Path) -> Manifest:
 
 def bad_csv_text(manifest: Manifest) -> str:
     """Return bad_files.csv: path, label and reason of each file that was skipped."""
-    return _csv_text(("path", "label", "reason"), (astuple(bad) for bad in manifest.bad))
-
-
-def _csv_text(header: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rows)
-    return text.getvalue()
+    return csv_cells.table(("path", "label", "reason"), (astuple(bad) for bad in manifest.bad))
 
 
 def write_beside(path: Path, text: str) -> None:

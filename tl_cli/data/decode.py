@@ -14,12 +14,13 @@ import warnings
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from tl_cli.data import grey_levels
+from tl_cli.data import deep_images, grey_levels
 from tl_cli.data.faults import BOMB_PIXELS, Fault, fault
 from tl_cli.data.manifest import Record
 from tl_cli.data.sources import samples
 from tl_cli.errors import TLError
 from tl_cli.humanize import short
+from tl_cli.store import reading
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
@@ -47,7 +48,7 @@ SUFFIXES = frozenset(
 )
 
 # Raise it whenever the same file would give other pixels: what was kept before is then not found.
-DECODE_VERSION = 2
+DECODE_VERSION = 3
 ORIENTATION = 0x0112  # the EXIF tag
 # What undoes each EXIF orientation, by its name in PIL.Image.Transpose.
 UPRIGHT = {
@@ -94,10 +95,10 @@ def open_rgb_bytes(data: bytes, size: int | None = None) -> Picture:
 
 
 def opened(path: str) -> BinaryFile:
-    """Return a record's file, open for reading."""
+    """Return a record's file, open for reading. Raises OSError, and waits for no pipe."""
     if path.startswith(samples.SCHEME):
         return io.BytesIO(samples.read(path))
-    return open(path, "rb")  # noqa: PTH123  # of a tiny image, a Path object is a tenth of the work
+    return reading.opened(path)
 
 
 def decode(file: BinaryFile, size: int | None = None) -> Picture:
@@ -120,23 +121,15 @@ def header(file: BinaryFile) -> Picture:
 def pixels(image: Picture, size: int | None = None, *, alone: bool = False) -> Picture:
     """Decode an image whose header has been read: RGB, upright.
 
-    `alone`: grey levels of 16 bits are scaled by what this image holds, not the data set.
+    `alone`: levels of 16 bits are scaled by what this image holds, not the data set.
     """
     if size:
         image.draft(None, (size, size))  # None: the mode stays
+    raw = deep_images.Raw.of(image)  # before it is loaded
     image.load()
-    return _upright(_rgb(image, alone=alone), orientation(image))
-
-
-def mode(image: Picture) -> str:
-    """Return an image's mode; of 16-bit grey levels with the bits that they take: "I;12"."""
-    if not image.mode.startswith("I"):
-        return image.mode
-    import numpy as np
-
-    levels = np.asarray(image)
-    bits = grey_levels.bits_of(float(levels.max())) if levels.min() >= 0 else None
-    return grey_levels.MODE.format(bits) if bits else image.mode
+    scale = None if alone else grey_levels.in_use()
+    shown = deep_images.eight_bits(image, raw, scale) if raw else image
+    return _upright(_rgb(shown), orientation(image))
 
 
 def squash(image: Picture, size: int) -> Picture:
@@ -161,11 +154,9 @@ def orientation(image: Picture) -> int:
     return value if value in UPRIGHT else 1
 
 
-def _rgb(image: Picture, *, alone: bool = False) -> Picture:
+def _rgb(image: Picture) -> Picture:
     if image.mode == "RGB" and "transparency" not in image.info:
         return image
-    if image.mode.startswith(("I", "F")):
-        return _eight_bits(image, alone=alone).convert("RGB")
     if image.has_transparency_data:
         return _on_white(image.convert("RGBA"))
     return image.convert("RGB")
@@ -175,27 +166,6 @@ def _on_white(image: Picture) -> Picture:
     from PIL import Image
 
     return Image.alpha_composite(Image.new("RGBA", image.size, WHITE), image).convert("RGB")
-
-
-def _eight_bits(image: Picture, *, alone: bool) -> Picture:
-    """Scale grey levels of more than 8 bits to 0..255; Pillow's own conversion would cut them off.
-
-    The full scale of 16 bits is what the training images hold (`grey_levels`); for 32 bits and
-    floats the smallest usual one that holds the image: 1 (floats), 255 (floats), 65535, 2^32 - 1.
-    """
-    import numpy as np
-    from PIL import Image
-
-    levels = np.nan_to_num(np.asarray(image, dtype=np.float64))
-    top = float(levels.max())
-    usual = (2.0**32 - 1,) if image.mode.startswith("I") else (1.0, 255.0, 65535.0)
-    bits = grey_levels.bits_of(top) if image.mode.startswith("I") else None
-    if bits:
-        full = 2.0 ** (bits if alone else grey_levels.in_use() or bits) - 1
-    else:
-        full = next((scale for scale in usual if top <= scale), top)
-    grey = np.clip(levels * (255.0 / full), 0.0, 255.0).round().astype(np.uint8)
-    return Image.fromarray(grey)
 
 
 @functools.cache

@@ -71,6 +71,13 @@ def near_duplicates(manifest: Manifest) -> tuple[Group, ...]:
     return tuple(tuple(group.values()) for group in alike.values() if len(group) > 1)
 
 
+def trained_on_too(manifest: Manifest, split: str) -> int:
+    """Return how many images of a split are trained on too: themselves, or nearly so."""
+    groups = (*exact_duplicates(manifest), *near_duplicates(manifest))
+    learned = (group for group in groups if any(r.split == "train" for r in group))
+    return len({r.path for group in learned for r in group if r.split == split})
+
+
 def mark_near(records: Sequence[Record]) -> list[Record]:
     """Return the records, those that look nearly the same with a key in common (Record.near).
 

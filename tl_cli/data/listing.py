@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tl_cli.data.manifest import Manifest, Options
-from tl_cli.data.sources import folder, samples, table, tfds
+from tl_cli.data.sources import folder, rows, samples, table, tfds
 from tl_cli.errors import TLError, did_you_mean, unknown
 
 # Each lists (source, options) as a Manifest whose records have not been looked at yet.
@@ -48,16 +48,16 @@ def kind(source: str) -> str:
 
 
 def _of_file(path: Path) -> str:
-    if path.suffix.lower() in table.READERS:
+    if path.suffix.lower() in rows.READERS:
         return "table"
     raise TLError(
         f"'{path}' is a file that lists no images: its ending is '{path.suffix}'",
-        f"give a folder, or a table that ends with {', '.join(table.READERS)}",
+        f"give a folder, or a table that ends with {', '.join(rows.READERS)}",
     )
 
 
 def _missing(source: str, path: Path) -> TLError:
-    thing = "file" if path.suffix.lower() in table.READERS else "folder"
+    thing = "file" if path.suffix.lower() in rows.READERS else "folder"
     above = path.absolute().parent
     if not above.is_dir():
         there = next(p for p in above.parents if p.is_dir())

@@ -6,10 +6,11 @@ of data sets: a row belongs to the content of an image.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from tl_cli.data import decode
-from tl_cli.store import cache, cache_folder
+from tl_cli.store import about_entry, cache, cache_folder
 from tl_cli.store.rows import ROWS_VERSION, Table
 
 if TYPE_CHECKING:
@@ -76,10 +77,11 @@ class PixelWriter:
                 self._table = None
                 cache_folder.trouble(error)
 
-    def close(self) -> None:
-        """Write what is left, and hold the cache to its bound."""
+    def close(self, data: Sequence[str] = ()) -> None:
+        """Write what is left, note whose it is, and hold the cache to its bound."""
         self.write(0)
         if self._table:
+            about_entry.note(self._table.folder, data)
             cache.tidy(keep=[self._table.folder])
 
     def _append(self, table: Table) -> None:

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tl_cli.data import class_names, decode, digests, listing, pixel_cache
+from tl_cli.data import class_names, decode, deep_images, digests, listing, pixel_cache
 from tl_cli.data.duplicates import findings, mark_near
 from tl_cli.data.faults import check_regular, fault
 from tl_cli.data.manifest import BadFile, Manifest, Options, Record, natural
@@ -20,6 +20,7 @@ from tl_cli.data.sources import samples
 from tl_cli.errors import TLError, unknown
 from tl_cli.humanize import count, naming, short
 from tl_cli.machine import cores
+from tl_cli.store import about_entry
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -68,16 +69,34 @@ def scan(
         else:
             good.append(replace(record, **look._asdict()))
     bad.sort(key=lambda b: natural(b.path))
-    _check(source, good, bad, bad_images, least_classes)
+    _check(listed, good, bad, bad_images, least_classes)
     good = mark_near(good)
     classes = tuple(sorted({r.label for r in good}))
     manifest = Manifest(source, classes, tuple(good), tuple(bad), listed.notes)
     return manifest.with_records(good, *findings(manifest))
 
 
+def records_of(
+    paths: Sequence[str], *, cache: Path | None = None, on_progress: Progress | None = None
+) -> tuple[list[Record], list[BadFile]]:
+    """Return a record for each image file, in order and without a label, and what is no image.
+
+    As `scan` looks at them, and remembers it; of a path that is named twice there are two records.
+    """
+    nameless = [Record(path, "") for path in paths]
+    good, bad = [], []
+    for record, look in zip(nameless, _looks(nameless, cache, None, on_progress), strict=True):
+        if isinstance(look, str):
+            bad.append(BadFile(record.path, "", look))
+        else:
+            good.append(replace(record, **look._asdict()))
+    return good, bad
+
+
 def _check(
-    source: str, good: list[Record], bad: list[BadFile], bad_images: str, least: int
+    listed: Manifest, good: list[Record], bad: list[BadFile], bad_images: str, least: int
 ) -> None:
+    source = listed.source
     named = naming(f"{short(b.path)} {b.reason}" for b in bad)
     if not good:
         raise TLError(f"none of the images in '{source}' can be used: {named}", "check the files")
@@ -88,8 +107,12 @@ def _check(
         )
     classes = {r.label for r in good}
     if len(classes) < least:
+        why = [
+            *listed.notes,
+            *([f"{count(len(bad), 'file')} cannot be used: {named}"] if bad else []),
+        ]
         raise TLError(
-            f"'{source}' has only one class, '{min(classes)}'",
+            "; ".join([f"'{source}' has only one class, '{min(classes)}'", *why]),
             "a classifier needs at least two: DIR/<class>/<images>, one folder for each class",
         )
 
@@ -118,7 +141,7 @@ def _looks(
             if on_progress:
                 on_progress(start + len(paths), len(records))
     if keeper:
-        keeper.close()
+        keeper.close(about_entry.data_of(record.path for record in records))
 
 
 def _state(path: str) -> FileState | None:
@@ -145,14 +168,14 @@ def look(path: str, keeper: pixel_cache.PixelWriter | None = None) -> ScanEntry:
         digest = digests.of_file(file)
         file.seek(0)
         image = decode.header(file)
-        (width, height), deep = image.size, image.mode.startswith("I")
+        (width, height), raw = image.size, deep_images.Raw.of(image)
         # A TIFF's size is told upright, and loading drops its orientation; of a PNG, asking for the
         # orientation before loading would load it, and swallow what that raises.
         told = decode.orientation(image) if image.format == "TIFF" else None
-        # how grey levels of 16 bits are to be scaled is known only when all have been looked at
-        size = keeper.size if keeper and not deep and keeper.wants(width, height) else None
-        seen = decode.pixels(image, size or GLANCE, alone=deep)
-        orientation, mode = told or decode.orientation(image), decode.mode(image)
+        # how levels of 16 bits are to be scaled is known only when all have been looked at
+        size = keeper.size if keeper and not raw and keeper.wants(width, height) else None
+        seen = decode.pixels(image, size or GLANCE, alone=True)
+        orientation, mode = told or decode.orientation(image), deep_images.mode(image, raw)
     # hashed at one scale, whatever was kept: hashes of two scales differ in several bits
     times = _scale(width, height, GLANCE) // _scale(width, height, size or GLANCE)
     small = seen.reduce(times) if image.format in DRAFTED and times > 1 else seen

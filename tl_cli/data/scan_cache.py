@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import NamedTuple
 
 FILE = "scan.sqlite"
-TABLE = "looks_3"  # another number whenever a look comes to mean something else
+TABLE = "looks_4"  # another number whenever a look comes to mean something else
 WAIT = 30.0  # seconds for another process to finish its write
 EVERY = 5.0  # seconds of looks that a killed process may lose; each write is synced to the disk
 

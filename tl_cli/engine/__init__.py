@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 
-from tl_cli.quiet import quiet
+from tl_cli.quiet import own_the_loggers, quiet
 
 with quiet():
     import keras
     import tensorflow as tf
 
     tf.config.list_physical_devices()
-    tf.get_logger().setLevel("ERROR")  # that a small network was traced anew is nobody's concern
+
+own_the_loggers()
 
 PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
 
@@ -56,8 +58,9 @@ def jit() -> bool | str:
 
 
 def environment() -> dict[str, object]:
-    """Return what a run ran on: versions, devices, and the git commit of the working folder."""
+    """Return what a run ran on, when and where: versions, devices, the folder's git commit."""
     import platform
+    from datetime import datetime
     from importlib.metadata import version
 
     names = ("tl-cli", "tensorflow", "keras", "numpy", "scikit-learn", "pillow")
@@ -69,6 +72,8 @@ def environment() -> dict[str, object]:
         "cpu_count": os.cpu_count(),
         "git_commit": _git_commit(),
         "command": sys.argv,
+        "folder": str(Path.cwd()),
+        "date": datetime.now().astimezone().isoformat(timespec="seconds"),
     }
 
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import time
 
-import numpy as np
-
 from tl_cli.config import RunConfig
 from tl_cli.data.manifest import SPLITS, Manifest
-from tl_cli.engine import features, recommend_freeze
+from tl_cli.engine import recommend_freeze
 from tl_cli.engine.context import RunContext, prepare
 from tl_cli.engine.finetune import settings, time_budget
+from tl_cli.engine.finetune.learning_rate_test import learning_rate_test
 from tl_cli.engine.images import dataset
 from tl_cli.engine.networks import classifier
 from tl_cli.engine.networks.loading import Backbone
@@ -18,14 +17,19 @@ from tl_cli.plan import FreezePlan, alternatives
 from tl_cli.results.dry_run import DryRun
 from tl_cli.results.progress import OnProgress, silent
 
-BATCH = features.BATCH
 
-
-def dry_run(config: RunConfig, manifest: Manifest, on_progress: OnProgress = silent) -> DryRun:
+def dry_run(
+    config: RunConfig,
+    manifest: Manifest,
+    on_progress: OnProgress = silent,
+    *,
+    test_rates: bool = False,
+) -> DryRun:
     """Return the plan, the steps, the peak learning rates and an estimate of the time.
 
     The plan comes from the images as it would in a run. One batch of them is decoded, passed and,
-    where the plan tunes, trained on, for the time; no weight is kept.
+    where the plan tunes, trained on, for the time; no weight is kept. `test_rates`: with the loss
+    by learning rate, where the plan tunes.
     """
     started = time.perf_counter()
     context = prepare(config, manifest)
@@ -45,6 +49,9 @@ def dry_run(config: RunConfig, manifest: Manifest, on_progress: OnProgress = sil
         steps_per_epoch=steps,
         steps=steps * plan.epochs,
         learning_rates=rates(context.backbone, plan),
+        learning_rate_test=learning_rate_test(context, plan, on_progress)
+        if test_rates and plan.trains_backbone
+        else None,
         alternatives={name: other.to_json() for name, other in others.items()},
         seconds={k: round(v, 1) for k, v in (seconds | {"total": sum(seconds.values())}).items()},
         notes=manifest.notes,
@@ -67,13 +74,8 @@ def _features(context: RunContext) -> float:
     """Return the seconds of the one pass, from one batch of the user's own images."""
     if context.config.from_scratch:
         return 0.0
-    records = context.manifest.records[:BATCH]
-    start = time.perf_counter()
-    images = features.images(records, context.backbone.image_size)
-    decode = (time.perf_counter() - start) / len(records)
-    images = np.resize(images, (BATCH, *images.shape[1:]))
-    batch = time_budget.least_seconds(lambda: context.backbone.model.predict_on_batch(images))
-    return len(context.manifest.records) * (decode + batch / BATCH)
+    one = time_budget.image_seconds(context, context.backbone.model)
+    return len(context.manifest.records) * one
 
 
 def _tuning(

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import io
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TypeVar
 
 import keras
 import numpy as np
+from PIL.Image import Image as Picture
 
 from tl_cli import engine
-from tl_cli.data.decode import decode, opened, squash
+from tl_cli.data.decode import decode, opened, pixels, squash
 from tl_cli.data.faults import check_regular, fault
 from tl_cli.data.manifest import Manifest, Record
 from tl_cli.data.sources.samples import SCHEME
@@ -26,6 +29,7 @@ from tl_cli.store.prediction_writer import UNSURE, ImagePrediction
 from tl_cli.store.run_dir import RunDir
 
 BATCH = 32
+Source = str | io.BytesIO | Picture  # a path, an image file in memory, an image that is decoded
 AHEAD = 2  # batches that are opened while the network looks at another one
 
 
@@ -124,20 +128,20 @@ def _padded(model: keras.Model, x: np.ndarray, batch: int) -> np.ndarray:
 
 def answers(
     built: Classifier,
-    paths: Sequence[str],
+    inputs: Sequence[Source],
     *,
     top: int = 1,
     least: float = 0.0,
     batch_size: int = BATCH,
 ) -> Iterator[list[ImagePrediction]]:
-    """Yield, batch by batch and in order, one answer for each path.
+    """Yield, batch by batch and in order, one answer for each path, file in memory, or picture.
 
     With the `top` best guesses each; labelled `unsure` where the best one has a probability below
     `least`; with an error where the image cannot be opened. Holds a few batches in memory.
     """
     if least and UNSURE in built.classes:
         raise TLError(f"a class of this network is called '{UNSURE}'", "leave out --min-confidence")
-    for chunk, images in opened_images(paths, built.backbone.image_size, batch_size):
+    for chunk, images in opened_images(inputs, built.backbone.image_size, batch_size):
         good = [image for image in images if not isinstance(image, str)]
         said = iter(
             _padded(built.inference_model, np.stack(good).astype("float32"), batch_size)
@@ -145,10 +149,10 @@ def answers(
             else ()
         )
         yield [
-            ImagePrediction(path, error=image)
+            ImagePrediction(_path(given), error=image)
             if isinstance(image, str)
-            else _answer(path, next(said), built.classes, top, least)
-            for path, image in zip(chunk, images, strict=True)
+            else _answer(_path(given), next(said), built.classes, top, least)
+            for given, image in zip(chunk, images, strict=True)
         ]
 
 
@@ -161,18 +165,19 @@ def _answer(
 
 
 Opened = np.ndarray | str
+Given = TypeVar("Given", bound=Source)
 
 
 def opened_images(
-    paths: Sequence[str], size: int, batch: int
-) -> Iterator[tuple[Sequence[str], list[Opened]]]:
-    """Yield batches of paths with their images; some are made ahead of the one in use."""
+    inputs: Sequence[Given], size: int, batch: int
+) -> Iterator[tuple[Sequence[Given], list[Opened]]]:
+    """Yield batches of inputs with their images; some are made ahead of the one in use."""
     pool = ThreadPoolExecutor(cores())
-    coming: deque[tuple[Sequence[str], Iterator[Opened]]] = deque()
+    coming: deque[tuple[Sequence[Given], Iterator[Opened]]] = deque()
     try:
-        for start in range(0, len(paths), batch):
-            chunk = paths[start : start + batch]
-            coming.append((chunk, pool.map(lambda path: _open(path, size), chunk)))
+        for start in range(0, len(inputs), batch):
+            chunk = inputs[start : start + batch]
+            coming.append((chunk, pool.map(lambda given: _open(given, size), chunk)))
             if len(coming) > AHEAD:
                 first, images = coming.popleft()
                 yield first, list(images)
@@ -182,12 +187,21 @@ def opened_images(
         pool.shutdown(cancel_futures=True)
 
 
-def _open(path: str, size: int) -> Opened:
+def _open(given: Source, size: int) -> Opened:
     """Return an image as evaluation sees it, uint8 [size, size, 3], or what is wrong."""
     try:
-        if not path.startswith(SCHEME):
-            check_regular(path)
-        with opened(path) as file:
+        if isinstance(given, io.BytesIO):
+            return np.asarray(squash(decode(given, size), size))
+        if isinstance(given, Picture):
+            return np.asarray(squash(pixels(given), size))
+        if not given.startswith(SCHEME):
+            check_regular(given)
+        with opened(given) as file:
             return np.asarray(squash(decode(file, size), size))
     except Exception as error:  # whatever a damaged file makes a decoder raise
-        return fault(path, error)
+        return fault(_path(given), error)
+
+
+def _path(given: Source) -> str:
+    """Return the path of an image; "" of one in memory."""
+    return given if isinstance(given, str) else ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,13 +18,15 @@ PROCESS = Path("/proc/self")
 
 @dataclass
 class Clock:
-    """Seconds by stage."""
+    """Seconds by stage. `on_begin` is told the name of each when it begins."""
 
+    on_begin: Callable[[str], None] = lambda _: None
     seconds: dict[str, float] = field(default_factory=dict)
     started: float = field(default_factory=time.perf_counter)
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
+        self.on_begin(name)
         start = time.perf_counter()
         try:
             yield

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from tl_cli import engine
+from tl_cli import csv_cells, engine
 from tl_cli.data.csv_io import bad_csv_text, write_csv
 from tl_cli.engine.context import RunContext
 from tl_cli.engine.finetune.settings import FinetuneSettings, from_json, to_json
@@ -78,7 +76,12 @@ def write_plan(
 def kept_settings(run: RunDir, context: RunContext) -> FinetuneSettings | None:
     """Return what was decided before the run was cut off; None where nothing was."""
     kept = resume.kept(run, resume.SETTINGS)
-    return from_json(context, kept) if kept else None
+    if not kept:
+        return None
+    try:
+        return from_json(context, kept)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise resume.damaged(run, resume.SETTINGS) from error
 
 
 def save(
@@ -134,8 +137,4 @@ def _predictions(
 def _csv(rows: Sequence[Mapping[str, Any]]) -> str:
     """Return a table of all columns that any row has."""
     columns = dict.fromkeys(name for row in rows for name in row)
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(columns), restval="nan", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
+    return csv_cells.of_mappings(columns, rows, lacking="nan")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -17,13 +17,14 @@ from tl_cli.engine import evidence, features, recommend_freeze, resources, run_f
 from tl_cli.engine.context import RunContext, prepare
 from tl_cli.engine.features import BATCH
 from tl_cli.engine.finetune import flip_check, settings, successive_halving, time_budget
-from tl_cli.engine.finetune.candidates import from_head
+from tl_cli.engine.finetune.candidates import HEAD, from_head, head_candidate, judged
 from tl_cli.engine.finetune.checkpoints import Checkpoints
 from tl_cli.engine.finetune.finetune import finetune, softened
 from tl_cli.engine.finetune.from_scratch import random_classifier, train_from_scratch
 from tl_cli.engine.finetune.settings import FinetuneSettings
 from tl_cli.engine.head import choice
 from tl_cli.engine.head.choice import SolvedHead
+from tl_cli.engine.head.learning_curve import learning_curve
 from tl_cli.engine.metrics.figures import evaluate
 from tl_cli.engine.networks.classifier import Classifier
 from tl_cli.engine.predict import load_checkpoint, probabilities
@@ -32,12 +33,14 @@ from tl_cli.engine.trained_model import Finetuned, TrainedModel
 from tl_cli.plan import FreezePlan
 from tl_cli.plan.evidence import Evidence
 from tl_cli.results.evaluation import Evaluation
-from tl_cli.results.progress import Note, OnProgress
+from tl_cli.results.learning_curve import LearningCurve
+from tl_cli.results.progress import Note, OnProgress, begun
 from tl_cli.results.training import FinetuneResult, FromScratchResult, RunResult
 from tl_cli.store import run_dir
 from tl_cli.store.run_dir import RunDir
 
-OnPlan = Callable[[FreezePlan], None]
+OnPlan = Callable[[FreezePlan, Mapping[str, float]], None]  # the plan, the seconds it will take
+Outcome = FinetuneResult | FromScratchResult | None
 ROUNDING, ROUNDING_MIXED = 0.02, 0.15  # of a probability, between parts and whole: worth a word
 CHECKED_A_CLASS, CHECKED = 2, 64  # validation images that pass the saved network, from pixels
 
@@ -55,7 +58,7 @@ def train(
     manifest: Manifest,
     run: RunDir,
     on_progress: OnProgress,
-    on_plan: OnPlan = lambda _: None,
+    on_plan: OnPlan = lambda _, __: None,
 ) -> Trained:
     """Train on the manifest as the configuration says and write everything into the run directory.
 
@@ -63,7 +66,7 @@ def train(
     the run's status says `head`. A run that was cut off is gone on with: what it decided holds, and
     the tuning goes on after the last epoch that it kept. Raises TLError for what the user can mend.
     """
-    clock = Clock()
+    clock = Clock(on_begin=lambda stage: on_progress(begun(stage)))
     resources.reset_peak_memory()
 
     with clock.stage("build"):
@@ -87,7 +90,8 @@ def train(
     with clock.stage("plan"):
         decided = before or _decide(context, seen, head, clock, on_progress)
         run_files.write_plan(run, context, decided, head)
-    on_plan(decided.plan)
+        building = clock.seconds["build"] + clock.seconds.get("head", 0.0)
+        on_plan(decided.plan, time_budget.forecast(context, decided, building))
 
     finetuned: Finetuned[FinetuneResult | FromScratchResult] | None = None
     if decided.plan.trains_backbone:
@@ -110,6 +114,10 @@ def train(
         for note in _caveats(context, decided.plan, metrics, _difference(context, saved, trained)):
             on_progress(note)
     result = _result(context, run, decided.plan, metrics, trained, head, finetuned, clock)
+    if config.report:
+        with clock.stage("report"):
+            result = _for_the_report(context, result, head, saved)
+        result = replace(result, seconds=clock.all())
     run_files.write_result(run, result)
     return Trained(result, saved)
 
@@ -165,7 +173,8 @@ def _announce(
     run_files.write_predictions(run, context, {"val": trained.held_out})
     run_files.write_result(run, interim)
     run.status(run_dir.HEAD)
-    on_progress(Note(f"Ready: {run.final_path}. Now trying to improve it; Ctrl-C keeps this."))
+    said = f"Ready: {run.final_path}. Now trying to improve it; Ctrl-C keeps this."
+    on_progress(Note(said, lasting=True))
     on_progress(Note(settings.feeding(context, decided)))
 
 
@@ -241,10 +250,46 @@ def _caveats(
             )
 
 
-def _trained_count(trained: TrainedModel, plan: FreezePlan) -> int:
-    """Return how many numbers of the saved network the plan trains."""
-    layers = trained.classifier.freeze_up_to(plan.frozen_blocks)
+def _trained_count(trained: TrainedModel, plan: FreezePlan, outcome: Outcome) -> int:
+    """Return how many numbers of the saved network were trained: of a kept head, the head's."""
+    head = isinstance(outcome, FinetuneResult) and outcome.kept == HEAD
+    layers = trained.classifier.freeze_up_to(plan.blocks if head else plan.frozen_blocks)
     return sum(math.prod(w.shape) for layer in layers for w in layer.trainable_weights)
+
+
+def _for_the_report(
+    context: RunContext, result: RunResult, head: SolvedHead | None, saved: Classifier
+) -> RunResult:
+    """Return the result with what only a page tells: how fast it is, would more images help."""
+    return replace(
+        result,
+        milliseconds=_milliseconds(saved),
+        learning_curve=_learning_curve(context, head) if head else None,
+    )
+
+
+def _milliseconds(saved: Classifier) -> float:
+    """Return how long the saved network takes for one image, once it is opened."""
+    side = saved.backbone.image_size
+    image = np.zeros((1, side, side, 3), "float32")
+    model = saved.inference_model
+    return round(1000 * time_budget.least_seconds(lambda: model.predict_on_batch(image)), 1)
+
+
+def _learning_curve(context: RunContext, head: SolvedHead) -> LearningCurve | None:
+    """Return how the head's accuracy grows with the images, on those that were held out."""
+    held_out = [split for split in ("val", "test") if context.manifest.of(split)]
+    return learning_curve(
+        head.features["train"],
+        context.labels("train"),
+        np.concatenate([head.features[split] for split in held_out]),
+        context.labels(*held_out),
+        len(context.classes),
+        head.widths,
+        seed=context.config.seed,
+        sample_weight=context.sample_weights("train"),
+        groups=context.groups("train"),
+    )
 
 
 def _result(
@@ -266,8 +311,11 @@ def _result(
         head=head.result if head else None,
         tune=outcome if isinstance(outcome, FinetuneResult) else None,
         scratch=outcome if isinstance(outcome, FromScratchResult) else None,
-        trained_parameters=_trained_count(trained, plan),
+        trained_parameters=_trained_count(trained, plan, outcome),
         peak_memory=resources.peak_memory(),
+        parameters=trained.classifier.model.count_params(),
+        model_bytes=(run / run_dir.WEIGHTS).stat().st_size,
+        solved=judged(context, head_candidate(context, head, ())) if head else None,
         image_size=context.backbone.image_size,
         precision=context.precision,
         refit=trained.refit,

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from tl_cli.errors import TLError
+from tl_cli.humanize import count
 from tl_cli.plan.blocks import Block, frozen_shares, nearest_cut
 from tl_cli.plan.dataset_stats import (
     SIMILARITY,
@@ -103,7 +104,8 @@ def recommend(
         raise TLError(f"a classifier needs at least 2 classes, got {classes}")
     if size < classes:
         raise TLError(
-            f"{size} images cannot show {classes} classes", "give at least one image a class"
+            f"{count(size, 'image')} cannot show {count(classes, 'class')}",
+            "give at least one image a class",
         )
     per_class = size / classes if images_per_class is None else images_per_class
     given = situation(size, classes, per_class, similarity, source, evidence, validation)
@@ -202,13 +204,13 @@ def training_reasons(plan: FreezePlan) -> tuple[str, ...]:
     """Return the sentences about the training itself."""
     if plan.strategy == SCRATCH:
         return (
-            f"{plan.epochs} epochs at a learning rate of up to {plan.learning_rate:g}: it rises "
-            "for a tenth of the steps and falls to zero along a cosine (AdamW).",
+            f"{count(plan.epochs, 'epoch')} at a learning rate of up to {plan.learning_rate:g}: it "
+            "rises for a tenth of the steps and falls to zero along a cosine (AdamW).",
         )
     if not plan.trains_backbone:
         return ("The head is solved in closed form on features that are computed once: no epochs.",)
     return (
         "The head is solved first and then tuned together with the trained layers for "
-        f"{plan.epochs} epochs at a learning rate of {plan.learning_rate:g}, so that a random head "
-        "never damages pretrained weights (LP-FT).",
+        f"{count(plan.epochs, 'epoch')} at a learning rate of {plan.learning_rate:g}, so that a "
+        "random head never damages pretrained weights (LP-FT).",
     )

@@ -12,8 +12,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from tl_cli.humanize import duration, naming
 from tl_cli.report.facts import RunFacts, read
-from tl_cli.results.paired import Paired, paired
+from tl_cli.results.paired import LEVEL, Paired, paired
 from tl_cli.store.run_dir import RunDir
 
 BEFORE = ("build", "features", "head", "evidence", "plan")  # stages before the first epoch
@@ -74,24 +75,66 @@ class Comparison:
     runs: tuple[Compared, ...]
     pairs: tuple[Pair, ...]
 
+    @property
+    def best(self) -> Compared:
+        """The run that recognises the largest share; of equal ones the fastest."""
+        return min(self.runs, key=lambda run: (-run.figures["accuracy"], run.seconds))
+
+    def against_best(self, run: Compared) -> Paired | None:
+        """Return the best run beside another, on the images that both were tested on."""
+        return _paired(self.best, run)
+
+    @property
+    def told(self) -> str:
+        """Say which run is best, which ones are as good, and which of those is the fastest."""
+        best, others = self.best, [run for run in self.runs if run is not self.best]
+        pairs = [(run, self.against_best(run)) for run in others]
+        share = f"{best.figures['accuracy']:.1%}"
+        alike = [run for run, pair in pairs if pair and pair.p_value >= LEVEL]
+        if not alike:
+            beyond = ", beyond chance" if all(pair for _, pair in pairs) else ""
+            return f"{best.name} recognises the most, {share}{beyond}."
+        same = [run for run in alike if run.figures["accuracy"] == best.figures["accuracy"]]
+        fastest, speed = _fastest([best, *alike])
+        if len(same) == len(others):
+            all_of = "both" if len(same) == 1 else f"all {len(self.runs)}"
+            return f"A tie: {all_of} recognise {share}. {fastest.name} is the fastest, {speed}."
+        names = naming(run.name for run in alike)
+        return (
+            f"{best.name} recognises the most, {share}, but not beyond chance: it ties with "
+            f"{names}. The fastest of them is {fastest.name}, {speed}."
+        )
+
     def to_json(self) -> dict[str, Any]:
         """Return JSON types, keys as documented in docs/json.md."""
         return {
             "runs": [run.to_json() for run in self.runs],
             "pairs": [pair.to_json() for pair in self.pairs],
+            "verdict": self.told,
         }
 
 
 def compare(paths: Sequence[Path]) -> Comparison:
     """Read runs and compare them. Raises TLError where one did not finish or is damaged."""
-    names = [path.resolve().name for path in paths]
+    return of_facts([read(RunDir(path)) for path in paths])
+
+
+def of_facts(facts: Sequence[RunFacts]) -> Comparison:
+    """Compare runs that were read, in order."""
+    names = [run.name for run in facts]
     unique = len(set(names)) == len(names)
     runs = tuple(
-        _compared(read(RunDir(path)), name if unique else str(path))
-        for path, name in zip(paths, names, strict=True)
+        _compared(run, name if unique else str(run.run.path))
+        for run, name in zip(facts, names, strict=True)
     )
     pairs = (Pair(a.name, b.name, _paired(a, b)) for a, b in itertools.combinations(runs, 2))
     return Comparison(runs, tuple(pairs))
+
+
+def _fastest(runs: Sequence[Compared]) -> tuple[Compared, str]:
+    """Return the run that took the least time, and that time beside the next one's."""
+    first, second = sorted(runs, key=lambda run: run.seconds)[:2]
+    return first, f"{duration(first.seconds)} against {duration(second.seconds)}"
 
 
 def _paired(first: Compared, second: Compared) -> Paired | None:

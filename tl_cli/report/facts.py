@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
-import csv
-import json
+import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import chain, count
+from pathlib import Path
 from typing import Any
 
-import yaml
-
+from tl_cli import flat_yaml
 from tl_cli.data.csv_io import read_csv
 from tl_cli.data.manifest import BadFile, Manifest
 from tl_cli.errors import TLError
+from tl_cli.report import shapes
 from tl_cli.results import predictions
+from tl_cli.results.learning_curve import LearningCurve
 from tl_cli.results.predictions import Prediction
-from tl_cli.store import run_dir
+from tl_cli.store import reading, run_dir
 from tl_cli.store.run_dir import RunDir
 
 Row = dict[str, float]
+MEASURED = ("epoch", "seconds", "loss", "val_log_loss", "val_accuracy")  # columns of history.csv
+BAD = ("path", "label", "reason")  # of bad_files.csv
+LARGEST = 1e9  # seconds, epochs, nats: beyond it, no axis can be drawn
 
 
 @dataclass(frozen=True)
@@ -28,7 +33,7 @@ class RunFacts:
     """What one finished run wrote down."""
 
     run: RunDir
-    config: Mapping[str, Any]
+    config: Mapping[str, str]
     plan: Mapping[str, Any]
     told: Mapping[str, Any]  # metrics.json
     history: tuple[Row, ...]  # epoch 0 is the solved head; empty where nothing was tuned
@@ -74,6 +79,41 @@ class RunFacts:
     def frozen_blocks(self) -> int:
         """How many blocks of the saved backbone are as they were: all, where the head was kept."""
         return int(self.plan["blocks" if self.kept == "head" else "frozen_blocks"])
+
+    @property
+    def learning_curve(self) -> LearningCurve | None:
+        """How the accuracy grew with the training images; None where that was not measured."""
+        told = self.told.get("learning_curve")
+        return LearningCurve.from_json(told) if told else None
+
+    @property
+    def place(self) -> Path:
+        """Where the run lies, from the root on."""
+        return self.run.path.resolve()
+
+    @property
+    def data(self) -> str:
+        """The data as they were given, a path of this machine from the root on."""
+        return self._from_root(str(self.config["data"]))
+
+    @property
+    def date(self) -> str:
+        """When it was trained, as ``2026-03-01 14:05``; empty where an older tl made the run."""
+        return str(self.environment.get("date", ""))[:16].replace("T", " ")
+
+    @property
+    def repeat(self) -> list[str]:
+        """The command that trains the same anew, from whatever folder, into a new one."""
+        words = ["tl", "train", "--config", str(self.place / run_dir.CONFIG), "--data", self.data]
+        for option in ("data_dir", "weights"):
+            if (path := self.config.get(option)) not in (None, "auto"):
+                words += [f"--{option.replace('_', '-')}", self._from_root(str(path))]
+        return [*words, "--output", str(_free(self.place))]
+
+    def _from_root(self, path: str) -> str:
+        """Return a path that was given, as it is to be given in another folder."""
+        whole = Path(self.environment.get("folder", "")).resolve() / path
+        return str(whole) if whole.exists() else path
 
     @property
     def evidence(self) -> Mapping[str, Any]:
@@ -127,44 +167,64 @@ def read(run: RunDir) -> RunFacts:
         )
     facts = RunFacts(
         run=run,
-        config=_mapping(run, run_dir.CONFIG),
-        plan=_mapping(run, run_dir.PLAN),
-        told=_mapping(run, run_dir.METRICS),
+        config=_config(run),
+        plan=_mapping(run, run_dir.PLAN, shapes.Plan),
+        told=_mapping(run, run_dir.METRICS, shapes.Told),
         history=_history(run),
-        environment=_mapping(run, run_dir.ENVIRONMENT),
+        environment=_mapping(run, run_dir.ENVIRONMENT, shapes.Environment),
         manifest=replace(read_csv(run / run_dir.MANIFEST), bad=_bad(run)),
         predictions=_predictions(run),
     )
-    if not facts.told.get("metrics"):
+    if "val" not in facts.metrics:  # what chose, and what a page compares the test with
         raise TLError(f"{run / run_dir.METRICS} holds no metrics", "train again")
     return facts
 
 
-def _mapping(run: RunDir, name: str) -> Mapping[str, Any]:
+def _free(place: Path) -> Path:
+    """Return a place beside a run where there is nothing yet."""
+    names = (f"{place.name}-again{number}" for number in chain([""], (f"-{n}" for n in count(2))))
+    return next(path for path in map(place.with_name, names) if not path.exists())
+
+
+def _mapping(run: RunDir, name: str, shape: Any) -> Mapping[str, Any]:
     try:
-        text = (run / name).read_text(encoding="utf-8")
-        value = yaml.safe_load(text) if name.endswith(".yaml") else json.loads(text)
-    except (OSError, ValueError, yaml.YAMLError) as error:
+        value: Mapping[str, Any] = reading.json_of(run / name)
+        shapes.check(shape, value)
+    except OSError as error:
         raise _damaged(run, name) from error
-    if not isinstance(value, dict):
-        raise _damaged(run, name)
+    except ValueError as error:
+        raise _damaged(run, name, str(error)) from error
     return value
 
 
+def _config(run: RunDir) -> Mapping[str, str]:
+    """Return what config.yaml says, each value as it is written there."""
+    if not (run / run_dir.CONFIG).is_file():
+        raise _damaged(run, run_dir.CONFIG)
+    config = flat_yaml.read(run / run_dir.CONFIG)
+    if "image_size" not in config:
+        raise _damaged(run, run_dir.CONFIG, "it says no image_size")
+    return config
+
+
 def _history(run: RunDir) -> tuple[Row, ...]:
+    """Return a row an epoch; losses that are not finite come from a training that diverged."""
+    rows = _rows(run, run_dir.HISTORY, MEASURED)
     try:
-        return tuple(
-            {key: float(cell) for key, cell in row.items()} for row in _rows(run, run_dir.HISTORY)
-        )
-    except (TypeError, ValueError) as error:
-        raise _damaged(run, run_dir.HISTORY) from error
+        history = tuple({key: float(cell) for key, cell in row.items()} for row in rows)
+    except ValueError as error:
+        raise _damaged(run, run_dir.HISTORY, str(error)) from error
+    for number, row in enumerate(history):
+        finite = all(0 <= row.get(key, -1) <= LARGEST for key in ("epoch", "seconds"))
+        small = all(not abs(value) > LARGEST or math.isinf(value) for value in row.values())
+        if not (finite and small):
+            raise _damaged(run, run_dir.HISTORY, f"row {number + 1}")
+    return history
 
 
 def _bad(run: RunDir) -> tuple[BadFile, ...]:
-    try:
-        return tuple(BadFile(**row) for row in _rows(run, run_dir.BAD_FILES))
-    except TypeError as error:
-        raise _damaged(run, run_dir.BAD_FILES) from error
+    rows = _rows(run, run_dir.BAD_FILES, BAD)
+    return tuple(BadFile(*(row[name] for name in BAD)) for row in rows)
 
 
 def _predictions(run: RunDir) -> tuple[Prediction, ...]:
@@ -172,14 +232,16 @@ def _predictions(run: RunDir) -> tuple[Prediction, ...]:
     return tuple(predictions.read(path)) if path.is_file() else ()
 
 
-def _rows(run: RunDir, name: str) -> list[dict[str, str]]:
+def _rows(run: RunDir, name: str, needed: Collection[str]) -> list[dict[str, str]]:
     """Return a table's rows, none where the run has no such table."""
     try:
-        with (run / name).open(encoding="utf-8", errors="surrogateescape", newline="") as file:
-            return list(csv.DictReader(file))
+        return reading.rows_of(run / name, needed)
     except FileNotFoundError:
         return []
+    except (OSError, ValueError) as error:
+        raise _damaged(run, name, str(error)) from error
 
 
-def _damaged(run: RunDir, name: str) -> TLError:
-    return TLError(f"{run / name} is missing or damaged", "train again, or copy the run again")
+def _damaged(run: RunDir, name: str, reason: str = "") -> TLError:
+    what = f"damaged: {reason[:200]}" if reason else "missing or damaged"
+    return TLError(f"{run / name} is {what}", "train again, or copy the run again")

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
     from PIL.Image import Image
 
-THUMBNAIL, LARGE = 96, 300  # pixels of the longer side
+THUMBNAIL, MEDIUM, LARGE = 96, 160, 300  # pixels of the longer side
 QUALITY = 80
 MOST_CLASSES, A_CLASS = 12, 6  # of the sample grid
 MIME = "data:image/jpeg;base64,"

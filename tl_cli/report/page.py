@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
@@ -16,13 +16,13 @@ from tl_cli.errors import TLError
 from tl_cli.humanize import count, printable, short
 from tl_cli.plan.blocks import Block
 from tl_cli.report import images
+from tl_cli.report.caveats import caveats
 from tl_cli.report.facts import RunFacts
 from tl_cli.report.figures import answers, evidence, training
-from tl_cli.report.figures.runs import overlaid
 from tl_cli.report.figures.svg import svg
+from tl_cli.report.next_steps import Step, next_steps
 from tl_cli.results.calibration import coverage, reliability
 from tl_cli.results.evaluation import confused
-from tl_cli.results.paired import Paired, paired
 from tl_cli.results.predictions import Prediction
 
 if TYPE_CHECKING:
@@ -74,24 +74,13 @@ def report_html(facts: RunFacts, heat: Mapping[str, np.ndarray] | None = None) -
         mistakes=_mistakes(facts, heat or {}),
         wrong=sum(not p.right for p in facts.answers),
         reliability=_reliability(facts),
+        caveats=caveats(facts, found),
+        steps=[(step, _pictures(facts, step)) for step in next_steps(facts)],
+        machine=_machine(facts.environment),
         typed=shlex.join(["tl", *facts.environment.get("command", ())[1:]]),
-        repeat=shlex.join(["tl", "train", "--config", f"{facts.run.path}/config.yaml"]),
-    )
-
-
-def comparison_html(runs: Sequence[RunFacts]) -> str:
-    """Return a page that sets several runs side by side."""
-    best = max(runs, key=lambda facts: facts.figures["accuracy"])
-    tuned = {i: facts.history for i, facts in enumerate(runs, 1) if facts.history}
-    return rendered(
-        "comparison.html.jinja",
-        title=f"{len(runs)} runs",
-        runs=runs,
-        best=best,
-        same=len({frozenset(facts.right_by_image) for facts in runs}) == 1,
-        settings=_differing(runs),
-        pairs=[(facts, _paired(best, facts)) for facts in runs if facts is not best],
-        curves=svg(overlaid, tuned) if tuned else "",
+        repeat=shlex.join(facts.repeat),
+        predict=shlex.join(["tl", "predict", str(facts.place), "PHOTOS"]),
+        python=_python(facts),
     )
 
 
@@ -117,13 +106,17 @@ def _environment() -> Environment:
     )
     style = (files("tl_cli.report") / "templates" / "style.css").read_text(encoding="utf-8")
     environment.globals |= {"style": Markup(style), "svg": Markup, "count": count}
-    environment.filters |= {
-        "percent": lambda share: f"{100 * share:.1f}%",
-        "whole": lambda share: f"{100 * share:.0f}%",
-        "short": lambda path: short(path).strip("'\""),
-        "duration": humanize.duration,
-    }
+    environment.filters |= _FILTERS
     return environment
+
+
+_FILTERS: dict[str, Callable[..., str]] = {
+    "percent": lambda share: f"{100 * share:.1f}%",
+    "whole": lambda share: f"{100 * share:.0f}%",
+    "short": lambda path: short(path).strip("'\""),
+    "duration": humanize.duration,
+    "size": humanize.size,
+}
 
 
 def _charts(facts: RunFacts) -> dict[str, str]:
@@ -131,6 +124,8 @@ def _charts(facts: RunFacts) -> dict[str, str]:
     made: dict[str, str] = {}
     if evidence.by_the_rule(facts.plan):
         made["rule"] = svg(evidence.rule, facts.plan)
+    if facts.learning_curve:
+        made["learning"] = svg(training.learning, facts.learning_curve)
     if facts.history:
         best = int((facts.tune or facts.told.get("scratch") or {}).get("best_epoch", 0))
         made["losses"] = svg(training.losses, facts.history, best)
@@ -144,11 +139,39 @@ def _charts(facts: RunFacts) -> dict[str, str]:
     return made
 
 
+def _pictures(facts: RunFacts, step: Step) -> list[tuple[str, str]]:
+    """Return the file and the picture of each image that a step is to look at."""
+    records = {record.path: record for record in facts.manifest.records}
+    return [
+        (short(said.path).strip("'\""), images.picture(records.get(said.path, Record(said.path,
+         said.label)), images.MEDIUM))
+        for said in step.look_at
+    ]  # fmt: skip
+
+
 def _saved(facts: RunFacts, *, refit: bool) -> str:
     """Say what was saved; nothing from scratch, where there is no choice."""
     if not facts.told.get("head"):
         return ""
     return humanize.saved(facts.kept or "head", refit=refit)
+
+
+def _python(facts: RunFacts) -> list[str]:
+    """Return the lines of a program that uses the run."""
+    return [
+        "import tl_cli as tl",
+        "",
+        f"model = tl.load({str(facts.place)!r})",
+        'for answer in model.predict(["a.jpg", "b.jpg"]):',
+        "    print(answer)",
+    ]
+
+
+def _machine(environment: Mapping[str, Any]) -> str:
+    """Say what a run ran on, in a few words."""
+    kinds = {str(device).split()[0] for device in environment.get("devices", ())}
+    cores = count(environment.get("cpu_count") or 1, "CPU core")
+    return "GPU" if "GPU" in kinds else cores
 
 
 def _unseen(facts: RunFacts) -> str:
@@ -195,22 +218,3 @@ def _mistakes(facts: RunFacts, heat: Mapping[str, np.ndarray]) -> list[Mistake]:
         glow = images.with_heat(record, heat[said.path]) if said.path in heat else ""
         found.append(Mistake(said, images.picture(record, images.LARGE), glow))
     return found
-
-
-# == several runs =================================================================================
-
-
-def _differing(runs: Sequence[RunFacts]) -> list[tuple[str, list[Any]]]:
-    """Return the settings in which the runs differ, with each run's own."""
-    keys = dict.fromkeys(key for facts in runs for key in facts.config)
-    rows = [(key, [facts.config.get(key, "auto") for facts in runs]) for key in keys]
-    return [(key, own) for key, own in rows if key != "output" and len(set(map(str, own))) > 1]
-
-
-def _paired(best: RunFacts, other: RunFacts) -> Paired | None:
-    """Compare two runs on the images that both were evaluated on; None where there are none."""
-    first, second = best.right_by_image, other.right_by_image
-    common = [image for image in first if image in second]
-    if not common:
-        return None
-    return paired([first[image] for image in common], [second[image] for image in common])

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from tl_cli.results.learning_rate_test import LearningRateTest
+
 
 @dataclass(frozen=True)
 class DryRun:
@@ -19,12 +21,15 @@ class DryRun:
     steps: int
     learning_rates: Mapping[str, float]  # peak, by part of the network
     seconds: Mapping[str, float]  # estimated from a measured batch
+    learning_rate_test: LearningRateTest | None = None  # None where it was not asked for
     alternatives: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # other data's plan
     notes: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return JSON types."""
         told = asdict(self) | {"plan": dict(self.plan), "notes": list(self.notes)}
+        if self.learning_rate_test:
+            told["learning_rate_test"] = self.learning_rate_test.to_json()
         del told["alternatives"]
         return told
 

@@ -144,7 +144,8 @@ class Diagnostics:
     areas: tuple[Area, ...]
     coverage: tuple[Answered, ...]
     confused: tuple[Confused, ...]
-    losses: tuple[Loss, ...]
+    losses: tuple[Loss, ...]  # the costliest images, recognised or not
+    mistakes: tuple[Loss, ...]  # the costliest of those that were taken for another class
     sliced_by: str | None = None
     slices: tuple[Slice, ...] | None = None
     thresholds: tuple[Threshold, ...] | None = None

@@ -34,9 +34,12 @@ class Paired:
     @property
     def verdict(self) -> str:
         """Say in one sentence what follows."""
+        if not self.only_first + self.only_second:
+            return "A tie: they recognise the very same images."
         counts = f"{self.only_first} images to {self.only_second}, {_chance(self.p_value)}"
         if self.p_value >= LEVEL:
-            return f"No difference beyond chance ({counts})."
+            tie = "A tie" if not self.difference else "No difference beyond chance"
+            return f"{tie} ({counts})."
         which = "first" if self.difference > 0 else "second"
         return f"The {which} is better beyond chance ({counts})."
 

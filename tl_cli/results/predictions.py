@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 
+from tl_cli import csv_cells
 from tl_cli.errors import TLError
+from tl_cli.store import reading
 
 
 @dataclass(frozen=True)
@@ -31,19 +31,14 @@ COLUMNS = [field.name for field in fields(Prediction)]
 
 def csv_text(predictions: Iterable[Prediction]) -> str:
     """Return the table, one line an image; a probability keeps six digits."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    for each in predictions:
-        writer.writerow(asdict(each) | {"probability": f"{each.probability:.6f}"})
-    return text.getvalue()
+    rows = ((*astuple(each)[:-1], f"{each.probability:.6f}") for each in predictions)
+    return csv_cells.table(COLUMNS, rows)
 
 
 def read(path: Path) -> list[Prediction]:
     """Read the table back. Raises TLError where it is missing or damaged."""
     try:
-        with path.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
-            return [_prediction(row) for row in csv.DictReader(file)]
+        return [_prediction(row) for row in reading.rows_of(path, COLUMNS)]
     except FileNotFoundError:
         raise TLError(
             f"there is no {path}", "the run did not finish, or an older tl made it: train again"
@@ -54,4 +49,7 @@ def read(path: Path) -> list[Prediction]:
 
 def _prediction(row: dict[str, str]) -> Prediction:
     path, split, label, predicted, probability = (row[name] for name in COLUMNS)
-    return Prediction(path, split, label, predicted, float(probability))
+    sure = float(probability)
+    if not 0 <= sure <= 1:
+        raise ValueError(f"a probability of {sure}")
+    return Prediction(path, split, label, predicted, sure)

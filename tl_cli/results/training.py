@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from tl_cli.results.evaluation import Evaluation
+from tl_cli.results.learning_curve import LearningCurve
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,11 @@ class RunResult:
     precision: str
     trained_parameters: int
     peak_memory: int  # bytes
+    parameters: int  # of the saved network
+    model_bytes: int  # of its weights on disk
+    milliseconds: float | None = None  # that one image takes here; None where not measured
+    solved: CandidateResult | None = None  # the head before any tuning; None from scratch
+    learning_curve: LearningCurve | None = None  # None where not measured, or too few images
     scratch: FromScratchResult | None = None
     refit: bool = False  # whether the saved head was fitted to the validation images too
     notes: tuple[str, ...] = ()
@@ -92,6 +98,11 @@ class RunResult:
             "seconds": dict(self.seconds),
             "trained_parameters": self.trained_parameters,
             "peak_memory": self.peak_memory,
+            "parameters": self.parameters,
+            "model_bytes": self.model_bytes,
+            "milliseconds": self.milliseconds,
+            "solved": asdict(self.solved) if self.solved else None,
+            "learning_curve": self.learning_curve.to_json() if self.learning_curve else None,
         }
 
     def to_json(self) -> dict[str, Any]:

@@ -15,7 +15,8 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tl_cli.store import cache_folder, locks
+from tl_cli.store import about_entry, cache_folder, locks
+from tl_cli.store.about_entry import NOTHING, About
 from tl_cli.store.cache_folder import FILE, FILES, KINDS, MARKER, REMOVING, SYSTEM, folder
 
 MAX_BYTES = 20_000_000_000
@@ -35,6 +36,7 @@ class Entry:
     path: Path
     bytes: int
     used: float
+    about: About = NOTHING
 
 
 def entries() -> list[Entry]:
@@ -192,7 +194,8 @@ def _entry(path: Path) -> Entry | None:
     try:
         listing = _contents(path)
         used = path.stat().st_mtime if listing else 0.0
-        return Entry(kind, path.name, path, _size(listing), used) if listing else None
+        about = about_entry.read(path) if path.is_dir() else NOTHING
+        return Entry(kind, path.name, path, _size(listing), used, about) if listing else None
     except OSError:  # another process removed it meanwhile, or it cannot be read
         return None
 

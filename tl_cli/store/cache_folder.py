@@ -38,7 +38,8 @@ class Kind:
 
 
 _HEX = "[0-9a-f]"
-_TABLE = re.compile(r"rows\.bin|digests\.txt|clipped|writer\.json")
+_ABOUT = r"\.?about\.json(\.\d+)?"
+_TABLE = re.compile(rf"rows\.bin|digests\.txt|clipped|writer\.json|{_ABOUT}")
 KINDS = {
     "images": Kind(re.compile(r"\d+px-[\w.-]+"), _TABLE),
     "features": Kind(re.compile(f"{_HEX}{{32}}"), _TABLE),
@@ -46,7 +47,7 @@ KINDS = {
         re.compile(f"{_HEX}{{32}}"),
         re.compile(
             rf"\.?manifest\.csv(\.\d+)?"
-            rf"|{_HEX}{{2}}/({_HEX}{{32}}\.(jpg|png)|\.{_HEX}{{32}}\.\d+)"
+            rf"|{_HEX}{{2}}/({_HEX}{{32}}\.(jpg|png)|\.{_HEX}{{32}}\.\d+)|{_ABOUT}"
         ),
     ),
 }

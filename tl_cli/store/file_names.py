@@ -6,6 +6,7 @@ import hashlib
 import os
 
 MOST = 255  # bytes of a name, on nearly all file systems
+ANY = ("utf-8", "surrogatepass")  # a label need not be text
 DIGITS = 8  # of the digest that keeps what was shortened apart
 
 
@@ -18,7 +19,16 @@ def shortened(stem: str, ending: str = "", *, room: int = 0) -> str:
     most = MOST - room - len(os.fsencode(ending))
     if len(os.fsencode(stem)) <= most:
         return stem + ending
-    digest = hashlib.blake2b(os.fsencode(stem), digest_size=DIGITS // 2).hexdigest()
-    while len(os.fsencode(stem)) > most - DIGITS - 1:
-        stem = stem[:-1]  # whole characters
-    return f"{stem}~{digest}{ending}"
+    return _with_digest(stem, stem, most - DIGITS - 1) + ending
+
+
+def distinct(name: str, source: str) -> str:
+    """Return a name that tells what it was made from, where another would be made the same."""
+    return _with_digest(name, source, MOST - DIGITS - 1)
+
+
+def _with_digest(name: str, source: str, most: int) -> str:
+    digest = hashlib.blake2b(source.encode(*ANY), digest_size=DIGITS // 2).hexdigest()
+    while len(os.fsencode(name)) > most:
+        name = name[:-1]  # whole characters
+    return f"{name}~{digest}"

@@ -14,7 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from types import ModuleType
 
-from tl_cli.store import notices
+from tl_cli.store import notices, reading
 
 fcntl: ModuleType | None
 try:
@@ -95,7 +95,7 @@ class _Waiting:
 
     def _writer(self) -> str:
         try:
-            said = json.loads((self.entry / WRITER).read_text(encoding="utf-8"))
+            said = reading.json_of(self.entry / WRITER)
             since = datetime.fromtimestamp(said["since"]).strftime("%H:%M:%S")
             return f"process {int(said['pid'])}, which has been writing to the cache since {since}"
         except (OSError, ValueError, TypeError, KeyError, OverflowError):

@@ -5,23 +5,24 @@ Such a file holds whole rows at any moment and is gone on with. Knows nothing of
 
 from __future__ import annotations
 
-import csv
 import errno
-import io
 import json
 import os
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, ClassVar
 
+from tl_cli import csv_cells
 from tl_cli.errors import TLError
 from tl_cli.humanize import count, printable
+from tl_cli.store.prediction_origin import PredictionOrigin
 
 UNSURE = "unsure"
+HESITANT = 0.5  # a best guess below it is worth a word, whatever was asked for
 HEADER = ("path", "label", "probability", "error")
 JSON_START = '{"path": '
 BYTES = ("utf-8", "surrogateescape")  # names on disk need not be valid UTF-8
@@ -50,7 +51,7 @@ class ImagePrediction:
 def csv_header(top: int) -> str:
     """Return the names of the columns; those of further guesses come last."""
     more = (f"{name}_{i}" for i in range(2, top + 1) for name in ("label", "probability"))
-    return _cells(HEADER, more)
+    return csv_cells.row([*HEADER, *more])
 
 
 def csv_row(answer: ImagePrediction, top: int) -> str:
@@ -58,18 +59,12 @@ def csv_row(answer: ImagePrediction, top: int) -> str:
     guesses = [*answer.guesses, *[("", None)] * (top - len(answer.guesses))]
     told = [("" if p is None else f"{p:.6f}") for _, p in guesses]
     more = (cell for pair in zip([n for n, _ in guesses], told, strict=True) for cell in pair)
-    return _cells((answer.path, answer.label, told[0], answer.error), list(more)[2:])
+    return csv_cells.row([answer.path, answer.label, told[0], answer.error, *list(more)[2:]])
 
 
 def json_row(answer: ImagePrediction, top: int) -> str:
     """Return one image's line of JSON."""
     return json.dumps(answer.to_json()) + "\n"
-
-
-def _cells(*groups: Iterable[str]) -> str:
-    text = io.StringIO(newline="")
-    csv.writer(text, lineterminator="\n").writerow([cell for group in groups for cell in group])
-    return text.getvalue()
 
 
 @dataclass(frozen=True)
@@ -79,14 +74,16 @@ class Format:
     header: Callable[[int], str]
     row: Callable[[ImagePrediction, int], str]
     read: Callable[[str], list[dict[str, Any]]]
+    multiline: bool  # whether a row may hold line breaks, in quotes
 
 
 FORMATS = {
-    "csv": Format(
-        csv_header, csv_row, lambda text: list(csv.DictReader(io.StringIO(text, newline="")))
-    ),
+    "csv": Format(csv_header, csv_row, csv_cells.rows, multiline=True),
     "jsonl": Format(
-        lambda top: "", json_row, lambda text: [json.loads(line) for line in text.splitlines()]
+        lambda top: "",
+        json_row,
+        lambda text: [json.loads(line) for line in text.split("\n")[:-1]],
+        multiline=False,
     ),
 }
 
@@ -97,6 +94,7 @@ class PredictionSink:
 
     rows: int = 0
     failed: int = 0
+    hesitant: int = 0
     labels: Counter[str] = field(default_factory=Counter)
     on_screen: ClassVar[bool] = False
 
@@ -106,6 +104,7 @@ class PredictionSink:
         self.rows += len(answers)
         self.failed += sum(bool(answer.error) for answer in answers)
         self.labels.update(answer.label for answer in answers if answer.label)
+        self.hesitant += sum(a.guesses[0][1] < HESITANT for a in answers if a.guesses)
 
     def take(self, answers: Sequence[ImagePrediction]) -> None:
         """Show or keep the answers."""
@@ -192,12 +191,21 @@ class PredictionFile(PredictionSink):
 
 @contextmanager
 def writing(
-    path: Path, form: str, top: int, *, resume: bool, inputs: Sequence[str]
+    path: Path,
+    form: str,
+    top: int,
+    *,
+    resume: bool,
+    inputs: Sequence[str],
+    origin: PredictionOrigin,
+    batch: int = 1,
 ) -> Iterator[PredictionFile]:
     """Open a file for the answers to `inputs`; with `resume`, behind the rows that it has.
 
-    Raises TLError where the file is there and not to be resumed, where its rows are not those of
-    the first inputs, or where it cannot be written.
+    Of those, as many stay as fill whole batches: the others are answered again in the batch in
+    which they would have been, so that the file is in the end as if nothing had happened. Raises
+    TLError where the file is there and not to be resumed, where another checkpoint or other options
+    began it, where its rows are not those of the first inputs, or where it cannot be written.
     """
     if path.exists() and not resume:
         raise TLError(
@@ -214,17 +222,20 @@ def writing(
         ) from error
     with file:
         sheet = PredictionFile(file=file, path=path, form=FORMATS[form], top=top)
-        _go_on(sheet, inputs)
+        _go_on(sheet, inputs, origin, batch)
         yield sheet
         os.fsync(file.fileno())
 
 
-def _go_on(sheet: PredictionFile, inputs: Sequence[str]) -> None:
+def _go_on(
+    sheet: PredictionFile, inputs: Sequence[str], origin: PredictionOrigin, batch: int
+) -> None:
     """Cut off a row that is not whole, count those that are, and check that they belong here."""
     sheet.file.seek(0)
     content = sheet.file.read().decode(*BYTES)
-    text = content[: _whole(content)]
     header = sheet.form.header(sheet.top)
+    ends = [0, *_ends(content, sheet.form)]
+    text = content[: ends[-1]]
     rows = _read(sheet, text) if text and text.startswith(header) else None
     # nothing is cut off a file that was not begun as this one would be
     if rows is None and (text or not _begins(content, header)):
@@ -234,8 +245,15 @@ def _go_on(sheet: PredictionFile, inputs: Sequence[str]) -> None:
         )
     rows = rows or []
     _check(sheet.path, [row["path"] for row in rows], inputs)
+    if rows:
+        origin.check(sheet.path)
+    if len(rows) < len(inputs):
+        rows = rows[: len(rows) // batch * batch]
+        text = text[: ends[len(rows) + bool(header)]] if rows else ""
     sheet.file.truncate(len(text.encode(*BYTES)))
     sheet.file.seek(0, os.SEEK_END)
+    if not rows:
+        origin.write(sheet.path)
     if not text:
         sheet.begin()
     sheet.rows, sheet.failed = len(rows), sum(bool(row["error"]) for row in rows)
@@ -248,20 +266,30 @@ def _begins(content: str, header: str) -> bool:
     return content.startswith(start) if len(content) > len(start) else start.startswith(content)
 
 
-def _whole(text: str) -> int:
-    """Return where the last whole row ends: at a newline that no quotes enclose."""
-    end = text.rfind("\n") + 1
-    while text.count('"', 0, end) % 2:
-        end = text.rfind("\n", 0, end - 1) + 1
-    return end
+def _ends(text: str, form: Format) -> Iterator[int]:
+    """Yield where each whole row ends: behind a newline that no quotes enclose."""
+    start = open_quotes = 0
+    while end := text.find("\n", start) + 1:
+        open_quotes += text.count('"', start, end) * form.multiline
+        start = end
+        if open_quotes % 2 == 0:
+            yield end
 
 
 def _read(sheet: PredictionFile, text: str) -> list[dict[str, Any]] | None:
     try:
         rows = sheet.form.read(text)
-        return rows if all({"path", "label", "error"} <= set(row) for row in rows) else None
-    except (ValueError, TypeError, csv.Error):
+        return rows if all(map(_is_row, rows)) else None
+    except (ValueError, TypeError, RecursionError):
         return None
+
+
+def _is_row(row: Any) -> bool:
+    return (
+        isinstance(row, dict)
+        and {"path", "label", "error"} <= set(row)
+        and all(isinstance(row[name], str | None) for name in ("path", "label", "error"))
+    )
 
 
 def _check(path: Path, had: Sequence[str], inputs: Sequence[str]) -> None:

@@ -6,7 +6,6 @@ holds, but for the name of the file that marks it as ours and says which process
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
@@ -14,12 +13,15 @@ from collections.abc import Collection, Iterator
 from itertools import count
 from pathlib import Path
 
-from tl_cli.store import run_process
+from tl_cli.store import reading, run_process
 
 MARKER = "status.json"
 NEW, OLD = "new", "old"
-EXPORTS = "export"
-EXPORTED = re.compile(r"(model|saved_model)\b")  # what tl calls an export if nobody else does
+EXPORTS, EXPLANATIONS = "export", "explain"
+INSIDE = {  # what tl calls its files in a run's folders if nobody else does
+    EXPORTS: re.compile(r"(model|saved_model)\b"),
+    EXPLANATIONS: re.compile(r"\.tl$|sheet\.html$|.*\.gradcam\.png$"),
+}
 
 
 def begin(final: Path) -> Path:
@@ -82,7 +84,7 @@ def _siblings(final: Path, kind: str) -> Iterator[tuple[Path, int]]:
 
 def _is_left_over(new: Path) -> bool:
     try:
-        builder = json.loads((new / MARKER).read_text(encoding="utf-8"))
+        builder = reading.json_of(new / MARKER)
         return run_process.is_own(builder) or not run_process.lives(builder)
     except (OSError, ValueError, AttributeError):  # it cannot be known
         return False
@@ -91,13 +93,14 @@ def _is_left_over(new: Path) -> bool:
 def _dissolve(old: Path, final: Path, names: Collection[str]) -> None:
     """Remove an old folder; what is not called by one of `names` moves to the new one.
 
-    So does what lies among its exports and is not called as one. A file whose name
+    So does what lies in a folder of INSIDE and is not called as ours. A file whose name
     the new folder has too gets another name.
     """
     for entry in old.iterdir():
-        if entry.name == EXPORTS and entry.is_dir() and not entry.is_symlink():
+        ours = INSIDE.get(entry.name)
+        if ours and entry.is_dir() and not entry.is_symlink():
             for inner in entry.iterdir():
-                if not EXPORTED.match(inner.name):
+                if not ours.match(inner.name):
                     (final / entry.name).mkdir(exist_ok=True)
                     inner.rename(_free(final / entry.name / inner.name))
         elif not (entry.name in names or _is_unfinished(entry.name, names)):
@@ -121,10 +124,9 @@ def _free(place: Path) -> Path:
 def is_run(folder: Path) -> bool:
     """Tell whether a folder is a run: it has the file that says so, or what a run is made of."""
     try:
-        marker = (folder / MARKER).read_bytes()
-        if not marker.strip():  # made a moment ago
+        if not reading.text_of(folder / MARKER, reading.MOST_JSON).strip():  # made a moment ago
             return True
-        said = json.loads(marker)
+        said = reading.json_of(folder / MARKER)
         return isinstance(said, dict) and "state" in said
     except ValueError:  # damaged, or another program's
         pass

@@ -7,14 +7,13 @@ Knows their names and nothing of what they mean.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from tl_cli.errors import TLError
-from tl_cli.store import locks, replacement, run_process
+from tl_cli.store import locks, reading, replacement, run_process
 from tl_cli.store.run_dir import DONE, FILES, HEAD, OURS, REQUEST, RESUME, RUNNING, STATUS, RunDir
 
 FOLDER = RESUME
@@ -31,18 +30,40 @@ def begin(run: RunDir, config: Mapping[str, Any]) -> None:
 def request(run: RunDir) -> tuple[dict[str, Any], Path]:
     """Return what `begin` kept. Raises TLError where it is damaged."""
     try:
-        kept = json.loads((run / REQUEST).read_text(encoding="utf-8"))
+        kept = reading.json_of(run / REQUEST)
         return dict(kept["config"]), Path(kept["folder"])
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise TLError(f"{run / REQUEST} is damaged", "train anew, with --overwrite") from error
+        raise damaged(run, REQUEST) from error
+
+
+def inputs(run: RunDir) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
+    """Return the classes of a run and what was said of its images; None where it came not so far.
+
+    Raises TLError where that is damaged.
+    """
+    said = kept(run, INPUTS)
+    if said is None:
+        return None
+    try:
+        classes, notes = tuple(said["classes"]), tuple(said["notes"])
+    except (KeyError, TypeError) as error:
+        raise damaged(run, INPUTS) from error
+    if not all(isinstance(text, str) for text in classes + notes):
+        raise damaged(run, INPUTS)
+    return classes, notes
 
 
 def kept(run: RunDir, name: str) -> Any:
     """Return what a JSON file holds; None where it is not there or cannot be read."""
     try:
-        return json.loads((run / name).read_text(encoding="utf-8"))
+        return reading.json_of(run / name)
     except (OSError, ValueError):
         return None
+
+
+def damaged(run: RunDir, name: str) -> TLError:
+    """Return the error for a file of `FOLDER` that is not what was written there."""
+    return TLError(f"{run / name} is damaged", "train anew, with --overwrite")
 
 
 def unfinished(path: Path) -> RunDir:
@@ -64,6 +85,8 @@ def unfinished(path: Path) -> RunDir:
             f"the run in {path} keeps nothing that could be gone on with ({run.state()})",
             f"train anew: tl train --config {path / 'config.yaml'} --overwrite --output {path}",
         )
+    if (run / FOLDER).is_symlink():  # it is somebody else's, and would be written to
+        raise damaged(run, FOLDER)
     _check_free(run)
     return run
 

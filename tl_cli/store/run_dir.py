@@ -39,11 +39,12 @@ PICTURES = (
     "confusion.png", "reliability.png", "roc.png", "precision_recall.png", "comparison.png",
     "gradients.png",
 )  # fmt: skip
-EXPORTS = replacement.EXPORTS
+EXPORTS, EXPLANATIONS = replacement.EXPORTS, replacement.EXPLANATIONS
+TENSORBOARD = "tensorboard"  # the folder of `--track tensorboard`
 RESUME = "resume"  # what an unfinished run is gone on with: see resume.py
 REQUEST = f"{RESUME}/request.json"
 ROOM = 32  # bytes that a run's name leaves for a number, and for the folder built beside it
-OURS = (*FILES, *PICTURES, EXPORTS, RESUME)
+OURS = (*FILES, *PICTURES, EXPORTS, EXPLANATIONS, TENSORBOARD, RESUME)
 # How a run stands: HEAD has saved its solved head, and the tuning goes on or was cut off; DIED is
 # never written, it is what RUNNING is once the process is gone.
 RUNNING, HEAD, DONE = "running", "head", "done"
@@ -197,9 +198,11 @@ class RunDir:
     def state(self) -> str:
         """Return how the run stands, as it was last said; DIED where nobody is left to say."""
         try:
-            said = json.loads((self / STATUS).read_text(encoding="utf-8"))
-            state = str(said["state"])
+            said = reading.json_of(self / STATUS)
+            state = said["state"]
         except (OSError, ValueError, KeyError, TypeError):
+            return UNKNOWN
+        if state not in (RUNNING, HEAD, DONE, INTERRUPTED, FAILED):
             return UNKNOWN
         return DIED if state == RUNNING and not run_process.lives(said) else state
 

@@ -41,5 +41,5 @@ def lives(described: Mapping[str, Any]) -> bool:
         process = psutil.Process(int(described["pid"]))
         same = abs(process.create_time() - float(described["started"])) < TOLERANCE
         return same and bool(process.status() != psutil.STATUS_ZOMBIE)
-    except (psutil.NoSuchProcess, KeyError, TypeError, ValueError):
+    except (psutil.Error, KeyError, TypeError, ValueError, OverflowError):
         return False

@@ -219,8 +219,10 @@ def _pixels(records: Sequence[Record]) -> Iterator[Finding]:
         yield Finding("exif_rotated", NOTE, turned, text, meaning)
     bits = grey_levels.held(records)
     if bits and bits < grey_levels.FILE:
-        deep = sum(r.mode.startswith("I;") for r in records)
+        own = [known for r in records if (known := grey_levels.bits_in(r.mode))]
+        deep, brighter = len(own), sum(known > bits for known in own)
         text = f"{count(deep, 'image')} of {grey_levels.FILE} bits, of which only {bits} are used"
+        text += f", but in {count(brighter, 'image')}" if brighter else ""
         meaning = f"Levels 0 to {2**bits - 1:,} become 0 to 255, in training and prediction alike."
         yield Finding("grey_bits", NOTE, deep, text, meaning)
     modes = Counter(r.mode for r in records if r.mode != "RGB")
@@ -237,7 +239,7 @@ def _pixels(records: Sequence[Record]) -> Iterator[Finding]:
 
 def _converted(modes: Iterable[str]) -> str:
     clear = "; transparency is laid on white" if any(m.endswith("A") for m in modes) else ""
-    deep = "; 16 bits are scaled to 8" if any(m.startswith(("I", "F")) for m in modes) else ""
+    deep = "; 16 bits are scaled to 8" if any(";" in m or m[0] in "IF" for m in modes) else ""
     return f"They become RGB{clear}{deep}, in training and in prediction alike."
 
 

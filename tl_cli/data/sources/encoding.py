@@ -10,6 +10,7 @@ import codecs
 from pathlib import Path
 
 from tl_cli.errors import TLError
+from tl_cli.store import reading
 
 LEGACY = "cp1252"
 MARKS = (  # the longer first: that of UTF-32 begins with that of UTF-16
@@ -38,7 +39,7 @@ def note_of(file: Path) -> str:
 
 def _decoded(file: Path, escaped: str | None) -> tuple[str, str]:
     try:
-        data = file.read_bytes()
+        data = reading.bytes_of(file, reading.MOST_TABLE)
     except OSError as error:
         raise TLError(f"'{file}' cannot be read: {error.strerror}", "check it") from error
     try:

@@ -13,13 +13,13 @@ from pathlib import Path
 
 from tl_cli.data.decode import SUFFIXES
 from tl_cli.data.manifest import natural
-from tl_cli.data.sources import encoding, folder, located, table
+from tl_cli.data.sources import encoding, located, rows
+from tl_cli.data.sources.entries import walk
 from tl_cli.data.sources.samples import SCHEME
 from tl_cli.errors import TLError, did_you_mean
 from tl_cli.humanize import count, naming
 
 STDIN, LIST = "-", ".txt"
-HIDDEN = "hidden"
 
 
 def named_images(
@@ -56,7 +56,7 @@ def named_images(
 def _named(argument: str, others: Counter[str]) -> Iterator[str]:
     path = Path(argument).expanduser()
     try:
-        is_list = path.is_file() and path.suffix.lower() in (LIST, *table.READERS)
+        is_list = path.is_file() and path.suffix.lower() in (LIST, *rows.READERS)
         is_pattern = not os.path.lexists(path) and glob.has_magic(argument)
     except (OSError, ValueError) as error:  # a name that is too long, or holds a zero byte
         raise TLError(f"cannot open {argument!r}: {error}", "give images or folders") from error
@@ -70,13 +70,7 @@ def _of(path: str, others: Counter[str]) -> Iterator[str]:
     if not Path(path).is_dir():
         yield path
         return
-    found = (file for file, _ in folder.walk(path, set(), others))
-    yield from sorted(found, key=natural)
-    others[HIDDEN] += sum(
-        name.startswith(".") and Path(name).suffix.lower() in SUFFIXES
-        for _, _, names in os.walk(path)
-        for name in names
-    )
+    yield from sorted((file for file, _ in walk(path, set(), others)), key=natural)
 
 
 def _matching(pattern: str, others: Counter[str]) -> Iterator[str]:
@@ -92,7 +86,7 @@ def _listed(file: Path, others: Counter[str]) -> Iterator[str]:
         lines = encoding.text_of(file, escaped="").splitlines()
         yield from _of_lines(lines, str(file.parent), others)
         return
-    for line, row in table.READERS[file.suffix.lower()](file):
+    for line, row in rows.READERS[file.suffix.lower()](file):
         if "path" not in row:
             near = did_you_mean("path", row)
             raise TLError(

@@ -10,16 +10,20 @@ import os
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from tl_cli.data.decode import SUFFIXES
 from tl_cli.data.sources.encoding import LEGACY
+from tl_cli.data.sources.entries import subfolders
 from tl_cli.data.sources.samples import SCHEME
 from tl_cli.errors import TLError
 from tl_cli.humanize import count
 
 ELSEWHERE = re.compile(r"([A-Za-z]:[\\/]|\\\\|[A-Za-z][A-Za-z0-9+.-]+://)")  # C:\, \\host, https://
+
+DEEPEST = 3  # folders in folders in which an image is looked for by its name alone
+MOST_FOLDERS = 2_000
 
 
 def located(cell: str, folder: Path) -> str:
@@ -106,6 +110,47 @@ def forget() -> None:
     _images.cache_clear()
 
 
+def below(table: Path, cells: Sequence[str]) -> dict[str, str]:
+    """Return where images of bare names are that all lie in folders below the table's.
+
+    As competitions have it: ``train.csv`` with ids, and a folder ``train``. By cell, the only image
+    below that is called so; of several, the one in a folder called as the table. Nothing where a
+    name has a folder, or is in the table's own.
+    """
+    names = list(dict.fromkeys(cells))
+    if any(c != Path(c.strip()).name or os.path.lexists(meant(c, table.parent)) for c in names):
+        return {}
+    there: dict[str, list[str]] = defaultdict(list)
+    for folder, _ in zip(_folders(table.parent), range(MOST_FOLDERS), strict=False):
+        for name, images in _images(folder).items():
+            there[name] += [f"{folder}/{image}" for image in images]
+    places = {}
+    for cell in names:
+        images = there.get(cell.casefold(), [])
+        named = [i for i in images if table.stem.casefold() in Path(i).parent.name.casefold()]
+        if len(named or images) == 1:
+            places[cell] = (named or images)[0]
+    return places
+
+
+def _folders(above: Path) -> Iterator[str]:
+    """Yield the folders below one, those nearest to it first."""
+    level = [above]
+    for _ in range(DEEPEST):
+        level = [folder for parent in level for folder in subfolders(parent)]
+        yield from map(str, level)
+
+
+def notes(table: Path, places: Mapping[str, str]) -> Iterator[str]:
+    """Yield what is to be said of images that were found in folders below."""
+    if places:
+        first = min(places)
+        yield (
+            f"the images of '{table.name}' are not beside it but in folders below: {first!r} was"
+            f" looked for at '{_from(first, table.parent)}', and is '{places[first]}'"
+        )
+
+
 def none_there(table: Path, cells: Sequence[str]) -> TLError:
     """Return the error for a table none of whose files is there: where the first was looked for."""
     first = cells[0]
@@ -126,6 +171,8 @@ def _odd(cell: str, path: str) -> str:
         return "it is an address of another system"
     if cell != cell.strip():
         return "it has blanks around it"
+    if cell[:1] == cell[-1:] and cell[0] in "'\"`":
+        return "it has quotes around it"
     there = next(p for p in Path(path).parents if p.is_dir())
     lacking = Path(path).relative_to(there).parts
     if len(lacking) > 1:

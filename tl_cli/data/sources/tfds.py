@@ -16,10 +16,10 @@ from typing import Any
 from tl_cli.data.csv_io import read_csv, write_csv
 from tl_cli.data.faults import JPEG
 from tl_cli.data.manifest import Manifest, Options, Record, natural
-from tl_cli.data.sources.folder import SPLIT_FOLDERS
+from tl_cli.data.sources.split_names import SPLIT_FOLDERS
 from tl_cli.errors import TLError, did_you_mean
 from tl_cli.quiet import quiet
-from tl_cli.store import cache_folder
+from tl_cli.store import about_entry, cache_folder
 
 SCHEME = "tfds:"
 KIND = "tfds"
@@ -57,6 +57,7 @@ def listed(source: str, options: Options) -> Manifest:
         if not records:
             raise TLError(f"'{source}' has no labelled images", f"look at what is in '{where}'")
         write_csv(Manifest(source, (), records), kept)
+    about_entry.note(folder, [source])
     return Manifest(source, (), read_csv(kept).records)
 
 

@@ -1,7 +1,8 @@
 """A checkpoint -> a file that other programs run, proven equal before it is put in its place.
 
-To add a format: a row of `FORMATS` (it lies in tl_cli/formats.py, so that mistakes are told early)
-and a module of its name here with `RUNTIME`, `write(network, path)` and `runtime(path)`.
+To add a format: a row of `FORMATS` (it lies in tl_cli/export_formats.py, so that mistakes are told
+early), a module of its name here with `RUNTIME`, `write(network, path)` and `runtime(path)`, and
+its programs in recipes/.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import shutil
 import tempfile
 import warnings
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from types import ModuleType
@@ -32,45 +34,63 @@ from tl_cli.errors import TLError
 from tl_cli.export_formats import FORMATS, Format
 from tl_cli.humanize import count, naming
 from tl_cli.quiet import quiet
+from tl_cli.report import model_card
 from tl_cli.results.export import CHECKED_ON, Equality, Export
 from tl_cli.results.progress import Note, OnProgress
 from tl_cli.store.run_dir import RunDir
 
-__all__ = ["FORMATS", "export"]
+__all__ = ["FORMATS", "Original", "export", "original"]
 
-REJECTED, FIGURES = ".rejected", ".json"
+REJECTED = ".rejected"
 # what tl and TensorFlow put into a SavedModel's folder
 SAVED_MODEL = {"saved_model.pb", "fingerprint.pb", "variables", "assets", "assets.extra"}
 ROOM = 4  # times the weights: the file, and what it is made from
 
 
-def export(
-    run: RunDir,
-    form: Format,
-    target: Path,
-    quantize: str | None,
-    on_progress: OnProgress,
-    *,
-    data: Manifest | None = None,
-    benchmark: bool = False,
-) -> Export:
-    """Write a run's classifier in another format, run it, and put it at `target` if it is equal.
+@dataclass(frozen=True)
+class Original:
+    """A run's classifier, and what it says of the images that its exports are checked on."""
 
-    If it is not, it is kept as `target`.rejected. The figures lie beside it, as .json, and how to
-    open images for it, as .md. `data`: images to check with, instead of the run's own. Raises
-    TLError where there are no images left to check with, or no room.
+    network: Network
+    trained_in: str  # precision
+    checked_on: str  # a key of CHECKED_ON
+    records: Sequence[Record]
+    images: np.ndarray  # float32 [n, size, size, 3]
+    want: np.ndarray  # float32 [n, C]
+
+
+def original(run: RunDir, quantize: str | None = None, data: Manifest | None = None) -> Original:
+    """Load a run's classifier and ask it about real images, once for all formats.
+
+    `data`: images to check with, instead of the run's own. Raises TLError where there are no images
+    left to check with.
     """
-    check_replaceable(target, folder=not form.ending)
-    # -- the network, and real images -----------------------------------------------------------
     engine.prepare("float32", seed=0)
     built, described = classifier.load(run)
     network = Network(built, quantize, run, data)
     checked_on, records = check.chosen(run, "val", check.MOST, network.size, data)
     images = check.images(records, network.size)
     want = check.batched(built.model.predict_on_batch, images, check.MOST)
-    RunDir(target.parent).need(ROOM * 4 * built.model.count_params())
+    precision = described.get("precision", "float32")
+    return Original(network, precision, checked_on, records, images, want)
 
-    # -- write, run, compare, put in place ------------------------------------------------------
+
+def export(
+    source: Original,
+    form: Format,
+    target: Path,
+    on_progress: OnProgress,
+    *,
+    benchmark: bool = False,
+) -> Export:
+    """Write a classifier in another format, run it, and put it at `target` if it is equal.
+
+    If it is not, it is kept as `target`.rejected. Beside it lie the figures, as .json, how to open
+    images for it, as .md, and its model card, as .card.md. Raises TLError where there is no room.
+    """
+    check_replaceable(target, folder=not form.ending)
+    network, images = source.network, source.images
+    RunDir(target.parent).need(ROOM * 4 * network.built.model.count_params())
     with _hushed():
         module = importlib.import_module(f"{__name__}.{form.name}")
     with tempfile.TemporaryDirectory(prefix=".export-", dir=target.parent) as folder:
@@ -78,33 +98,45 @@ def export(
         on_progress(Note(f"Writing {form.title} ..."))
         with _hushed(), _full_disk_told(target):
             module.write(network, beside)
-        many = count(len(images), CHECKED_ON[checked_on])
+        many = count(len(images), CHECKED_ON[source.checked_on])
         on_progress(Note(f"Running it in {module.RUNTIME} on {many} ..."))
         with _hushed():
             runtime = module.runtime(beside)
-            equality = check.compare(want, runtime, images, quantize)
-            encoded = _encoded(module, beside, records, want)
+            equality = check.compare(source.want, runtime, images, network.quantize)
+            encoded = _encoded(module, beside, source.records, source.want)
             timed = check.milliseconds(runtime, images) if benchmark else None
         size = sum(file.stat().st_size for file in Path(folder).rglob("*") if file.is_file())
         placed = _place(Path(folder), target, "" if equality.passed else REJECTED)
-    page = recipe.write(network, form, placed) if equality.passed else None
     result = Export(
         format=form.name,
-        quantize=quantize,
+        quantize=network.quantize,
         path=str(placed),
-        recipe=str(page) if page else None,
+        recipe=None,
+        card=None,
+        usage=None,
         bytes=size,
         runtime=f"{module.RUNTIME} {version(module.RUNTIME)}",
         image_size=network.size,
-        classes=built.classes,
-        trained_in=described.get("precision", "float32"),
-        checked_on=checked_on,
+        classes=network.built.classes,
+        trained_in=source.trained_in,
+        checked_on=source.checked_on,
         equality=equality,
         encoded=encoded,
         milliseconds=timed,
     )
-    RunDir(placed.parent).write_json(placed.name + FIGURES, result.to_json())
+    if equality.passed:
+        result = _explained(result, source, form, placed)
+    RunDir(placed.parent).write_json(placed.name + recipe.FIGURES, result.to_json())
     return result
+
+
+def _explained(result: Export, source: Original, form: Format, placed: Path) -> Export:
+    """Write the pages beside a file that passed, and return the result with them."""
+    network, image = source.network, recipe.example(source.records)
+    page = recipe.write(network, form, placed)
+    usage = recipe.usage(network, form, placed, image)
+    told = replace(result, recipe=str(page), usage=usage)
+    return replace(told, card=str(model_card.write(network.run, told, placed)))
 
 
 @contextlib.contextmanager

@@ -44,16 +44,19 @@ class Network:
         return tf.TensorSpec((None, self.size, self.size, 3), tf.float32, "image")
 
     @cached_property
-    def function(self) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
-        """From `image` to {"probabilities": [b, C]}, with constants in place of weights.
+    def plain(self) -> keras.Model:
+        """The network as it is used after training, whoever calls it and how.
 
-        As it is used after training, whoever calls it and how: `training=False` is fixed in a
-        model around it, because layers that do not hand it on would else leave BatchNorm in
-        training mode.
+        `training=False` is fixed in a model around it, because layers that do not hand it on would
+        else leave BatchNorm in training mode.
         """
         image = self.built.model.inputs[0]
-        fixed = keras.Model(image, self.built.model(image, training=False))
-        traced = tf.function(lambda image: fixed(image, training=False), [self.image])
+        return keras.Model(image, self.built.model(image, training=False))
+
+    @cached_property
+    def function(self) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
+        """From `image` to {"probabilities": [b, C]}, with constants in place of weights."""
+        traced = tf.function(lambda image: self.plain(image, training=False), [self.image])
         # constants convert, save and load in a tenth of the time that variables of Keras take
         frozen = convert_variables_to_constants_v2(traced.get_concrete_function())
         return tf.function(lambda image: {"probabilities": frozen(image)[0]}, [self.image])

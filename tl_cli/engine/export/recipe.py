@@ -1,22 +1,28 @@
 """How whoever gets an exported file is to open images for it: a page of words, Python, JavaScript.
 
 What comes between the image file and the network decides the numbers as much as the network does.
-Both programs stand in `recipes/`, the part that opens an image and one for each runtime.
+Both programs stand in `recipes/`, the part that opens an image and one for each runtime; and five
+lines for each that are shown when it is written.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 
+from tl_cli.data import grey_levels, presence
+from tl_cli.data.manifest import Record
 from tl_cli.engine.export.network import Network
 from tl_cli.export_formats import Format
 from tl_cli.humanize import printable
 from tl_cli.store.run_dir import replacing
 
-ENDING = ".md"
+ENDING, FIGURES = ".md", ".json"
+SOME_IMAGE = "photo.jpg"
+OPENED = (".jpg", ".jpeg", ".png")  # by the lines of every format
 
 MORE = {
     "saved_model": """
@@ -25,17 +31,27 @@ takes the bytes of JPEG and PNG files as `files` and does all of the above itsel
 """
 }
 
+SCALED = """of 16 bits are scaled by what the training images hold, so that the level
+{:,} becomes 255: the Python program does so with grey ones; any others have to be scaled first"""
+UNSCALED = "have to be scaled to 0..255 first"
+
 
 def page(network: Network, form: Format, name: str) -> str:
     """Return the page for an exported file of that name."""
-    classes = classes_of(network.built.classes)
+    bits = grey_levels.in_use()
+    full = 2 ** (bits or grey_levels.FILE) - 1
+    values = {
+        "SIZE_": str(network.size),
+        "CLASSES_": classes_of(network.built.classes),
+        "FILE_": json.dumps(name),
+        "FULL_": str(full),
+    }
 
-    def program(ending: str) -> str:
-        text = _part(f"image.{ending}") + "\n" + _part(f"{form.name}.{ending}")
-        values = {"SIZE_": str(network.size), "CLASSES_": classes, "FILE_": json.dumps(name)}
-        for word, value in values.items():
-            text = text.replace(word, value)
-        return text
+    def program(language: str, ending: str) -> str:
+        if not _has(f"{form.name}.{ending}"):
+            return ""
+        text = _filled(_part(f"image.{ending}") + "\n" + _part(f"{form.name}.{ending}"), values)
+        return f"\n## {language}\n\n```{language.lower()}\n{text}```\n"
 
     return _part("page.md.txt").format(
         name=printable(name),
@@ -43,14 +59,54 @@ def page(network: Network, form: Format, name: str) -> str:
         size=network.size,
         count=len(network.built.classes),
         more=MORE.get(form.name, ""),
-        python=program("py.txt"),
-        javascript=program("js.txt"),
+        deep=SCALED.format(full) if bits else UNSCALED,
+        python=program("Python", "py.txt"),
+        javascript=program("JavaScript", "js.txt"),
     )
+
+
+def usage(network: Network, form: Format, exported: Path, image: str) -> str:
+    """Return five lines of Python that run an exported file on an image, from this folder.
+
+    `image`: the path of an image file.
+    """
+    values = {
+        "SIZE_": str(network.size),
+        "FILE_": _literal(str(exported)),
+        "FIGURES_": _literal(f"{exported}{FIGURES}"),
+        "IMAGE_": _literal(image),
+    }
+    return _filled(_part(f"{form.name}.use.txt"), values)
+
+
+def example(records: Sequence[Record]) -> str:
+    """Return the path of an image file as it was; SOME_IMAGE where there is none."""
+    paths = (
+        record.path
+        for record in records
+        if Path(record.path).suffix.lower() in OPENED
+        and Path(record.path).is_file()
+        and presence.state(record) == presence.SAME
+    )
+    return next(paths, SOME_IMAGE)
 
 
 def classes_of(names: Sequence[str]) -> str:
     """Return class names as a literal of Python and JavaScript alike, in one line."""
     return printable(json.dumps(list(names), ensure_ascii=False))
+
+
+def _filled(text: str, values: Mapping[str, str]) -> str:
+    """Return a program with values in place of words: all at once, for a value may hold a word."""
+    return re.sub("|".join(values), lambda word: values[word[0]], text)
+
+
+def _literal(text: str) -> str:
+    return json.dumps(text, ensure_ascii=not text.isprintable())
+
+
+def _has(name: str) -> bool:
+    return (files(__package__) / "recipes" / name).is_file()
 
 
 def _part(name: str) -> str:

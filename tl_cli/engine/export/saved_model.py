@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from tl_cli.data import grey_levels
 from tl_cli.data.decode import ORIENTATION
 from tl_cli.engine.export.network import NO_GRADIENTS, SIGNATURE, Network, Runtime
 
@@ -21,11 +22,13 @@ ENCODED = "encoded"
 EXIF_BYTES = 65_536 + 64  # of a file: within them lies its EXIF segment, which is no longer
 PAST_THE_END = 32  # zeros behind them, so that what a damaged segment points to is there
 MOST_ENTRIES = 512
+PNG_DEPTH = 24  # where the bits a channel stand
 
 
 def write(network: Network, path: Path) -> None:
     """Write the folder, with the class names in assets.extra/labels.txt."""
     side, run = network.size, network.function
+    full = 2.0 ** (grey_levels.in_use() or grey_levels.FILE) - 1
 
     @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.float32, "image")])
     def image(image: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -33,7 +36,7 @@ def write(network: Network, path: Path) -> None:
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "files")])
     def encoded(files: tf.Tensor) -> dict[str, tf.Tensor]:
-        opened = partial(_opened, side=side)
+        opened = partial(_opened, side=side, full=full)
         return run(tf.map_fn(opened, files, fn_output_signature=network.image.dtype))
 
     signatures = {SIGNATURE: image, ENCODED: encoded}
@@ -68,12 +71,15 @@ def _resized(image: tf.Tensor, height: tf.Tensor | int, width: int) -> tf.Tensor
     return tf.image.resize(image, (height, width), bilinear, antialias=True)
 
 
-def _opened(data: tf.Tensor, side: int) -> tf.Tensor:
-    """Return JPEG or PNG bytes as RGB 0..255, float32 [side, side, 3], upright and on white."""
+def _opened(data: tf.Tensor, side: int, full: float) -> tf.Tensor:
+    """Return JPEG or PNG bytes as RGB 0..255, float32 [side, side, 3], upright and on white.
+
+    `full`: the level of 16 bits that becomes 255.
+    """
     image = tf.cond(
         tf.io.is_jpeg(data),
         lambda: _upright(_jpeg(data, side), exif_orientation(data)),
-        lambda: _on_white(tf.cast(tf.io.decode_png(data), tf.float32)),
+        lambda: _on_white(_png(data, full)),
     )
     # across, then down, to whole grey levels each time: as Pillow does
     across = tf.round(_resized(image, tf.shape(image)[0], side))
@@ -90,6 +96,17 @@ def _jpeg(data: tf.Tensor, side: int) -> tf.Tensor:
 
     steps = [(times >= ratio, partial(scaled, ratio)) for ratio in (8, 4, 2)]
     return tf.case(steps, default=partial(scaled, 1))
+
+
+def _png(data: tf.Tensor, full: float) -> tf.Tensor:
+    """Decode to levels 0..255; its header says how many bits a channel has."""
+
+    def deep() -> tf.Tensor:
+        levels = tf.cast(tf.io.decode_png(data, dtype=tf.uint16), tf.float32)
+        return tf.round(tf.clip_by_value(levels * (255.0 / full), 0.0, 255.0))
+
+    is_deep = tf.strings.substr(data, PNG_DEPTH, 1) == tf.constant(bytes([grey_levels.FILE]))
+    return tf.cond(is_deep, deep, lambda: tf.cast(tf.io.decode_png(data), tf.float32))
 
 
 def exif_orientation(data: tf.Tensor) -> tf.Tensor:

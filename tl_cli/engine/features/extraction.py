@@ -11,7 +11,7 @@ import contextlib
 import tempfile
 from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,7 +28,7 @@ from tl_cli.errors import TLError
 from tl_cli.humanize import size as told_size
 from tl_cli.machine import available_memory
 from tl_cli.results.progress import Note, OnProgress, Progress, silent
-from tl_cli.store import cache, cache_folder
+from tl_cli.store import about_entry, cache, cache_folder
 from tl_cli.store.rows import MemoryTable, Rows, Table
 
 if TYPE_CHECKING:
@@ -61,6 +61,20 @@ def network(backbone: Backbone, wanted: Sequence[FeatureSpec], *, fold: bool = T
         return FullPrecision(keras.Model(backbone.model.inputs, outputs, name="features"))
 
 
+def _network_at_hand(
+    backbone: Backbone, wanted: Sequence[FeatureSpec], *, fold: bool
+) -> keras.Model:
+    """Return `network`, the one of the last pass where it gives the same: views are traced once.
+
+    It shares the backbone's weights, and gives what they make of an image now.
+    """
+    key = (fold, *(replace(each, view=PLAIN, dtype="") for each in wanted))
+    if key not in backbone.last_pass:
+        backbone.last_pass.clear()
+        backbone.last_pass[key] = network(backbone, wanted, fold=fold)
+    return backbone.last_pass[key]
+
+
 def extract(
     backbone: Backbone,
     records: Sequence[Record],
@@ -82,11 +96,25 @@ def extract(
     if tables and (cache_folder.takes_more() or not any(map(job.lacking, tables))):
         try:
             rows = job.complete(tables)
+            _note(tables, backbone, records, wanted)
             cache.tidy(keep=[table.folder for table in tables])
             return rows
         except OSError as error:  # full, read-only, evicted, or its writer is stuck
             cache_folder.trouble(error)
     return job.without_cache(tables)
+
+
+def _note(
+    tables: Sequence[Table],
+    backbone: Backbone,
+    records: Sequence[Record],
+    wanted: Sequence[FeatureSpec],
+) -> None:
+    """Note in each table of which data and which network it is."""
+    data = about_entry.data_of(record.path for record in records)
+    network = f"{backbone.card.name} at {backbone.image_size} px"
+    for table, each in zip(tables, wanted, strict=True):
+        about_entry.note(table.folder, data, f"{network}{each.view.words}")
 
 
 def _places(backbone: Backbone, wanted: Sequence[FeatureSpec]) -> list[tuple[Path, int, str]]:
@@ -187,7 +215,8 @@ class _Job:
         # by what is wanted, not by what is lacking: a pass that was cut off goes on with the bits
         # that it would have had, whichever table was ahead
         fold = not any(wanted.moments for wanted in self.wanted)
-        model = network(self.backbone, [wanted for wanted, _, _ in writers], fold=fold)
+        lacking = [wanted for wanted, _, _ in writers]
+        model = _network_at_hand(self.backbone, lacking, fold=fold)
         done = 0
         for chunk, images in _batches(todo, self.backbone.image_size, self.wanted[0].view):
             outputs = _predict(model, images)

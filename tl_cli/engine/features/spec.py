@@ -32,6 +32,11 @@ class View:
     seed: int = 0
     flip: bool = False  # every image mirrored, none by a coin
 
+    @property
+    def words(self) -> str:
+        """What makes it differ from the plain view, behind a comma."""
+        return ", mirrored" if self.flip else f", augmented view {self.number}" * bool(self.number)
+
 
 PLAIN = View()
 

@@ -15,9 +15,9 @@ from scipy.special import softmax
 
 from tl_cli.data.manifest import SPLITS
 from tl_cli.engine.context import RunContext
-from tl_cli.engine.finetune.fit import accuracy, calibrated, validation_loss
 from tl_cli.engine.finetune.state import assign, copies
 from tl_cli.engine.finetune.training_data import TrainingData
+from tl_cli.engine.finetune.validation import accuracy, calibrated, validation_loss
 from tl_cli.engine.head import choice
 from tl_cli.engine.head.choice import SolvedHead
 from tl_cli.engine.head.linear_head import fit_temperature, scores_of

@@ -19,15 +19,16 @@ from tl_cli.engine.finetune.candidates import (
     put_in_place,
 )
 from tl_cli.engine.finetune.checkpoints import NONE, Checkpoints
-from tl_cli.engine.finetune.fit import fit, validation_row
+from tl_cli.engine.finetune.fit import fit
 from tl_cli.engine.finetune.settings import FinetuneSettings
 from tl_cli.engine.finetune.state import assign, copies
 from tl_cli.engine.finetune.training_data import TrainingData
+from tl_cli.engine.finetune.validation import validation_row
 from tl_cli.engine.head import choice
 from tl_cli.engine.head.choice import SolvedHead
 from tl_cli.engine.networks.classifier import Classifier
 from tl_cli.engine.trained_model import Finetuned
-from tl_cli.results.progress import OnProgress
+from tl_cli.results.progress import OnProgress, begun
 from tl_cli.results.training import CandidateResult, FinetuneResult
 
 SOFTENING = 0.25  # of the solved head's scores when tuning begins; see docs/policy.md
@@ -55,6 +56,7 @@ def finetune(
     chosen, gain, error = tried[0], 0.0, None
     if not fitted.diverged:
         assign(classifier.model.weights, fitted.best.last)
+        on_progress(begun("again"))
         tried = candidates(context, classifier, fitted.model, data, head, start)
         chosen, gain, error = choose(context, settings.plan, tried[0], tried[-1])
     results = tuple(judged(context, candidate) for candidate in tried)

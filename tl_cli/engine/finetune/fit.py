@@ -6,7 +6,6 @@ Knows nothing of what is trained, and from what weights.
 from __future__ import annotations
 
 import contextlib
-import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -25,15 +24,13 @@ from tl_cli.engine.finetune.state import (
     BestCheckpoint,
     EpochSeeds,
     FitState,
-    Row,
     Stage,
     assign,
     copies,
 )
 from tl_cli.engine.finetune.training_data import TrainingData
-from tl_cli.engine.head.calibration import calibrated_by_halves
+from tl_cli.engine.finetune.validation import validation_row
 from tl_cli.engine.images import dataset
-from tl_cli.engine.metrics.figures import log_losses
 from tl_cli.engine.networks.classifier import Classifier
 from tl_cli.results.progress import Note, OnProgress, Progress
 
@@ -77,7 +74,8 @@ def fit(
         best, halvings, settings = state.best, state.halvings, _at_rate(settings, state.rate)
         pending = _left(state, pending)
         _put_back(state, classifier, auxiliary, flow)
-        on_progress(Note(f"Going on after epoch {best.last_epoch} of {settings.plan.epochs}."))
+        said = f"Going on after epoch {best.last_epoch} of {settings.plan.epochs}."
+        on_progress(Note(said, needed=True))
     while pending:
         frozen, epochs = stage = pending.pop(0)
         model = _compiled(context, settings, classifier, data, frozen, steps * len(epochs))
@@ -156,7 +154,8 @@ def _compiled(
 
 def _at_half_the_rate(settings: FinetuneSettings, on_progress: OnProgress) -> FinetuneSettings:
     rate = settings.plan.learning_rate / 2
-    on_progress(Note(f"The loss is no longer a number: on from there at half the rate, {rate:g}."))
+    said = f"The loss is no longer a number: on from there at half the rate, {rate:g}."
+    on_progress(Note(said, needed=True))
     return _at_rate(settings, rate)
 
 
@@ -241,7 +240,8 @@ class ValidationCallback(keras.callbacks.Callback):
             self.model.stop_training = True
             return
         facts = {"loss": loss, "val accuracy": row["val_accuracy"]}
-        self.report(Progress(self.stage, self.plan.size, self.plan.size, facts=facts))
+        size = self.plan.size
+        self.report(Progress(self.stage, size, size, facts=facts, epoch=row))
         if self.is_out_of_patience(epoch + 1):
             self.model.stop_training = True
 
@@ -289,50 +289,6 @@ class StateCallback(keras.callbacks.Callback):
             steps=average.step if average else 0,
             gradients=self.flow.rows if self.flow else [],
         )
-
-
-def validation_row(
-    context: RunContext, epoch: int, seconds: float, loss: float, scores: Sequence[np.ndarray]
-) -> Row:
-    """Return one line of history.csv. `scores`: of the head, and of each auxiliary classifier."""
-    labels = context.labels("val")
-    main, *others = scores
-    auxiliary = {f"val_accuracy_aux{i}": accuracy(s, labels) for i, s in enumerate(others, 1)}
-    return {
-        "epoch": epoch,
-        "seconds": round(seconds, 3),
-        "loss": loss,
-        "val_log_loss": validation_loss(context, main),
-        "val_accuracy": accuracy(main, labels),
-        **auxiliary,
-    }
-
-
-def validation_loss(context: RunContext, scores: np.ndarray) -> float:
-    """Return the calibrated log loss of scores [n, C] for the validation images, in nats.
-
-    Infinite where a score is not a number. Weighted as the fit is.
-    """
-    if not np.isfinite(scores).all():
-        return math.inf
-    losses = log_losses(calibrated(context, scores), context.labels("val"))
-    return float(np.average(losses, weights=context.sample_weights("val")))
-
-
-def calibrated(context: RunContext, scores: np.ndarray) -> np.ndarray:
-    """Return probabilities [n, C] of the validation images, calibrated by halves."""
-    return calibrated_by_halves(
-        scores,
-        context.labels("val"),
-        weights=context.sample_weights("val"),
-        groups=context.groups("val"),
-        seed=context.config.seed,
-    )
-
-
-def accuracy(scores: np.ndarray, labels: np.ndarray) -> float:
-    """Return the share of images whose greatest score is that of their class."""
-    return float((scores.argmax(1) == labels).mean())
 
 
 @contextlib.contextmanager

@@ -75,10 +75,19 @@ class Cosine(keras.optimizers.schedules.LearningRateSchedule):
         return {"peak": self.peak, "steps": self.steps}
 
 
-def optimizer(backbone: Backbone, plan: FreezePlan, steps: int) -> keras.optimizers.Optimizer:
-    """Return the optimizer for `steps` steps: linear warm-up, then a cosine to zero."""
+def optimizer(
+    backbone: Backbone,
+    plan: FreezePlan,
+    steps: int,
+    *,
+    schedule: keras.optimizers.schedules.LearningRateSchedule | None = None,
+) -> keras.optimizers.Optimizer:
+    """Return the optimizer for `steps` steps: linear warm-up, then a cosine to zero.
+
+    `schedule`: in place of these.
+    """
     made = BlockwiseAdamW(
-        Cosine(plan.learning_rate, steps),
+        schedule or Cosine(plan.learning_rate, steps),
         weight_decay=plan.weight_decay,
         global_clipnorm=CLIP_NORM,
         factors=rate_factors(backbone, plan.layer_decay),

@@ -16,6 +16,7 @@ from tl_cli.engine.finetune.candidates import HEAD
 from tl_cli.engine.finetune.finetune import finetune
 from tl_cli.engine.finetune.settings import STEP_COST
 from tl_cli.engine.head.choice import SolvedHead
+from tl_cli.humanize import count
 from tl_cli.plan import FreezePlan, override
 from tl_cli.results.progress import Note, OnProgress
 from tl_cli.results.training import FinetuneResult
@@ -90,9 +91,8 @@ def _tried(
 ) -> FinetuneResult:
     short = settings.decide(context, plan, mirror=mirror)
     result = finetune(context, short, head, on_progress).result
-    on_progress(
-        Note(f"Tried freeze ratio {plan.freeze_ratio:.2f}, {plan.epochs} epochs: {result.reason}")
-    )
+    tried = f"Tried freeze ratio {plan.freeze_ratio:.2f}, {count(plan.epochs, 'epoch')}"
+    on_progress(Note(f"{tried}: {result.reason}"))
     return result
 
 

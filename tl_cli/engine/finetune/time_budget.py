@@ -15,12 +15,14 @@ from tl_cli.engine import features
 from tl_cli.engine.context import RunContext
 from tl_cli.engine.features import BATCH
 from tl_cli.engine.finetune.compile import compile_suffix
-from tl_cli.engine.finetune.settings import FinetuneSettings, with_epochs
+from tl_cli.engine.finetune.settings import STEP_COST, FinetuneSettings, with_epochs
 from tl_cli.engine.finetune.state import assign, copies
 from tl_cli.engine.images import dataset
 from tl_cli.engine.networks.classifier import Classifier
 from tl_cli.results.progress import Note, OnProgress
 
+# What else a stage costs: to trace a step and its way back, to solve again, to load and to look.
+OVERHEAD = {"tune": 0.5, "epoch": 1.5, "again": 0.5, "save": 0.3, "evaluate": 0.7}
 VALIDATION = 0.35  # of a training step: a forward pass without the way back
 
 
@@ -50,14 +52,18 @@ def view_seconds(context: RunContext, settings: FinetuneSettings) -> float:
     """Return the seconds in which all training images pass the frozen part once; 0 if none is."""
     if not settings.cut:
         return 0.0
-    backbone, records = context.backbone, context.manifest.of("train")[:BATCH]
+    prefix = features.network(context.backbone, [context.cut_spec(settings.cut)])
+    return settings.plan.size * image_seconds(context, prefix)
+
+
+def image_seconds(context: RunContext, network: keras.Model) -> float:
+    """Return the seconds in which one of the user's images is decoded and passes a network."""
+    records = context.manifest.records[:BATCH]
     start = time.perf_counter()
-    images = features.images(records, backbone.image_size)
+    images = features.images(records, context.backbone.image_size)
     decode = (time.perf_counter() - start) / len(records)
     images = np.resize(images, (BATCH, *images.shape[1:]))
-    prefix = features.network(backbone, [context.cut_spec(settings.cut)])
-    batch = least_seconds(lambda: prefix.predict_on_batch(images))
-    return settings.plan.size * (decode + batch / BATCH)
+    return decode + least_seconds(lambda: network.predict_on_batch(images)) / BATCH
 
 
 def least_seconds(call: Callable[[], object], times: int = 3) -> float:
@@ -69,6 +75,47 @@ def least_seconds(call: Callable[[], object], times: int = 3) -> float:
         call()
         seen.append(time.perf_counter() - start)
     return min(seen)
+
+
+def forecast(context: RunContext, settings: FinetuneSettings, building: float) -> dict[str, float]:
+    """Return the seconds that a plan will take, by kind of stage, from one pass of one batch.
+
+    As multiples of a forward pass, where `tl train --dry-run` measures: no step is traced for it,
+    so it costs under a second. `building`: what it took to build and trace a network; that comes
+    again (OVERHEAD). Nothing where the backbone is not trained.
+    """
+    plan, manifest = settings.plan, context.manifest
+    if not plan.trains_backbone:
+        return {}
+    decode, forward = untraced_seconds(context)
+    tuned = (1 - plan.frozen_compute_share) * forward
+    epoch = plan.size * STEP_COST * tuned + len(manifest.of("val")) * tuned
+    frozen = decode + plan.frozen_compute_share * forward
+    seconds = {stage: times * building for stage, times in OVERHEAD.items()}
+    if settings.cut:
+        seconds["view"] = settings.views * plan.size * frozen
+    seconds["epoch"] += plan.epochs * epoch
+    seconds["evaluate"] += len(manifest.of("test")) * (decode + forward)
+    return seconds
+
+
+def untraced_seconds(context: RunContext) -> tuple[float, float]:
+    """Return the seconds in which one image is decoded, and in which it passes the network.
+
+    Rougher than `image_seconds`: nothing is traced for it, which takes longer than to run it.
+    """
+    records = context.manifest.of("train")[:BATCH]
+    start = time.perf_counter()
+    images = features.images(records, context.backbone.image_size)
+    decode = (time.perf_counter() - start) / len(records)
+    images = np.resize(images, (BATCH, *images.shape[1:]))
+    model = context.backbone.model
+
+    def seconds(x: np.ndarray) -> float:
+        return least_seconds(lambda: np.asarray(model(x, training=False)), times=1)
+
+    one, many = seconds(images[:1]), seconds(images)
+    return decode, max(many - one, many / 2) / (BATCH - 1)  # what a call costs itself is left out
 
 
 def fit_into_time(

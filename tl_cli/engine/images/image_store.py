@@ -22,7 +22,7 @@ from tl_cli.data.manifest import Record
 from tl_cli.errors import TLError
 from tl_cli.humanize import short
 from tl_cli.machine import available_memory, cores
-from tl_cli.store import cache, cache_folder
+from tl_cli.store import about_entry, cache, cache_folder
 from tl_cli.store.rows import Table
 
 MEMORY_SHARE = 0.25
@@ -154,6 +154,7 @@ def _fill(
                 append([r.digest for r in chunk], rows.reshape(len(chunk), -1))
                 if on_progress:
                     on_progress(start + len(chunk), len(todo))
+    about_entry.note(table.folder, about_entry.data_of(record.path for record in records))
     cache.tidy(keep=[table.folder])
 
 

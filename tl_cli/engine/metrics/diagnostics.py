@@ -49,7 +49,8 @@ def diagnose(found: LabelledPredictions, validation: LabelledPredictions | None)
         areas=areas,
         coverage=calibration.coverage(sure.tolist(), right.tolist()),
         confused=tuple(_confused(found)),
-        losses=tuple(_losses(found)),
+        losses=tuple(_losses(found, np.arange(len(right)))),
+        mistakes=tuple(_losses(found, np.flatnonzero(~right))),
     )
 
 
@@ -93,10 +94,10 @@ def _confused(found: LabelledPredictions) -> list[Confused]:
     return confused(found.classes, matrix.tolist(), MOST)
 
 
-def _losses(found: LabelledPredictions) -> Iterator[Loss]:
-    """Yield the images that cost the most, whether taken for something else or nearly so."""
+def _losses(found: LabelledPredictions, rows: np.ndarray) -> Iterator[Loss]:
+    """Yield those of the rows (int [n]) that cost the most."""
     losses = log_losses(found.probabilities, found.labels)
-    for row in np.argsort(-losses, kind="stable")[:MOST]:
+    for row in rows[np.argsort(-losses[rows], kind="stable")][:MOST]:
         p, record = found.probabilities[row], found.records[row]
         said = int(p.argmax())
         yield Loss(

@@ -1,4 +1,4 @@
-"""Networks of KerasHub: a preset by name, a local folder, hf:// and kaggle://, timm's own folders.
+"""Networks of KerasHub: a preset by name, a local folder, hf:// and kaggle://.
 
 Image backbones alone. One layer of a vision transformer holds its whole encoder; here each of its
 layers becomes one of the network, so that there are places to cut between them. Knows nothing of
@@ -71,7 +71,7 @@ def _keras_hub() -> Any:
 
 def _preset(card: Card) -> str:
     """Return what KerasHub knows the place by; a folder as a path that cannot be a name."""
-    if places.scheme_of(card.name) in places.PRESET_FILES and places.is_path(card.place):
+    if places.scheme_of(card.name) == "hub:" and places.is_path(card.place):
         return str(Path(card.place).expanduser().absolute())
     return card.place
 

@@ -93,6 +93,11 @@ class Backbone:
             seen.update(keras.ops.convert_to_numpy(weight.value).tobytes())
         return seen.hexdigest()
 
+    @cached_property
+    def last_pass(self) -> dict[object, keras.Model]:
+        """The network that images were passed through last, by what it gives: it is traced once."""
+        return {}
+
 
 def load(card: Card, image_size: int, weights: str | None = PRETRAINED) -> Backbone:
     """Build the backbone for images of image_size x image_size and load its weights.

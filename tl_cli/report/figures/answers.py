@@ -8,7 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 from tl_cli.report.canvas import saved
 from tl_cli.report.figures.names import labels
-from tl_cli.report.figures.style import ACCENT, DASHED, DIM, axes_of, in_style, percent
+from tl_cli.report.figures.style import (
+    ACCENT,
+    CARD,
+    DASHED,
+    DIM,
+    INK,
+    OFF,
+    RIGHT,
+    axes_of,
+    in_style,
+    percent,
+    percents,
+)
 from tl_cli.results.calibration import Answered, Bin
 from tl_cli.results.evaluation import Area, Diagnostics, Evaluation
 from tl_cli.store.run_dir import RunDir
@@ -31,10 +43,10 @@ def reliability(axes: Axes, bins: Sequence[Bin]) -> None:
     sure, right = [b.confidence for b in bins], [b.accuracy for b in bins]
     axes.vlines(sure, sure, right, color=ACCENT, lw=1.2)
     axes.scatter(sure, right, [12 + 130 * b.n / most for b in bins], color=ACCENT)
-    axes.set(xlabel="how sure", ylabel="how often right", xlim=(0, 1.03), ylim=(0, 1.05))
-    axes.xaxis.set_major_formatter(percent)
-    axes.yaxis.set_major_formatter(percent)
-    axes.legend(loc="upper left")
+    axes.set(xlabel="how sure", ylabel="how often right", xlim=(-0.03, 1.03), ylim=(-0.05, 1.05))
+    percents(axes.xaxis)
+    percents(axes.yaxis)
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.2)  # above the dots
 
 
 def coverage(axes: Axes, levels: Sequence[Answered]) -> None:
@@ -44,16 +56,17 @@ def coverage(axes: Axes, levels: Sequence[Answered]) -> None:
     axes.plot(x, y, color=ACCENT, lw=1.8)
     axes.set(xlabel="share of images answered", ylabel="accuracy of the answers")
     axes.set(xlim=(0, 1.03))
-    axes.margins(y=0.12)
-    axes.xaxis.set_major_formatter(percent)
-    axes.yaxis.set_major_formatter(percent)
+    axes.margins(y=0.16)
+    percents(axes.xaxis)
+    percents(axes.yaxis)
     for level in (0.5, 0.9):
         near = min(shown, key=lambda a: abs(a.min_confidence - level))
         at = (near.coverage, near.accuracy or 0.0)
         axes.plot(*at, "o", color=ACCENT, ms=5)
         side, across = ("right", -6) if near.coverage > 0.3 else ("left", 6)  # within the axes
         axes.annotate(f"{percent(near.min_confidence, 0)} sure", at, (across, -4), ha=side,
-                      va="top", textcoords="offset points", fontsize=9)  # fmt: skip
+                      va="top", textcoords="offset points",
+                      bbox={"fc": CARD, "ec": "none", "alpha": 0.8, "pad": 1})  # fmt: skip
 
 
 @in_style
@@ -61,24 +74,45 @@ def reliability_png(told: Diagnostics, folder: Path) -> Path:
     """Draw how often answers were right against how sure they were."""
     drawn, [axes] = axes_of(5, 5)
     reliability(axes, told.calibration.bins)
-    axes.set_title(f"Reliability: calibration error {told.calibration.ece:.3f}")
+    axes.set_title(f"Reliability: calibration error {told.calibration.ece:.3f}", pad=28)
     return saved(drawn, folder / RELIABILITY)
 
 
 @in_style
 def confusion_png(result: Evaluation, run: RunDir) -> Path:
     """Draw the confusion matrix into the run directory and return where it lies."""
-    import numpy as np
-    from sklearn.metrics import ConfusionMatrixDisplay
-
-    side = max(4.0, 0.5 * len(result.classes) + 2)
+    side = max(4.5, 0.5 * len(result.classes) + 2.5)
     drawn, [axes] = axes_of(side, side)
-    shown = ConfusionMatrixDisplay(
-        np.array(result.confusion), display_labels=labels(result.classes)
-    )
-    shown.plot(ax=axes, cmap="Blues", colorbar=False, xticks_rotation="vertical")
-    axes.spines[:].set_visible(True)
+    confusion(axes, result)
     return saved(drawn, run / CONFUSION)
+
+
+def confusion(axes: Axes, result: Evaluation) -> None:
+    """Draw the confusion matrix as the page does: the stronger a colour, the more of its class."""
+    import numpy as np
+
+    counts = np.array(result.confusion)
+    names, totals = labels(result.classes), counts.sum(1, keepdims=True)
+    share = (0.12 + 0.88 * counts / np.maximum(totals, 1))[..., None] * (counts > 0)[..., None]
+    right, off, card = (_rgb(colour) for colour in (RIGHT, OFF, CARD))
+    full = np.where(np.eye(len(names), dtype=bool)[..., None], right, off)
+    axes.imshow(card + share * (full - card), interpolation="none")
+    for (i, j), n in np.ndenumerate(counts):
+        if n:
+            axes.text(j, i, f"{n}", ha="center", va="center", color=INK)
+    ticks = range(len(names))
+    axes.set_xticks(ticks, names, rotation="vertical")
+    axes.set_yticks(ticks, names)
+    axes.set(xlabel="answer", ylabel="true class")
+    axes.grid(visible=False)
+    axes.spines[:].set_visible(True)
+
+
+def _rgb(colour: str) -> Array:
+    import numpy as np
+    from matplotlib.colors import to_rgb
+
+    return np.array(to_rgb(colour))
 
 
 @in_style
@@ -143,7 +177,7 @@ def _by_class(
 
 def _legend(axes: Axes, ranked: Sequence[int]) -> None:
     title = "class, area" if len(ranked) <= MOST_NAMED else "the least told apart"
-    axes.legend(title=title, fontsize=8, loc="best", reverse=True)
+    axes.legend(title=title, loc="best", reverse=True)
 
 
 def _area(value: float | None) -> str:

@@ -65,7 +65,7 @@ def classes_png(counts: Mapping[str, Mapping[str, int]], folder: Path) -> Path:
         totals.update(own)
     names = [name for name, _ in totals.most_common()]
     named = len(names) <= MOST_BARS
-    drawn, [axes] = axes_of(8, 1.3 + 0.24 * len(names) if named else 6)
+    drawn, [axes] = axes_of(8, 1.3 + 0.28 * len(names) if named else 6)
     left = [0] * len(names)
     for split, own in counts.items():
         widths = [own[name] for name in names]
@@ -75,7 +75,7 @@ def classes_png(counts: Mapping[str, Mapping[str, int]], folder: Path) -> Path:
         left = [a + b for a, b in zip(left, widths, strict=True)]
     if named:
         axes.set_yticks(range(len(names)), labels(names))
-        axes.bar_label(bars, [f"{n:,}" for n in left], padding=3, fontsize=8)
+        axes.bar_label(bars, [f"{n:,}" for n in left], padding=3)
         axes.margins(x=0.08)
     else:
         axes.set_yticks([])
@@ -85,6 +85,7 @@ def classes_png(counts: Mapping[str, Mapping[str, int]], folder: Path) -> Path:
         ylim=(len(names) - 0.4, -0.6),
     )
     axes.locator_params(axis="x", integer=True)
+    axes.grid(visible=False)
     if len(counts) > 1:
         drawn.legend(loc="outside upper right", ncols=len(counts))
     drawn.suptitle("Images of each class", x=0.02, ha="left")

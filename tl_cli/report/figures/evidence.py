@@ -16,7 +16,7 @@ from tl_cli.report.figures.style import (
     WARM,
     axes_of,
     in_style,
-    percent,
+    percents,
 )
 
 if TYPE_CHECKING:
@@ -49,17 +49,21 @@ def by_the_rule(plan: Mapping[str, Any]) -> bool:
 
 
 def probes(axes: Axes, evidence: Mapping[str, Any]) -> None:
-    """Draw the accuracy of a head solved at each depth, with a standard error."""
+    """Draw the accuracy of a head solved at each depth, the first on top, with a standard error."""
     rows = evidence["probes"]
-    x, y = range(len(rows)), [row["accuracy"] for row in rows]
+    y, x = range(len(rows)), [row["accuracy"] for row in rows]
     errors = [row["stderr"] for row in rows]
-    axes.errorbar(x, y, errors, color=ACCENT, lw=1.8, marker="o", ms=5, capsize=3, elinewidth=1)
+    axes.errorbar(
+        x, y, xerr=errors, color=ACCENT, lw=1.8, marker="o", ms=5, capsize=3, elinewidth=1
+    )
     for key, (name, style) in BESIDE.items():
         if evidence.get(key):
-            axes.axhline(evidence[key]["accuracy"], color=DIM, lw=1.2, ls=style, label=name)
-    axes.set_xticks(list(x), [str(row["tap"]) for row in rows], rotation=30, ha="right")
-    axes.set(ylabel="held-out accuracy")
-    axes.yaxis.set_major_formatter(percent)
+            axes.axvline(evidence[key]["accuracy"], color=DIM, lw=1.2, ls=style, label=name)
+    axes.set_yticks(list(y), [str(row["tap"]) for row in rows])
+    axes.set(xlabel="held-out accuracy", ylim=(len(rows) - 0.5, -0.5))
+    axes.grid(visible=False, axis="y")
+    axes.grid(visible=True, axis="x")
+    percents(axes.xaxis)
     axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, borderaxespad=0.2)
 
 

@@ -10,13 +10,9 @@ from tl_cli.report.canvas import saved
 from tl_cli.report.comparison import Compared, Comparison
 from tl_cli.report.figures.names import labels
 from tl_cli.report.figures.style import (
-    ACCENT,
     DASHED,
-    DIM,
     DOTTED,
-    INK,
     SERIES,
-    WARM,
     axes_of,
     in_style,
 )
@@ -25,7 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 WIDE_RANGE = 12  # times; beyond, an axis is logarithmic
-COLOURS, LINES = (ACCENT, WARM, INK, DIM), ("-", DASHED, DOTTED)  # of runs on a page
+LINES = ("-", DASHED, DOTTED)  # of runs on a page, once all colours are taken
 
 
 @in_style
@@ -82,9 +78,9 @@ def overlaid(axes: Axes, histories: Mapping[int, Sequence[Mapping[str, float]]])
     for i, (number, history) in enumerate(histories.items()):
         epochs = [row["epoch"] for row in history]
         values = [row["val_log_loss"] for row in history]
-        style: Any = LINES[i // len(COLOURS) % len(LINES)]
+        style: Any = LINES[i // len(SERIES) % len(LINES)]
         axes.plot(
-            epochs, values, color=COLOURS[i % len(COLOURS)], lw=1.6, ls=style, label=f"{number}"
+            epochs, values, color=SERIES[i % len(SERIES)], lw=1.6, ls=style, label=f"{number}"
         )
     axes.locator_params(axis="x", integer=True)
     axes.set(xlabel="epoch", ylabel="validation log loss", ylim=(0, None))

@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tl_cli.report.canvas import saved
-from tl_cli.report.figures.style import ACCENT, DASHED, DIM, axes_of, in_style, percent
+from tl_cli.report.figures.style import ACCENT, DASHED, DIM, axes_of, in_style, percents
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+    from tl_cli.results.learning_curve import LearningCurve
 
 WEIGHTED = ("Conv2D", "DepthwiseConv2D", "SeparableConv2D", "Dense", "EinsumDense")
 
@@ -37,7 +39,7 @@ def accuracies(axes: Axes, history: Sequence[Mapping[str, float]], best: int) ->
     if not epochs[0]:  # from scratch there is none
         axes.axhline(values[0], color=DIM, lw=1, ls=DASHED, label="solved head")
     axes.set(xlabel="epoch", ylabel="accuracy")
-    axes.yaxis.set_major_formatter(percent)
+    percents(axes.yaxis)
     axes.legend()
 
 
@@ -47,6 +49,28 @@ def _with_best(axes: Axes, epochs: Sequence[float], values: Sequence[float], bes
         at = values[epochs.index(best)]
         axes.plot([best], [at], "o", color=ACCENT, ms=6, label=f"best, epoch {best}")
     axes.locator_params(axis="x", integer=True)
+
+
+def learning(axes: Axes, curve: LearningCurve) -> None:
+    """Draw accuracy on the held-out images against the training images; the last step is a guess.
+
+    Every doubling of the images is as wide as the one before.
+    """
+    images = [point.images for point in curve.points]
+    shares = [point.accuracy for point in curve.points]
+    axes.plot(images, shares, "-o", color=ACCENT, lw=1.8, ms=6, label="measured")
+    low, high = (min(1.0, shares[-1] + gain) for gain in curve.expected)
+    ahead = [images[-1], 2 * images[-1]]
+    axes.fill_between(ahead, [shares[-1], low], [shares[-1], high], color=ACCENT, alpha=0.18, lw=0)
+    middle = (low + high) / 2
+    axes.plot(ahead, [shares[-1], middle], color=ACCENT, lw=1.4, ls=DASHED, label="expected")
+    axes.set_xscale("log", base=2)
+    axes.set_xticks([*images, ahead[1]], [f"{n:,}" for n in (*images, ahead[1])])
+    axes.minorticks_off()
+    axes.set(xlabel="training images", ylabel="accuracy")
+    axes.margins(x=0.08, y=0.12)
+    percents(axes.yaxis)
+    axes.legend(loc="lower right")
 
 
 @in_style

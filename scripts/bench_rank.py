@@ -1,0 +1,87 @@
+"""Does `tl rank` pick the right network, and what does asking it cost?
+
+    python scripts/bench_rank.py SETS [MORE] --among a,b,c=FILE [--heads FILE] [--out FILE]
+
+SETS are folders of <set>/{train,test}/<class>/*; TL_SETS, joined by colons, where none is given. On
+each set `tl rank` is run as a command of its own with an empty cache; it sees the images of train/
+alone. Whether its pick was right is read off the test images: --heads holds the lines of
+scripts/bench_backbones.py, the head of every network trained and tested at its own image size. What
+the training of all of them would have cost is what `tl rank` estimates. One JSON line a set is
+appended to --out, and what stands there is not run again; a table is printed.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+
+def measure(images: Path, among: str) -> dict:
+    command = [sys.executable, "-m", "tl_cli", "rank", str(images), "--among", among]
+    start = time.monotonic()
+    with tempfile.TemporaryDirectory() as cache:
+        environment = {**os.environ, "TL_CACHE": cache}
+        done = subprocess.run(
+            [*command, "--json", "-q"], capture_output=True, text=True, env=environment
+        )
+    if done.returncode:
+        raise SystemExit(f"{' '.join(command)}\n{done.stderr}")
+    return {"set": images.name, "seconds": time.monotonic() - start, **json.loads(done.stdout)}
+
+
+def table(rankings: list[dict], heads: dict[tuple[str, str], float]) -> list[str]:
+    """Return Markdown: a line a set, with the test accuracy of the pick and of the best network."""
+    lines = [
+        "| set | images looked at | pick | its test accuracy | best on test | points below it "
+        "| cost beside training all |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    within = known = 0
+    for ranking in rankings:
+        names = [row["name"] for row in ranking["networks"]]
+        tested = {n: heads[ranking["set"], n] for n in names if (ranking["set"], n) in heads}
+        trained = sum(row["train_seconds"] for row in ranking["networks"])
+        cells = ["", "", ""]
+        if len(tested) == len(names):
+            best = max(tested, key=lambda name: tested[name])
+            below = 100 * (tested[best] - tested[ranking["best"]])
+            known, within = known + 1, within + (below <= 1.0)
+            cells = [f"{tested[ranking['best']]:.3f}", f"{best} {tested[best]:.3f}", f"{below:.1f}"]
+        lines.append(
+            f"| {ranking['set']} | {ranking['images']} | {ranking['best']} | {' | '.join(cells)} "
+            f"| {ranking['seconds'] / trained:.2f} |"
+        )
+    return [*lines, "", f"Within a point of the best on {within} of {known} sets."]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("sets", nargs="*", default=os.environ.get("TL_SETS", "").split(":"))
+    parser.add_argument("--among", required=True)
+    parser.add_argument("--heads", type=Path, default=Path("docs/data/backbones.jsonl"))
+    parser.add_argument("--out", type=Path, default=Path("docs/data/rank.jsonl"))
+    given = parser.parse_args()
+    rankings = read(given.out)
+    done = {row["set"] for row in rankings}
+    folders = [p for root in given.sets if root for p in sorted(Path(root).iterdir()) if p.is_dir()]
+    for images in folders:
+        if images.name in done:
+            continue
+        rankings.append(measure(images, given.among))
+        with given.out.open("a") as file:
+            file.write(json.dumps(rankings[-1]) + "\n")
+        print(images.name, rankings[-1]["best"], file=sys.stderr, flush=True)
+    heads = {(row["set"], row["backbone"]): row["accuracy"] for row in read(given.heads)}
+    print("\n".join(table(rankings, heads)))
+
+
+def read(file: Path) -> list[dict]:
+    return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+
+
+if __name__ == "__main__":
+    main()

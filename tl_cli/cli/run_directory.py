@@ -1,0 +1,58 @@
+"""A run's directory, from the moment when a training is asked for to its end, whichever that is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tl_cli.errors import TLError
+
+if TYPE_CHECKING:
+    from tl_cli.config import RunConfig
+    from tl_cli.console.screen import Screen
+    from tl_cli.store.run_dir import RunDir
+
+
+def directory(settings: RunConfig, overwrite: bool) -> RunDir:
+    """Create and return the run's directory: --output, or a free name in runs/."""
+    from tl_cli.store.run_dir import RunDir, name_for
+
+    if settings.output:
+        return RunDir.create(Path(settings.output), overwrite=overwrite)
+    return RunDir.create_named(Path("runs"), name_for(settings.data))
+
+
+def begun(settings: RunConfig, run: RunDir) -> RunDir:
+    """Keep in the run what was asked for, so that it can be gone on with from now on."""
+    from tl_cli.store import resume
+
+    resume.begin(run, settings.model_dump())
+    return run
+
+
+@contextmanager
+def watched(run: RunDir, screen: Screen) -> Iterator[None]:
+    """Say in the run directory how the run was cut off, and how to go on with it.
+
+    What was saved before the tuning is a result: it is kept, and put in an old run's place.
+    """
+    from tl_cli.store.run_dir import FAILED, HEAD, INTERRUPTED
+
+    try:
+        yield
+    except BaseException as error:
+        end = INTERRUPTED if isinstance(error, KeyboardInterrupt) else FAILED
+        if run.state() == HEAD:
+            run.status(HEAD, ended=end, error=str(error))
+            run = run.publish()
+            screen.note(f"The solved head is kept: {run.path}", warning=True)
+        else:
+            run.status(end, error=str(error))
+            run.discard()
+        # what is wrong with the data or the options would end it again
+        again = not isinstance(error, TLError) or isinstance(error.__cause__, OSError)
+        if run.way_on and (again or run.state() == HEAD):
+            screen.note(f"To go on where it was cut off: {run.way_on}")
+        raise

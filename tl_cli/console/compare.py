@@ -1,0 +1,92 @@
+"""What comparisons look like on a terminal: runs side by side, and a row a plan."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from tl_cli.console.screen import Screen, safe, say
+from tl_cli.humanize import duration
+from tl_cli.results.plan_comparison import PlanComparison, PlanRow
+
+if TYPE_CHECKING:
+    from tl_cli.report.comparison import Compared, Comparison, Pair
+
+WAYS = {
+    "head": "the head",
+    "partial": "head and last part",
+    "full": "everything",
+    "scratch": "from scratch",
+}
+NOTHING = "-"
+
+
+def show_runs(screen: Screen, found: Comparison) -> None:
+    """Show runs side by side, each pair on the same images, and what follows."""
+    cells = [_cells(run) for run in found.runs]
+    rows = [(name, [cell[name] for cell in cells]) for name in cells[0]]
+    screen.matrix(rows, [run.name for run in found.runs])
+    for pair in found.pairs:
+        say(screen, f"{safe(pair.first)} and {safe(pair.second)}: {_verdict(pair)}")
+    say(screen, safe(found.told))
+
+
+def show_plans(screen: Screen, found: PlanComparison) -> None:
+    """Show a row a plan: what it trained did on validation, was it kept, how long it took."""
+    best = found.best
+    header = ("frozen", "accuracy", "log loss", "on test", "kept", "time", "")
+    screen.matrix([(row.name, _plan(row, best)) for row in found.rows], header)
+    say(
+        screen,
+        "Accuracy and log loss are of what each plan trained, on the same validation images, kept "
+        "or not; time is without the pass that all share.",
+    )
+    say(screen, safe(found.told))
+
+
+def _plan(row: PlanRow, best: PlanRow) -> Sequence[str]:
+    frozen = NOTHING if row.strategy == "scratch" else f"{row.freeze_ratio:.0%}"
+    if row.same_as:
+        return (frozen, "", "", "", "", "", f"the same plan as {row.same_as}")
+    return (
+        frozen,
+        _share(row.accuracy),
+        NOTHING if row.log_loss is None else f"{row.log_loss:.3f}",
+        _share(row.test_accuracy),
+        "yes" if row.kept else "no",
+        duration(row.seconds),
+        "best" if row is best else "",
+    )
+
+
+def _share(value: float | None) -> str:
+    return NOTHING if value is None else f"{value:.1%}"
+
+
+def _cells(run: Compared) -> dict[str, str]:
+    low, high = run.intervals["accuracy"]
+    trained, memory = run.trained_parameters, run.peak_memory
+    return {
+        "backbone": run.backbone,
+        "trained": WAYS[run.strategy],
+        "kept": "head kept" if run.kept == "head" else run.kept,
+        "evaluated on": f"{run.n:,} {run.split} images",
+        "accuracy": f"{run.figures['accuracy']:.3f}",
+        "95 % interval": f"{low:.3f} to {high:.3f}",
+        "balanced accuracy": f"{run.figures['balanced_accuracy']:.3f}",
+        "log loss": f"{run.figures['log_loss']:.3f}",
+        "parameters trained": "?" if trained is None else f"{trained:,}",
+        "time": f"{run.seconds:,.0f} s",
+        "peak memory": "?" if memory is None else f"{memory / 1e9:.1f} GB",
+    }
+
+
+def _verdict(pair: Pair) -> str:
+    if not pair.result:
+        return "they were not tested on the same images, so they are not paired"
+    result = pair.result
+    low, high = result.interval
+    return (
+        f"{result.difference:+.3f} ({low:+.3f} to {high:+.3f}) on {result.n:,} images in common. "
+        f"{result.verdict}"
+    )

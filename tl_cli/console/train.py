@@ -1,0 +1,175 @@
+"""What `tl train` says: what was found, what will be done, and in the end what came out.
+
+By default no more than fits on one screen, without a term that needs a glossary; `show_details` has
+what --verbose adds. Knows nothing of how it was found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from tl_cli.console.evaluate import show_figures
+from tl_cli.console.screen import Screen, safe
+from tl_cli.data.duplicates import trained_on_too
+from tl_cli.data.manifest import Manifest
+from tl_cli.humanize import count, duration, percent, roughly, saved, typed
+from tl_cli.plan.plain_words import plain_decision, plain_reasons
+from tl_cli.results.dry_run import DryRun
+from tl_cli.results.headline import FOLDS, HEAD, TEST, VALIDATION, Headline, headline
+from tl_cli.results.training import RunResult
+
+FINDINGS = 3  # told; tl inspect has them all
+FEW = 100  # images, below which a figure is rough
+DECIMALS_FROM = 100  # images, from which on a tenth of a percent says something
+KEPT_OUT = {
+    TEST: " it has never seen",
+    FOLDS: ", each kept out of the training in its turn",
+    VALIDATION: " kept out of the training",
+}
+
+
+def show_found(screen: Screen, manifest: Manifest) -> None:
+    """Say in a sentence what there is, and what is wrong with it."""
+    splits = {split: len(manifest.of(split)) for split in ("train", "val", "test")}
+    uses = [f"{splits['train']:,} to learn from", f"{splits['val']:,} to check on"]
+    uses += [f"{splits['test']:,} for the test"] if splits["test"] else []
+    images, classes = count(sum(splits.values()), "image"), count(len(manifest.classes), "class")
+    screen.paragraph(
+        f"[bold]{safe(manifest.source)}[/]: {images} in {classes}; {', '.join(uses)}.", rest="  "
+    )
+    for note in manifest.notes[:FINDINGS]:
+        screen.paragraph(f"{safe(note)}.", first="  [yellow]![/] ")
+    more = len(manifest.notes) - FINDINGS
+    if more > 0:
+        screen.whole(safe(typed("tl", "inspect", manifest.source)), label=f"    and {more} more: ")
+
+
+def show_intention(screen: Screen, plan: Mapping[str, Any], seconds: float) -> None:
+    """Say in a sentence what will be done and how long that takes, and in three why."""
+    about = roughly(seconds)
+    takes = f"This takes {about}." if about.startswith("a ") else f"This takes about {about}."
+    screen.paragraph(f"[bold]Plan:[/] {safe(plain_decision(plan))}. {takes}", rest="  ")
+    for reason in plain_reasons(plan):
+        screen.paragraph(safe(reason), first="  [dim]-[/] ")
+
+
+def show_what_would_be(screen: Screen, found: DryRun) -> None:
+    """Say what a run would do, and how long that takes, from a batch that was measured."""
+    show_intention(screen, found.plan, found.seconds["total"])
+    spent = ", ".join(f"{k} {duration(v)}" for k, v in found.seconds.items() if k != "total")
+    steps = f"{count(found.steps, 'step')} of {count(found.plan['batch_size'], 'image')}; "
+    screen.paragraph(
+        f"Images at {found.image_size} px; {steps if found.steps else ''}{spent}. Nothing was "
+        "trained; --verbose shows the evidence and all settings.",
+    )
+
+
+def show_outcome(
+    screen: Screen, result: RunResult, manifest: Manifest, model: Path, report: str | None
+) -> None:
+    """Say how good it is, with what is to be said beside that, where it lies and what to do now."""
+    told = show_figure(screen, result, manifest)
+    for caveat in _caveats(result, told, manifest):
+        screen.paragraph(safe(caveat), first="  [yellow]![/] ")
+    screen.whole(safe(str(model)), label="  Model   ")
+    if report:
+        address = Path(report).absolute().as_uri()
+        screen.whole(f"[link={address}]{safe(address)}[/link]", label="  Report  ")
+    for i, command in enumerate(_next(result, manifest)):
+        screen.whole(safe(command), label="          " if i else "  Next    ")
+
+
+def show_figure(screen: Screen, result: RunResult, manifest: Manifest) -> Headline:
+    """Say how good it is, and nothing else; return that."""
+    counts = manifest.counts("train")
+    told = headline(result, max(counts.values()) / max(sum(counts.values()), 1))
+    show_headline(screen, told)
+    return told
+
+
+def show_headline(screen: Screen, told: Headline) -> None:
+    """Say in one sentence how much is recognised of what it has not seen."""
+    decimals = 1 if told.n >= DECIMALS_FROM else 0
+    good = told.better_than_guessing
+    mark, colour = ("✔", "green") if good else ("✘", "red")
+    low, high = (percent(x).removesuffix(" %") for x in (told.low, told.high))
+    screen.paragraph(
+        f"[bold]Recognises {percent(told.share, decimals)}[/] of {count(told.n, 'image')}"
+        f"{KEPT_OUT[told.measured]} (95 %: {low} to {high}; guessing gives "
+        f"{percent(told.guessing)})",
+        first=f"[bold {colour}]{mark}[/] ",
+    )
+
+
+def _caveats(result: RunResult, told: Headline, manifest: Manifest) -> Iterator[str]:
+    """Yield what a careful person would add to the headline."""
+    if not told.better_than_guessing:
+        yield "That is no better than always naming the most frequent class."
+    copies = trained_on_too(manifest, "test" if told.measured == TEST else "val")
+    if copies and told.measured != FOLDS:
+        what = "is the copy" if copies == 1 else "are copies"
+        yield f"{copies:,} of them {what} of an image it learned from: the figure is too good."
+    if told.n < FEW:
+        yield f"Measured on {count(told.n, 'image')} only: more photos make the figure surer."
+    if told.measured == VALIDATION:
+        yield (
+            "They also decided what is kept, so the figure is a little too good: --test 0.1 keeps "
+            "some images aside for a fair one."
+        )
+    if result.tune and result.tune.kept == HEAD:
+        yield "Training the network further did not help, so it was left as it came."
+
+
+def _next(result: RunResult, manifest: Manifest) -> Iterator[str]:
+    """Yield what can be typed now: with an image of theirs that it was not fitted to."""
+    for split in ("test", "val"):
+        paths = [record.path for record in manifest.of(split)]
+        if paths and Path(paths[0]).is_file():
+            yield typed("tl", "predict", result.run, _as_typed(paths[0], manifest.source))
+            break
+    yield typed("tl", "evaluate", result.run)
+
+
+def _as_typed(path: str, source: str) -> str:
+    """Return the path of an image as it begins where the user said that they lie."""
+    folder = Path(source).expanduser()
+    absolute = folder.resolve()
+    inside = Path(path).resolve()
+    return str(folder / inside.relative_to(absolute)) if absolute in inside.parents else path
+
+
+def show_details(screen: Screen, result: RunResult) -> None:
+    """Show all that a run came to."""
+    for line in _ways(result):
+        screen.paragraph(line)
+    if result.tune:
+        screen.paragraph(f"[bold]Tuning:[/] {safe(result.tune.reason)}")
+    if result.head:
+        screen.paragraph(f"[bold]Saved:[/] {_saved(result)}")
+    for evaluation in result.metrics.values():
+        show_figures(screen, evaluation)
+    spent = ", ".join(f"{k} {duration(v)}" for k, v in result.seconds.items() if k != "total")
+    screen.paragraph(f"[bold]Time:[/] {duration(result.seconds['total'])} ({spent})")
+    screen.whole(f"[bold]Run:[/] {safe(result.run)}")
+
+
+def _saved(result: RunResult) -> str:
+    kept = result.tune.kept if result.tune else HEAD
+    unseen = "[dim](figures on val: predictions made without these images in the fit)[/]"
+    return f"{safe(saved(kept, refit=result.refit))} {unseen}"
+
+
+def _ways(result: RunResult) -> Iterator[str]:
+    head, scratch = result.head, result.scratch
+    if head:
+        yield (
+            f"[bold]Head:[/] {head.kind}, solved; cross-validated accuracy "
+            f"{head.cv_accuracy:.3f} ± {head.cv_stderr:.3f}"
+        )
+    if scratch:
+        yield (
+            "[bold]From scratch:[/] no head was solved, there was nothing to look at once; epoch "
+            f"{scratch.best_epoch} of {scratch.epochs} was best on validation and is kept"
+        )

@@ -1,0 +1,96 @@
+"""What to do next: which mistakes to look at first, what to add, and how to use what there is.
+
+Knows what a run wrote down, and nothing of pages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from tl_cli.humanize import typed
+from tl_cli.report.facts import RunFacts
+from tl_cli.results.calibration import coverage
+from tl_cli.results.evaluation import Confused, confused
+from tl_cli.results.predictions import Prediction
+
+LEAST_PAIR = 2  # images; one that was taken for another is no pattern
+MOST_PICTURES = 6
+PAIRS = 2  # of classes that are shown
+WORTH = 0.01  # of accuracy that more images must promise to be asked for
+GOAL = 0.95  # of the answers are to be right where only sure ones count
+LEAST_ANSWERED = 0.3  # share of the images; a threshold that leaves fewer is of no use
+LEVELS = tuple(i / 20 for i in range(8, 20))  # of --min-confidence
+LEAST_ANSWERS = 20  # images, to tell a share of 95 % by
+
+
+@dataclass(frozen=True)
+class Step:
+    """Something to do: what, why, and where it helps the images to look at."""
+
+    what: str
+    why: str
+    look_at: tuple[Prediction, ...] = ()
+    command: str = ""
+
+
+def next_steps(facts: RunFacts) -> list[Step]:
+    """Return what to do next, what helps most first."""
+    return [*_pairs(facts), *_more_images(facts), *_only_sure(facts)]
+
+
+def _pairs(facts: RunFacts) -> Iterator[Step]:
+    figures = facts.figures
+    worst = confused(figures["classes"], figures["confusion"], PAIRS)
+    first = True
+    for pair in worst:
+        if pair.n >= LEAST_PAIR:
+            look_at = _mistaken(facts, pair)
+            total = round(pair.n / pair.share)
+            when = ": look at these first." if first else "."
+            yield Step(
+                f"{pair.n:,} of {total:,} {pair.true} are taken for {pair.predicted}{when}",
+                "A wrong label is mended; where all labels are right, more images of these two "
+                "classes, or closer ones, help." if first else "",
+                look_at,
+            )  # fmt: skip
+            first = False
+
+
+def _mistaken(facts: RunFacts, pair: Confused) -> tuple[Prediction, ...]:
+    """Return the answers of that kind, the surest first."""
+    own = [p for p in facts.answers if (p.label, p.predicted) == (pair.true, pair.predicted)]
+    return tuple(sorted(own, key=lambda p: -p.probability)[:MOST_PICTURES])
+
+
+def _more_images(facts: RunFacts) -> Iterator[Step]:
+    curve = facts.learning_curve
+    if not curve:
+        return
+    if curve.expected[1] < WORTH:
+        yield Step("More images of the same kind would hardly help.", curve.told)
+        return
+    rows = [row for row in facts.figures["per_class"] if row["support"] and row["recall"] < 1]
+    weakest = [row["name"] for row in sorted(rows, key=lambda row: row["recall"])[:2]]
+    of = f", first of {' and '.join(weakest)}" if weakest else ""
+    yield Step(f"Add images{of}.", curve.told)
+
+
+def _only_sure(facts: RunFacts) -> Iterator[Step]:
+    """Advise a threshold where some answers are right often enough, and all of them are not."""
+    answers = facts.answers
+    if not answers or facts.figures["accuracy"] >= GOAL:
+        return
+    levels = coverage([p.probability for p in answers], [p.right for p in answers], LEVELS)
+    enough = max(LEAST_ANSWERED, LEAST_ANSWERS / len(answers))
+    for level in levels:
+        if (level.accuracy or 0) >= GOAL and level.coverage >= enough:
+            yield Step(
+                f"Where a mistake costs more than no answer, take only answers that are "
+                f"{level.min_confidence:.0%} sure.",
+                f"{level.accuracy:.0%} of those are right, and {level.coverage:.0%} of the images "
+                "get one; the others are called unsure.",
+                command=typed("tl", "predict", facts.place, "PHOTOS", "--min-confidence",
+                              f"{level.min_confidence:g}"),
+            )  # fmt: skip
+            return

@@ -1,0 +1,201 @@
+"""What the JSON of a run must look like for a page to be made of it: types, ranges, nothing more.
+
+A run may come from somebody else, or from an older tl: whatever a page reads is checked here once,
+and what older runs lacked may be lacking. Knows no files and no pages.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Annotated, Any, Literal, NotRequired
+
+from pydantic import AfterValidator, ConfigDict, Field, InstanceOf, TypeAdapter, ValidationError
+from typing_extensions import TypedDict
+
+
+def _short(text: str) -> str:
+    if len(text) > MOST_TEXT:
+        raise ValueError(f"a text of {len(text):,} characters")
+    return text
+
+
+def _not_empty(text: str) -> str:
+    if not text:
+        raise ValueError("an empty text")
+    return text
+
+
+MOST_TEXT = 10_000  # characters
+# Whole numbers that a float holds exactly; texts that a page can show
+Count = Annotated[int, Field(ge=0, le=2**53)]
+Number = Annotated[float, Field(allow_inf_nan=False, ge=-1e15, le=1e15)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Seconds = Annotated[float, Field(ge=0, le=1e10)]
+Text = Annotated[InstanceOf[str], AfterValidator(_short)]  # names on disk are any bytes
+Interval = Annotated[list[Number], Field(min_length=2, max_length=2)]
+Thirds = Annotated[list[Number], Field(min_length=3, max_length=3)]
+LOOSE = ConfigDict(extra="allow", strict=True)
+
+
+class _Class(TypedDict):
+    __pydantic_config__ = LOOSE  # type: ignore[misc]
+    name: Text
+    precision: Share
+    recall: Share
+    f1: Share
+    support: Count
+
+
+class _Intervals(TypedDict):
+    __pydantic_config__ = LOOSE  # type: ignore[misc]
+    accuracy: Interval
+    balanced_accuracy: Interval | None
+    macro_f1: Interval | None
+    log_loss: Interval | None
+
+
+class _Figures(TypedDict):
+    __pydantic_config__ = LOOSE  # type: ignore[misc]
+    n: Annotated[Count, Field(ge=1)]
+    accuracy: Share
+    balanced_accuracy: Share
+    macro_f1: Share
+    log_loss: Number
+    top5: Share | None
+    majority_baseline: Share
+    intervals: _Intervals
+    per_class: list[_Class]
+    classes: list[Text]
+    confusion: list[list[Count]]
+
+
+def _square(figures: _Figures) -> _Figures:
+    size, matrix = len(figures["classes"]), figures["confusion"]
+    if len(matrix) != size or any(len(row) != size for row in matrix):
+        raise ValueError("the confusion matrix has other classes")
+    return figures
+
+
+Figures = Annotated[_Figures, AfterValidator(_square)]
+
+
+class _Head(TypedDict):
+    __pydantic_config__ = LOOSE  # type: ignore[misc]
+    kind: Text
+    cv_accuracy: Share
+    cv_stderr: Number
+
+
+class _Candidate(TypedDict):
+    __pydantic_config__ = LOOSE  # type: ignore[misc]
+    name: Text
+    log_loss: Number
+    accuracy: Share
+    test_accuracy: NotRequired[Share | None]
+
+
+class _Tune(TypedDict):
+    __pydantic_config__ = LOOSE  # type: ignore[misc]
+    epochs: Count
+    best_epoch: NotRequired[Count]
+    kept: NotRequired[Text]
+    reason: Annotated[Text, AfterValidator(_not_empty)]
+    candidates: NotRequired[list[_Candidate]]
+
+
+class _Scratch(TypedDict):
+    __pydantic_config__ = LOOSE  # type: ignore[misc]
+    best_epoch: NotRequired[Count]
+
+
+def _with_total(seconds: dict[Text, Seconds]) -> dict[Text, Seconds]:
+    if not seconds.get("total"):
+        raise ValueError("there is no total")
+    return seconds
+
+
+class Told(TypedDict):
+    """metrics.json."""
+
+    __pydantic_config__ = LOOSE  # type: ignore[misc]
+    metrics: dict[Literal["val", "test"], Figures]
+    seconds: Annotated[dict[Text, Seconds], AfterValidator(_with_total)]
+    head: NotRequired[_Head | None]
+    tune: NotRequired[_Tune | None]
+    scratch: NotRequired[_Scratch | None]
+    refit: NotRequired[bool]
+    trained_parameters: NotRequired[Count | None]
+    peak_memory: NotRequired[Count | None]
+
+
+class _Probe(TypedDict):
+    __pydantic_config__ = LOOSE  # type: ignore[misc]
+    tap: Text
+    accuracy: Share
+    stderr: Annotated[Number, Field(ge=0)]
+
+
+class _Evidence(TypedDict):
+    __pydantic_config__ = LOOSE  # type: ignore[misc]
+    distance: NotRequired[Number | None]
+    thirds: NotRequired[Thirds | None]
+    similarity: NotRequired[Number | None]
+    probes: NotRequired[list[_Probe]]
+    joined: NotRequired[_Probe | None]
+    pixels: NotRequired[_Probe | None]
+
+
+class Plan(TypedDict):
+    """plan.json."""
+
+    __pydantic_config__ = LOOSE  # type: ignore[misc]
+    strategy: Literal["head", "partial", "full", "scratch"]
+    freeze_ratio: Share
+    policy: Text
+    similarity: Share
+    similarity_source: Text
+    size: Count
+    effective_size: Count
+    backbone: Text
+    blocks: Count
+    frozen_blocks: Count
+    frozen_layers: Count
+    trained_layers: Count
+    frozen_parameters_share: Share
+    frozen_compute_share: Share
+    reasons: list[Text]
+    evidence: NotRequired[_Evidence | None]
+
+
+def _with_ours(versions: dict[Text, Text]) -> dict[Text, Text]:
+    if "tl-cli" not in versions:
+        raise ValueError("tl's own is not among them")
+    return versions
+
+
+class Environment(TypedDict):
+    """environment.json."""
+
+    __pydantic_config__ = LOOSE  # type: ignore[misc]
+    python: Text
+    platform: Text
+    devices: list[Text]
+    cpu_count: Count | None
+    versions: Annotated[dict[Text, Text], AfterValidator(_with_ours)]
+    command: NotRequired[list[Text]]
+    git_commit: NotRequired[Text | None]
+
+
+def check(shape: Any, value: Any) -> None:
+    """Raise ValueError, saying where, unless a JSON value has a shape of this module."""
+    try:
+        _adapter(shape).validate_python(value)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part)[:40] for part in first["loc"]) or "the file"
+        raise ValueError(f"{where}: {first['msg'][:100]}") from error
+
+
+@functools.cache
+def _adapter(shape: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(shape)
