@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tl_cli import catalog
-from tl_cli.cards import presence
+from tl_cli.cards import places, presence
 from tl_cli.cards.card import Card
 from tl_cli.console.screen import Screen, bare_table, safe, say
 
@@ -34,10 +34,7 @@ def show_backbones(screen: Screen, cards: Sequence[Card], states: Mapping[str, s
     if any(card.name == catalog.DEFAULT for card in cards):
         say(screen, "* the default")
     say(screen, "Top-1: percent on ImageNet-1k, as published (--json says where).")
-    say(
-        screen,
-        "Others: file:my.keras, hub:NAME or hub:FOLDER, hf://..., kaggle://..., timm:FOLDER.",
-    )
+    say(screen, f"Others: {', '.join(f'{scheme}...' for scheme in places.SCHEMES)}")
 
 
 def _name(card: Card) -> str:
