@@ -136,6 +136,9 @@ class RunConfig(BaseModel):
         catalog.DEFAULT,
         metavar="NAME",
     )
+    preprocessing: Literal["lite", "tf", "torch", "caffe", "unit", "included"] | None = _what(
+        "How a backbone of your own, file: or hub:, takes its images.", rare=True
+    )
     weights: str | None = _what(
         ".weights.h5 of the backbone, in place of its own.", metavar="FILE", rare=True
     )

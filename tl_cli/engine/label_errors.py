@@ -37,7 +37,7 @@ def suspected(run: RunDir, on_progress: OnProgress) -> tuple[int, list[LabelErro
     described, settings = classifier.describe(run), config.of_run(run / run_dir.CONFIG)
     grey_levels.use(described.get("grey_bits", grey_levels.FILE))
     engine.prepare(described.get("precision", "float32"), settings.seed)
-    card = catalog.get(described["backbone"])
+    card = catalog.get(described["backbone"], settings.preprocessing)
     backbone = loading.load(
         card, int(described["image_size"]), settings.weights or loading.PRETRAINED
     )

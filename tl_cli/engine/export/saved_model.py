@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from tl_cli.data import grey_levels
 from tl_cli.data.decode import ORIENTATION
-from tl_cli.engine.export.network import SIGNATURE, Network, Runtime
+from tl_cli.engine.export.network import NO_GRADIENTS, SIGNATURE, Network, Runtime
 
 RUNTIME = "tensorflow"
 ENCODED = "encoded"
@@ -40,7 +40,7 @@ def write(network: Network, path: Path) -> None:
         return run(tf.map_fn(opened, files, fn_output_signature=network.image.dtype))
 
     signatures = {SIGNATURE: image, ENCODED: encoded}
-    tf.saved_model.save(tf.Module(), str(path), signatures=signatures)
+    tf.saved_model.save(tf.Module(), str(path), signatures=signatures, options=NO_GRADIENTS)
     extra = path / "assets.extra"
     extra.mkdir()
     (extra / "labels.txt").write_text(network.labels, encoding="utf-8")
