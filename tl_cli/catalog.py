@@ -7,10 +7,9 @@ TensorFlow: a plan can be made without it.
 
 from __future__ import annotations
 
-import importlib.util
 from itertools import count
 
-from tl_cli.cards import keras_applications, places
+from tl_cli.cards import keras_applications, places, presence
 from tl_cli.cards.card import Card as Card
 from tl_cli.errors import TLError, unknown
 
@@ -116,11 +115,11 @@ def get(name: str, preprocessing: str | None = None) -> Card:
 
 
 def at_hand() -> list[str]:
-    """Return the networks whose pretrained weights are on this machine."""
+    """Return the networks whose pretrained weights are on this machine and free of terms."""
     return [
         card.name
         for card in CARDS.values()
-        if card.source == "package" and importlib.util.find_spec(card.place)
+        if presence.state(card) == presence.HERE and not card.terms
     ]
 
 
