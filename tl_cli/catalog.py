@@ -74,6 +74,7 @@ CARDS = {
     )
 }
 DEFAULT = "efficientnet_lite0"
+BEST = "best"  # in place of a name: the one that `tl rank` would put first
 
 # The BatchNorm distance, in nats, of photographs and of handwritten letters at some image sizes:
 # what similarity is read off by. Written by scripts/calibrate_similarity.py, see docs/policy.md.

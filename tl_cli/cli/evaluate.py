@@ -54,7 +54,7 @@ def evaluate(
         for name, value in {"--bad-images": bad_images, "--columns": columns}.items():
             if value and data is None:
                 raise typer.BadParameter(f"{name} is for other images: give --data")
-        names = configs.load(flags={"data": data, "columns": columns}).column_names()
+        names = configs.load(flags={"data": data or "-", "columns": columns}).column_names()
         run = checkpoint_of(checkpoint)
         other = checkpoint_of(against) if against else None
         manifest, chosen = evaluated(run, data, split, screen, bad_images or "skip", names)

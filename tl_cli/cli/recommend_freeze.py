@@ -48,6 +48,7 @@ def recommend_freeze(
 ) -> None:
     """Say how much of the backbone to freeze, and why; with no data, the whole rule."""
     with opened_screen(json=json, quiet=quiet) as screen:
+        from tl_cli import catalog
         from tl_cli import config as configs
 
         data = with_source({"data": data}, source)["data"]
@@ -61,6 +62,10 @@ def recommend_freeze(
             raise typer.BadParameter("--output is where --plots draws: give both")
         flags = {"similarity": similarity, "policy": policy, "backbone": backbone}
         settings = configs.load(flags={"data": data or "-", **flags})
+        if settings.backbone == catalog.BEST and (not data or settings.similarity):
+            raise typer.BadParameter(
+                "--backbone best is chosen by looking: give --data, no --similarity"
+            )
         if size and classes:
             _show_plan(planned(settings, size, classes), screen, json)
         elif not data:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from tl_cli.plan.blocks import Block
 
 
+LESS = "close other programs, or give fewer images, a smaller --batch-size or --image-size"
 INTERRUPTED, TERMINATED = 130, 143  # exit codes: 128 and the signal's number
 
 
@@ -65,6 +66,9 @@ def opened_screen(
             raise
         screen.error(of_the_system(error))
         raise typer.Exit(1) from None
+    except MemoryError:
+        screen.error(TLError("the memory of this machine was not enough", LESS))
+        raise typer.Exit(1) from None
     except KeyboardInterrupt as error:
         terminated = isinstance(error, Terminated)
         screen.note("terminated" if terminated else "interrupted", warning=True)
@@ -84,7 +88,8 @@ def of_the_system(error: OSError) -> TLError:
 
 def manifest_of(settings: RunConfig, screen: Screen) -> Manifest:
     """Scan the images, take the subset and split them as configured; say what was found."""
-    from tl_cli.data.split import assign_splits, limit
+    from tl_cli.data.split import assign_splits
+    from tl_cli.data.subset import limit
 
     found = scanned(
         settings.data,
@@ -134,6 +139,8 @@ def _to_keep(settings: RunConfig) -> dict[str, int]:
         return {}
     if settings.image_size:
         return {"keep": settings.image_size}
+    if settings.backbone == catalog.BEST:  # there is no telling yet which size is wanted
+        return {}
     card = catalog.get(settings.backbone)
     return {"keep": card.image_size, "keep_from": catalog.least_side(card)}
 

@@ -71,7 +71,7 @@ def _resized(image: tf.Tensor, height: tf.Tensor | int, width: int) -> tf.Tensor
     return tf.image.resize(image, (height, width), bilinear, antialias=True)
 
 
-def _opened(data: tf.Tensor, side: int, full: float) -> tf.Tensor:
+def _opened(data: tf.Tensor, side: int, full: float = 65_535.0) -> tf.Tensor:
     """Return JPEG or PNG bytes as RGB 0..255, float32 [side, side, 3], upright and on white.
 
     `full`: the level of 16 bits that becomes 255.
