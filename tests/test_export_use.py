@@ -127,6 +127,12 @@ def test_torch_is_refused_at_the_command_too(run):
     said(tl("export", run, "--format", "torch"), "PyTorch opens no network", "--format onnx")
 
 
+@pytest.mark.parametrize(("typed", "near"), [("onx", "onnx"), ("tflit", "tflite"), ("alll", "all")])
+def test_an_unknown_format_is_told_with_the_nearest(typed, near):
+    with pytest.raises(TLError, match=f"unknown format '{typed}': did you mean '{near}'?"):
+        export_formats.chosen(typed)
+
+
 def test_every_alias_means_a_format():
     rows = {*export_formats.FORMATS}
     assert set(export_formats.ALIASES.values()) <= rows

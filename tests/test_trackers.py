@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 import math
 import tomllib
 from pathlib import Path
 
 import pytest
 
-from test_cli import COLOURS, SMALL, paint, said, tl
+from test_cli import said, tl
 from tl_cli import trackers
 from tl_cli.config import RunConfig
 from tl_cli.results.progress import Note, Progress
@@ -92,7 +91,7 @@ def client(tmp_path, monkeypatch):
     folder.mkdir()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow.db")
     monkeypatch.chdir(folder)
-    with trackers.hushed():
+    with trackers.quiet(), trackers.hushed():
         from mlflow import MlflowClient
 
         return MlflowClient()
@@ -128,25 +127,17 @@ def test_a_run_that_fails_is_marked_so_in_mlflow(tmp_path, client):
     assert only_run(client).info.status == "FAILED"
 
 
-def test_the_command_tracks_what_it_measured(tmp_path):
-    """Over an old run, too: the new one takes its place, and its event file with it."""
-    for seed, (name, colour) in enumerate(COLOURS.items()):
-        paint(tmp_path / "photos" / name, seed, 10, colour)
-    run = tmp_path / "run"
-    (run / run_dir.TENSORBOARD).mkdir(parents=True)
-    (run / run_dir.STATUS).write_text('{"state": "done"}')
-    (run / run_dir.TENSORBOARD / "events.out.tfevents.old").write_bytes(b"")
-    done = tl(
-        "train", "--data", tmp_path / "photos", *SMALL, "--epochs", 2, "--freeze", "0.9",
-        "--output", run, "--overwrite", "--track", "tensorboard", "--json",
-    )  # fmt: skip
-    assert done.exit_code == 0, done.stderr
-    assert "tensorboard --logdir" in done.stderr
-    told = json.loads(done.stdout)
-    found = curves(run / run_dir.TENSORBOARD)
-    assert float(found["val/accuracy"][0]) == pytest.approx(told["metrics"]["val"]["accuracy"])
-    assert set(found["epoch/val_log_loss"]) == {0, 1, 2}
-    assert len(list((run / run_dir.TENSORBOARD).iterdir())) == 1
+def test_the_events_of_an_old_run_go_with_it(tmp_path):
+    old = written(tmp_path / "run")
+    (old / run_dir.TENSORBOARD).mkdir()
+    (old / run_dir.TENSORBOARD / "events.out.tfevents.old").write_bytes(b"")
+    (old / "notes.txt").write_text("mine")
+    new = RunDir.create(tmp_path / "run", overwrite=True)
+    (new / run_dir.TENSORBOARD).mkdir()
+    (new / run_dir.TENSORBOARD / "events.out.tfevents.new").write_bytes(b"")
+    run = new.publish()
+    assert [p.name for p in (run / run_dir.TENSORBOARD).iterdir()] == ["events.out.tfevents.new"]
+    assert (run / "notes.txt").read_text() == "mine"
 
 
 # -- above the waterline ---------------------------------------------------------------------------

@@ -11,8 +11,7 @@ Importing this costs nothing: what a name needs is imported when it is first use
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+TYPE_CHECKING = False  # as type checkers know it: importing typing would be most of the cost
 if TYPE_CHECKING:
     from tl_cli.api import (
         EvaluationResult,

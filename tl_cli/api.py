@@ -121,7 +121,7 @@ class EvaluationResult:
         return self.figures.intervals["accuracy"]
 
     def to_json(self) -> dict[str, Any]:
-        """Return what `tl evaluate --json` prints, keys as in docs/json.md."""
+        """Return what `tl evaluate --json` prints, but for pictures; keys as in docs/json.md."""
         return self.figures.to_json() | self.diagnostics.to_json()
 
 
@@ -191,6 +191,7 @@ class Model:
         target_recall: float | None = None,
         tta: bool = False,
         bad_images: Literal["skip", "error"] = "skip",
+        columns: str | None = None,
         on_progress: OnProgress | None = None,
     ) -> EvaluationResult:
         """Measure it as `tl evaluate` does: on the run's own test images, or on `data`.
@@ -204,8 +205,9 @@ class Model:
             "target_recall": target_recall,
             "tta": tta,
         }
+        names = _settings(data or "-", {"columns": columns}).column_names()
         with _session(on_progress) as screen:
-            return _evaluate(self.run, _plain(data), split, bad_images, request, screen)
+            return _evaluate(self.run, _plain(data), split, bad_images, names, request, screen)
 
 
 @dataclass(frozen=True)
@@ -351,10 +353,11 @@ def _settings(data: Path_, options: Mapping[str, Any]) -> Any:
     """Return the configuration. Raises one TLError that names every mistake."""
     from tl_cli import config
 
+    values = {name: _plain(value) for name, value in {"data": data, **options}.items()}
+    if isinstance(mirror := values.get("mirror"), bool):
+        values["mirror"] = "yes" if mirror else "no"
     try:
-        return config.load(
-            flags={"data": os.fspath(data), **{k: _plain(v) for k, v in options.items()}}
-        )
+        return config.load(flags=values)
     except TLError as error:
         raise TLError(error.message, "every option: tl train --help-all") from None
 
@@ -398,6 +401,7 @@ def _evaluate(
     data: str | None,
     split: str | None,
     bad_images: str,
+    names: Mapping[str, str],
     request: Mapping[str, Any],
     screen: Screen,
 ) -> EvaluationResult:
@@ -407,8 +411,8 @@ def _evaluate(
     from tl_cli.store.run_dir import checkpoint_of
 
     folder, sliced_by = checkpoint_of(run), request["sliced_by"]
-    manifest, chosen = evaluated(folder, data, split, screen, bad_images, {})
-    values = column(manifest, sliced_by, data) if sliced_by else None
+    manifest, chosen = evaluated(folder, data, split, screen, bad_images, names)
+    values = column(manifest, sliced_by, data, names) if sliced_by else None
     if data is not None:
         manifest = evaluate.comparable(folder, manifest, screen.on_progress)
     wanted = evaluate.EvaluationRequest(

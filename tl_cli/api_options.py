@@ -45,7 +45,7 @@ class Options(TypedDict, total=False):
     ema: float
     balance: Literal["none", "weights", "oversample"]
     augment: Literal["auto", "none", "light", "medium", "strong"]
-    mirror: Literal["auto", "yes", "no"]
+    mirror: bool | Literal["auto", "yes", "no"]
     seed: int
     max_minutes: float | None
     precision: Literal["auto", "float32", "mixed_float16", "mixed_bfloat16"]

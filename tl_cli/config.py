@@ -136,6 +136,9 @@ class RunConfig(BaseModel):
         catalog.DEFAULT,
         metavar="NAME",
     )
+    preprocessing: Literal["lite", "tf", "torch", "caffe", "unit", "included"] | None = _what(
+        "How a backbone of your own, file: or hub:, takes its images.", rare=True
+    )
     weights: str | None = _what(
         ".weights.h5 of the backbone, in place of its own.", metavar="FILE", rare=True
     )
@@ -293,6 +296,11 @@ def stored(values: Mapping[str, Any], place: str) -> RunConfig:
     except ValidationError as error:
         names = ", ".join(str(detail["loc"][0]) for detail in error.errors())
         raise TLError(f"{place} is damaged, or of another version: {names}") from error
+
+
+def of_run(file: Path) -> RunConfig:
+    """Return the configuration in a run's directory. Raises TLError where it is none."""
+    return stored(flat_yaml.read(file), str(file))
 
 
 def _contradictions(config: RunConfig) -> list[str]:

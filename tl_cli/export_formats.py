@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib.util
 from dataclasses import dataclass
 
-from tl_cli.errors import TLError, unknown
+from tl_cli.errors import TLError, did_you_mean, unknown
 
 QUANTIZED = ("float16", "int8")
 
@@ -132,7 +132,11 @@ def get(name: str, quantize: str | None = None) -> Format:
     """Return a format. Raises TLError where it is not known, not installed, or not quantized so."""
     key = named(name)
     if key not in FORMATS:
-        raise unknown("format", name, (*FORMATS, ALL))
+        near = did_you_mean(key, (*FORMATS, ALL, *ALIASES))
+        raise TLError(
+            f"unknown format '{name}'" + (f": {near}" if near else ""),
+            f"valid: {', '.join((*FORMATS, ALL))}",
+        )
     row = FORMATS[key]
     _check_quantization(quantize)
     if quantize is not None and quantize not in row.quantized:

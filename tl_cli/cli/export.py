@@ -80,10 +80,12 @@ def _written(
     screen: Screen,
 ) -> Iterator[Export]:
     """Yield what was written, format after format; the network is loaded once."""
+    screen.busy("Loading the network")
     from tl_cli.engine import export as engine
 
     source = engine.original(run, quantize, images)
     for form, target in targets:
+        screen.busy(f"Writing and checking {form.title}")
         yield engine.export(source, form, target, screen.on_progress, benchmark=benchmark)
 
 

@@ -223,7 +223,7 @@ def _sum_up(
 ) -> None:
     """Say how many images were taken for what, how many were unsure, and where the answers lie."""
     from tl_cli.console.predict import show_counts
-    from tl_cli.humanize import count, naming, short
+    from tl_cli.humanize import count, naming, percent, short
     from tl_cli.results.progress import Note
     from tl_cli.store.prediction_writer import HESITANT, UNSURE
 
@@ -231,13 +231,14 @@ def _sum_up(
     parts += [f"{told[kind]:,} {kind}" for kind in ("unknown", "unsure", "failed") if told[kind]]
     if hesitant:
         parts.append(
-            f"{hesitant:,} less than {HESITANT:.0%} sure (--min-confidence {HESITANT:g} calls "
+            f"{hesitant:,} less than {percent(HESITANT)} sure (--min-confidence {HESITANT:g} calls "
             f"{'it' if hesitant == 1 else 'them'} {UNSURE})"
         )
     parts += [f"wrote {output}"] if output else []
     parts += [f"sorted into {sort_into}"] if sort_into else []
     screen.settle()
-    show_counts(screen, told["labels"])
+    if told["images"] > 1:
+        show_counts(screen, told["labels"])
     screen.on_progress(Note(", ".join(parts), warning=bool(told["failed"])))
     lost = told["unsorted"]
     if lost:

@@ -18,7 +18,7 @@ from tl_cli.cli.options import (
     Source,
     with_source,
 )
-from tl_cli.cli.session import manifest_of, opened_screen
+from tl_cli.cli.session import blocks_of, manifest_of, opened_screen
 from tl_cli.store.run_dir import writing_to
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def planned(
     return recommend(
         size,
         classes,
-        catalog.get(settings.backbone).blocks,
+        blocks_of(catalog.get(settings.backbone, settings.preprocessing)),
         backbone=settings.backbone,
         images_per_class=images_per_class,
         similarity=settings.similarity,
@@ -154,7 +154,8 @@ def _show_rule(settings: RunConfig, screen: Screen, json: bool) -> None:
     from tl_cli import catalog
     from tl_cli.plan import recommend
 
-    blocks, kinds = catalog.get(settings.backbone).blocks, ("high", "medium", "low")
+    blocks = blocks_of(catalog.get(settings.backbone, settings.preprocessing))
+    kinds = ("high", "medium", "low")
     ratios = {
         size: {
             kind: recommend(

@@ -112,7 +112,7 @@ def _check(settings: RunConfig, comparing: bool, dry_run: bool, overwrite: bool)
     if settings.weights:
         reading.check_weights(Path(settings.weights))
     elif not settings.from_scratch and settings.backbone != catalog.BEST:
-        catalog.require_pretrained(catalog.get(settings.backbone))
+        catalog.require_pretrained(catalog.get(settings.backbone, settings.preprocessing))
     trackers.require(settings.track)
     if comparing and (settings.from_scratch or dry_run):
         raise typer.BadParameter("a comparison goes with a training from pretrained weights")

@@ -35,7 +35,7 @@ def _show_usage(screen: Screen, result: Export) -> None:
     say(screen, f"Output: probabilities, float32 \\[batch, {len(result.classes)}]: {names}")
     say(screen, f"[bold]To use it in Python, {result.runtime}:[/]\n")
     for line in (result.usage or "").splitlines():
-        say(screen, f"  {safe(line)}")
+        screen.whole(safe(line), label="  ")
     say(screen, f"\nMore, for transparent images and JavaScript: {safe(result.recipe or '')}")
     say(screen, f"Model card, as the Hugging Face Hub reads it: {safe(result.card or '')}")
 

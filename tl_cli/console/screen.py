@@ -13,7 +13,6 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from types import TracebackType
-from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
@@ -26,9 +25,6 @@ from tl_cli.console.terminal import Terminal, wrapped
 from tl_cli.errors import TLError
 from tl_cli.humanize import duration, printable
 from tl_cli.results.progress import Note, Progress
-
-if TYPE_CHECKING:
-    pass
 
 CONFIGURATION = "mistakes in the configuration:"  # how several of them begin
 PLAIN_EVERY = 5.0  # seconds between two plain lines of one stage

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import io
-from contextlib import nullcontext
-
 from tl_cli.console.screen import Screen
-from tl_cli.console.terminal import Terminal
 from tl_cli.results.progress import Note, OnProgress, Progress
 
 
@@ -15,7 +11,7 @@ class SilentScreen(Screen):
 
     def __init__(self, listener: OnProgress) -> None:
         super().__init__(quiet=True, json=True)
-        self.err = self._out = Terminal(io.StringIO(), nullcontext)
+        self.err.quiet = True  # results go there, too
         self._listener = listener
 
     def on_progress(self, event: Progress | Note) -> None:

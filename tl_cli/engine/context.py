@@ -148,7 +148,7 @@ def prepare(config: RunConfig, manifest: Manifest) -> RunContext:
     """Set the precision and the seed, load the network at the image size, measure the room."""
     precision = engine.prepare(config.precision, config.seed, deterministic=config.deterministic)
     grey_levels.use(grey_levels.held(manifest.records))
-    card = catalog.get(config.backbone)
+    card = catalog.get(config.backbone, config.preprocessing)
     size = config.image_size or catalog.fitting_size(card, median_side(manifest))
     weights = None if config.from_scratch else config.weights or loading.PRETRAINED
     backbone = loading.load(card, size, weights)

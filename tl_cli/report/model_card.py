@@ -59,7 +59,7 @@ def text(run: RunDir, export: Export) -> str:
             metrics=METRICS,
             pairs=_pairs(facts),
             card=card,
-            scratch=bool(facts and facts.config.get("from_scratch")),
+            scratch=_from_scratch(facts),
             own_weights=_own_weights(facts),
             source=_source(facts),
             decision=humanize.decision(facts.plan) if facts else "",
@@ -105,7 +105,7 @@ def _front_matter(
         "pipeline_tag": TASK,
         "tags": [TASK, "transfer-learning", "tl-cli", form.name, *filter(None, [export.quantize])],
     }
-    if facts and card and not facts.config.get("from_scratch"):
+    if facts and card and not _from_scratch(facts):
         told["base_model"] = card.name
         if not _own_weights(facts):
             told["license"] = card.licence.lower()
@@ -126,6 +126,10 @@ def _result(facts: RunFacts) -> dict[str, Any]:
             for key, (kind, title) in METRICS.items()
         ],
     }
+
+
+def _from_scratch(facts: RunFacts | None) -> bool:
+    return facts is not None and facts.plan["strategy"] == "scratch"
 
 
 def _own_weights(facts: RunFacts | None) -> bool:

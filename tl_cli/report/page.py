@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tl_cli import catalog, humanize
@@ -58,6 +59,7 @@ def report_html(facts: RunFacts, heat: Mapping[str, np.ndarray] | None = None) -
         title=facts.name,
         facts=facts,
         figures=figures,
+        headline=facts.headline,
         decision=humanize.decision(facts.plan),
         blocks=_blocks(facts.plan),
         charts=_charts(facts),
@@ -77,11 +79,18 @@ def report_html(facts: RunFacts, heat: Mapping[str, np.ndarray] | None = None) -
         caveats=caveats(facts, found),
         steps=[(step, _pictures(facts, step)) for step in next_steps(facts)],
         machine=_machine(facts.environment),
-        typed=shlex.join(["tl", *facts.environment.get("command", ())[1:]]),
+        typed=_typed(facts.environment.get("command", ())),
         repeat=shlex.join(facts.repeat),
         predict=shlex.join(["tl", "predict", str(facts.place), "PHOTOS"]),
         python=_python(facts),
     )
+
+
+def _typed(command: Sequence[str]) -> str:
+    """Return how a run was begun, by the words that its process was begun with."""
+    program, *words = command or ["tl"]
+    begun = ["tl"] if Path(program).name in ("tl", "__main__.py") else ["python", program]
+    return shlex.join([*begun, *words])
 
 
 def rendered(name: str, **context: Any) -> str:

@@ -163,6 +163,17 @@ class Against:
 
 
 @dataclass(frozen=True)
+class TrainedOn:
+    """How many of the images were trained on, and the accuracy without them."""
+
+    n: int
+    near: int  # not trained on, but nearly the same as one that was
+    others: int
+    accuracy: float | None  # of the others; None where there are none
+    interval: tuple[float, float] | None  # 95 %, Wilson
+
+
+@dataclass(frozen=True)
 class Diagnostics:
     """All of it; None where it was not asked for."""
 
@@ -179,6 +190,7 @@ class Diagnostics:
     thresholds: tuple[Threshold, ...] | None = None
     against: Against | None = None
     mirrored: bool = False
+    trained_on: TrainedOn | None = None  # None where none was
 
     def to_json(self) -> dict[str, Any]:
         """Return JSON types, keys as documented in docs/json.md."""

@@ -105,7 +105,8 @@ def _mapping(path: Path) -> Mapping[str, Any]:
 def _config(run: RunDir) -> Mapping[str, Any]:
     """Return the configuration: as it was decided, else as it was asked for."""
     with contextlib.suppress(TLError):
-        return flat_yaml.read(run / run_dir.CONFIG)
+        if values := flat_yaml.read(run / run_dir.CONFIG):
+            return values
     return _inside(_mapping(run / run_dir.REQUEST), "config")
 
 

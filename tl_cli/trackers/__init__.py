@@ -118,7 +118,8 @@ class FollowedRun:
         self._try(lambda t: t.artifacts(paths))
         self._try(lambda t: t.end(well=True))
         if self.tracker:
-            self.on_progress(Note(f"Tracked with {self.title}; to look at it: {self.tracker.look}"))
+            said = f"Tracked with {self.title}; to look at it: {self.tracker.look}"
+            self.on_progress(Note(said, needed=True))
 
     def _describe(self) -> None:
         if self.tracker and not self._described:
@@ -150,11 +151,10 @@ def following(name: str | None, run: RunDir, on_progress: OnProgress) -> Iterato
     followed = FollowedRun(run, on_progress)
     if name:
         module, title = importlib.import_module(f"{__name__}.{name}"), TRACKERS[name].title
-        try:
-            with hushed():
-                followed = replace(followed, tracker=module.begin(run), title=title)
-        except Exception as error:
-            raise TLError(f"{title} cannot be used: {first_line(error)}", module.HINT) from error
+        tracker = _begun(module, run)
+        if isinstance(tracker, Exception):
+            raise TLError(f"{title} cannot be used: {first_line(tracker)}", module.HINT)
+        followed = replace(followed, tracker=tracker, title=title)
     try:
         yield followed
     except BaseException:
@@ -162,13 +162,23 @@ def following(name: str | None, run: RunDir, on_progress: OnProgress) -> Iterato
         raise
 
 
+def _begun(module: Any, run: RunDir) -> Tracker | Exception:
+    """Return the tracker of a module, or what went wrong; what it prints meanwhile is dropped."""
+    with quiet(), hushed():
+        try:
+            tracker: Tracker = module.begin(run)
+        except Exception as error:
+            return error
+    return tracker
+
+
 @contextmanager
 def hushed() -> Iterator[None]:
-    """Keep what trackers print from the user, unless one of them raises."""
+    """Keep what trackers log and warn of from the user."""
     disabled = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
-        with quiet(), warnings.catch_warnings():
+        with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
