@@ -40,7 +40,8 @@ SETS = "ants_bees,flowers,trashnet,hand_shapes,sign_digits,fashion_mnist,omniglo
 
 def manifest_of(folder: Path, per_class: int | None, seed: int):
     from tl_cli.data.scan import scan
-    from tl_cli.data.split import assign_splits, limit
+    from tl_cli.data.split import assign_splits
+    from tl_cli.data.subset import limit
     from tl_cli.store import cache_folder
 
     scanned = scan(str(folder), cache=cache_folder.usable())

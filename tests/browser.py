@@ -12,6 +12,7 @@ import select
 import shutil
 import subprocess
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
@@ -87,14 +88,32 @@ class Browser:
 
     def open(self, file: Path, width: int, *, dark: bool = False) -> None:
         """Load a file in a window so many pixels wide, and wait until it is there."""
+        self.navigate(file.as_uri(), width, dark=dark)
+
+    def navigate(self, url: str, width: int, *, dark: bool = False) -> None:
+        """Load an address as `open` does a file."""
         self.call("Emulation.setDeviceMetricsOverride", width=width, height=900,
                   deviceScaleFactor=1, mobile=width < 600)  # fmt: skip
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.call("Emulation.setEmulatedMedia", features=[scheme])
         self.events.clear()
-        self.call("Page.navigate", url=file.as_uri())
+        self.call("Page.navigate", url=url)
         while not any(e["method"] == "Page.loadEventFired" for e in self.events):
             self._next()
+
+    def upload(self, selector: str, files: Sequence[Path]) -> None:
+        """Choose files in the first field that the selector finds."""
+        root = self.call("DOM.getDocument")["root"]["nodeId"]
+        node = self.call("DOM.querySelector", nodeId=root, selector=selector)["nodeId"]
+        assert node, f"nothing is called {selector}"
+        self.call("DOM.setFileInputFiles", nodeId=node, files=[str(file) for file in files])
+
+    def wait_for(self, expression: str, seconds: float = SECONDS) -> None:
+        """Wait until a JavaScript expression comes to something true."""
+        until = time.monotonic() + seconds
+        while not self.evaluate(expression):
+            assert time.monotonic() < until, f"never came true: {expression}"
+            time.sleep(0.1)
 
     def evaluate(self, expression: str) -> object:
         """Return what a JavaScript expression comes to."""

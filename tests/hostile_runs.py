@@ -62,6 +62,7 @@ TEXTS = {  # of a file of any kind
     "zeros": b"\0" * 1000,
     "no text": b"\xff\xfe\xfd" * 100,
     "deep": b"[" * 200_000,
+    "nested": b"a: " + b"[" * 50_000,
     "a number": b"9" * 10_000,
     "an endless cell": b"path,label\n" + b"x" * 1_000_000 + b",a\n",
     "an open quote": b'path,label\n"x,a\n',

@@ -46,7 +46,7 @@ def offered(words: str, folder=None) -> list[str]:
         ("tl train --backb", ["--backbone"]),
         ("tl train --backbone efficientnet_lite0", ["efficientnet_lite0"]),
         ("tl train --freeze ", ["auto", "head", "half", "full"]),
-        ("tl blocks mobilenet_0", ["mobilenet_025"]),
+        ("tl blocks mobilenet_025", ["mobilenet_025"]),
     ],
 )
 def test_commands_options_and_values_are_offered(words, values):

@@ -107,6 +107,15 @@ def test_quick_is_the_head_alone():
     assert config.load(flags={"data": "d"}).freeze == "auto"
 
 
+def test_the_configuration_of_a_run_is_read_as_it_was_decided(tmp_path):
+    """`quick` cannot be asked for with a freeze ratio, and comes to one."""
+    decided = config.RunConfig(data="d", effort="quick", freeze="1")
+    (tmp_path / "config.yaml").write_text(decided.to_yaml())
+    assert config.of_run(tmp_path / "config.yaml") == decided
+    with pytest.raises(TLError, match="not found"):
+        config.of_run(tmp_path / "none.yaml")
+
+
 @pytest.mark.parametrize(
     ("effort", "other", "said"),
     [

@@ -39,7 +39,9 @@ def result(kept: str | None, *, refit: bool) -> RunResult:
     candidates = (CandidateResult("head", 0.5, 0.8), CandidateResult("tuned", 0.4, 0.9))
     tune = FinetuneResult(3, 2, kept, 0.1, 0.01, candidates, "because [of] it") if kept else None
     head = HeadResult("multi", 1.0, 0.1, 0.8, 0.5, 0.02)
-    return RunResult("run", {}, {}, {"total": 1.0}, head, tune, 64, "float32", 10, 10, refit=refit)
+    return RunResult(
+        "run", {}, {}, {"total": 1.0}, head, tune, 64, "float32", 10, 10, 10, 10, refit=refit
+    )
 
 
 @pytest.mark.parametrize(

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import sys
+from contextlib import nullcontext
 
 import pytest
-from rich.console import Console
 
 from tl_cli.cli.predict import _sum_up
 from tl_cli.console.predict import PredictionTable, explained, show_counts
 from tl_cli.console.screen import Screen
+from tl_cli.console.terminal import Terminal
 from tl_cli.results.explanations import Explanation, Neighbour
 from tl_cli.store.prediction_writer import Collected, ImagePrediction
 
 
 def terminal(width: int) -> Screen:
-    """A screen whose two streams are terminals."""
+    """A screen whose results go to a terminal."""
     screen = Screen()
-    screen._out = Console(file=sys.stdout, force_terminal=True, width=width, color_system=None)
+    screen._out = Terminal(sys.stdout, nullcontext)
+    screen._out._force_terminal = True  # without colours
+    screen._out.width = width
     return screen
 
 
@@ -57,10 +60,14 @@ def test_what_is_less_than_half_sure_is_said_where_nothing_was_asked_for(capsys)
     assert sheet.hesitant == 1
     _sum_up(Screen(), told(sheet), sheet.hesitant, None, None)
     err = capsys.readouterr().err
-    assert err.endswith("2 images, 1 less than 50% sure (--min-confidence 0.5 calls it unsure)\n")
+    assert err.endswith("2 images, 1 less than 50 % sure (--min-confidence 0.5 calls it unsure)\n")
     sheet.write([answer("c.jpg", "rose", 0.2, "unsure")])
     _sum_up(Screen(), told(sheet), 0, None, None)
     assert capsys.readouterr().err.endswith("3 images, 1 unsure\n")
+    alone = Collected()
+    alone.write([answer("a.jpg", "rose", 0.9)])
+    _sum_up(Screen(), told(alone), 0, None, None)
+    assert capsys.readouterr().err == "1 image\n"  # there is nothing to count
 
 
 @pytest.mark.parametrize("width", [40, 80])

@@ -101,9 +101,12 @@ def test_every_option_of_train_is_a_key_of_the_configuration():
         "compare_scratch",
         "compare_freeze",
         "dry_run",
+        "plots",
         "json",
         "quiet",
         "resume",
         "help_all",
+        "source",
+        "verbose",
     }
     assert options - commands_own == set(RunConfig.model_fields)

@@ -1,12 +1,14 @@
 """`tl evaluate` beyond its figures, as a person uses it."""
 
 import json
+import re
 import shutil
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from conftest import picture
 from test_cli import COLOURS, paint, said, tl
 from tl_cli.data.csv_io import read_csv
 from tl_cli.store import run_dir
@@ -157,8 +159,39 @@ def test_images_that_were_trained_on_are_counted_and_left_out_of_a_second_figure
     assert f"{n} of {found['n']} images were trained on" in " ".join(err.split())
     others, _ = told(run, "--data", data, "--split", "test")
     assert f"on {len(manifest.of('val')) + others['n']}" in " ".join(err.split())
-    _, err = told(run, "--data", data, "--split", "test")
-    assert "trained on" not in err
+    assert found["trained_on"]["n"] == n and found["trained_on"]["others"] == found["n"] - n
+    assert found["trained_on"]["accuracy"] == pytest.approx(
+        float(re.search(r"accuracy is (\S+) on", " ".join(err.split()))[1]), abs=1e-3
+    )
+    found, err = told(run, "--data", data, "--split", "test")
+    assert "trained on" not in err and found["trained_on"] is None
+
+
+def test_copies_that_were_saved_anew_count_as_trained_on(tmp_path):
+    for i in range(12):
+        path = tmp_path / "data" / "train" / "ab"[i % 2] / f"{i}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        picture(i, (160, 120)).save(path)
+    run = trained(tmp_path / "data", tmp_path / "run", "--freeze", "head", "--no-refit")
+    records = read_csv(run / run_dir.MANIFEST).of("train")
+    for i, record in enumerate(records):
+        image = Image.open(record.path)
+        path = tmp_path / "new" / record.label / f"{i}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        image.resize((120, 90) if i % 2 else (160, 120)).save(path, quality=75 if i % 3 else 95)
+    other = tmp_path / "new" / "a" / "other.jpg"
+    picture(99, (160, 120)).save(other)
+    found, err = told(run, "--data", tmp_path / "new")
+    assert found["trained_on"] | {"accuracy": 0, "interval": 0} == {
+        "n": 0,
+        "near": len(records),
+        "others": 1,
+        "accuracy": 0,
+        "interval": 0,
+    }
+    assert "look nearly the same as images that were trained on; without them" in " ".join(
+        err.split()
+    )
 
 
 @pytest.mark.parametrize("damage", ["gone", "cut", "pickle", "rows"])

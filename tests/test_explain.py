@@ -11,7 +11,7 @@ from PIL import Image
 from test_cli import COLOURS, said, tl
 from test_report import NASTY, Text
 from tl_cli.data.csv_io import read_csv
-from tl_cli.engine import explain, predict
+from tl_cli.engine import demo, explain, predict
 from tl_cli.engine.features import extraction
 from tl_cli.report.explain import Sheet
 from tl_cli.results.explanations import Explanation, Neighbour
@@ -139,6 +139,31 @@ def test_unless_told_otherwise_the_pictures_lie_in_the_run(run, data, tmp_path, 
     assert (run / "explain" / "00.gradcam.png").is_file()
     assert not list(tmp_path.iterdir())
     shutil.rmtree(run / "explain")
+
+
+def test_the_page_says_of_an_image_what_the_commands_say(run, data, why, tmp_path):
+    page = demo.load(run_dir.RunDir(run), lambda event: None, top=2, least=0.5, neighbours=3)
+    _, told = why
+    for each in told["images"]:
+        answer = page.answer(each["path"])
+        assert answer.error == (each["error"] or "")
+        if not answer.error:
+            assert len(answer.guesses) == 2
+            label, p = answer.guesses[0]
+            assert (label, answer.unsure) == (each["label"], p < 0.5)
+            assert p == pytest.approx(each["probability"], abs=1e-4)
+            assert answer.heat.max() == 1
+            assert [n.path for n in answer.neighbours] == [n["path"] for n in each["neighbours"]]
+
+
+def test_the_page_does_without_what_a_copied_checkpoint_lacks(run, data, tmp_path):
+    for name in (run_dir.CHECKPOINT, run_dir.WEIGHTS):
+        shutil.copy(run / name, tmp_path)
+    notes = []
+    page = demo.load(run_dir.RunDir(tmp_path), notes.append, top=9, least=0.0, neighbours=3)
+    assert ["No similar training images" in note.text for note in notes] == [True]
+    answer = page.answer(str(data / "test" / "red" / "00.png"))
+    assert (len(answer.guesses), answer.neighbours, answer.unsure) == (3, (), False)
 
 
 # -- mistakes -------------------------------------------------------------------------------------

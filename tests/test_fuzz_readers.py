@@ -223,6 +223,12 @@ def examples(name: str, folder: Path, most: int, number: int = 0) -> None:
     holds()
 
 
+def test_a_line_of_json_that_is_nested_too_deeply_is_told_with_its_number(tmp_path):
+    (tmp_path / "labels.jsonl").write_text("[" * 100_000)
+    with pytest.raises(TLError, match="line 1: not JSON"):
+        listing.listed(str(tmp_path / "labels.jsonl"), Options())
+
+
 @pytest.mark.parametrize("name", PROPERTIES)
 def test_it_holds(name, tmp_path):
     examples(name, tmp_path, BRIEFLY)

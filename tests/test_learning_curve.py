@@ -76,6 +76,12 @@ def test_it_is_read_out_in_one_sentence():
     assert of(0.9, 0.88).expected == (0, 0)  # nothing is promised where it got worse
 
 
+def test_a_gain_that_chance_may_have_made_promises_nothing():
+    noisy = of(0.43, 0.63, 0.69, held_out=13, stderr=0.09)
+    assert not noisy.is_clear
+    assert noisy.told.endswith(": 13 held-out images cannot tell whether more would help.")
+
+
 def test_no_mistake_at_all_promises_next_to_nothing():
     low, high = of(0.9, 1.0, held_out=50).expected
     assert low == high == 0

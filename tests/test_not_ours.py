@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from conftest import picture
 from test_cache import tl
+from tl_cli.data.sources import entries
 from tl_cli.errors import TLError
+from tl_cli.report.canvas import figure, saved
+from tl_cli.report.explain import Sheet
+from tl_cli.results.explanations import Explanation
 from tl_cli.store import own_pages, prediction_writer, replacement, run_dir
+from tl_cli.store.marker import MARKER
 from tl_cli.store.prediction_origin import PredictionOrigin
 from tl_cli.store.prediction_writer import ImagePrediction
 from tl_cli.store.run_dir import RunDir
@@ -147,6 +155,48 @@ def test_a_page_of_others_is_not_written_over(tmp_path: Path) -> None:
     own_pages.check(page)
     with pytest.raises(TLError):
         own_pages.check(tmp_path)  # a folder
+
+
+def test_a_picture_of_others_is_not_written_over_and_tl_s_own_is(tmp_path: Path) -> None:
+    path = tmp_path / "samples.png"
+    for _ in range(2):
+        saved(figure(1, 1), path)
+    own_pages.check(path)
+    picture(1).save(path)
+    before = path.read_bytes()
+    with pytest.raises(TLError, match="tl did not write it"):
+        saved(figure(1, 1), path)
+    assert path.read_bytes() == before
+    (tmp_path / MARKER).write_text("")
+    saved(figure(1, 1), path)  # of an older tl, in a folder of its own
+
+
+def test_a_sheet_leaves_pictures_of_others_alone(tmp_path: Path) -> None:
+    picture(1).save(tmp_path / "a.png")
+    (tmp_path / "out").mkdir()
+    theirs = tmp_path / "out" / "a.gradcam.png"
+    picture(2).save(theirs)
+    before = theirs.read_bytes()
+    sheet = Sheet(tmp_path / "out", "")
+    heat = np.zeros((4, 4), "float32")
+    told = sheet.add(Explanation(str(tmp_path / "a.png"), "a", 1.0, heat))
+    assert sheet.failed == 1 and "tl did not write it" in str(told.error)
+    assert theirs.read_bytes() == before
+    picture(3).save(tmp_path / "b.png")
+    for _ in range(2):
+        again = Sheet(tmp_path / "out", "")
+        again.add(Explanation(str(tmp_path / "b.png"), "b", 1.0, heat))
+        assert not again.failed
+
+
+def test_pictures_of_tl_in_a_class_s_folder_are_no_images_of_it(tmp_path: Path) -> None:
+    picture(1).save(tmp_path / "a.png")
+    picture(2).save(tmp_path / "sizes.png")  # the user's
+    saved(figure(1, 1), tmp_path / "samples.png")
+    saved(figure(1, 1), tmp_path / "x.gradcam.png")
+    others: Counter[str] = Counter()
+    names = [Path(path).name for path, _ in entries.walk(str(tmp_path), set(), others)]
+    assert names == ["a.png", "sizes.png"] and others == {entries.OUR_PICTURES: 2}
 
 
 def test_pages_of_tl_say_who_wrote_them() -> None:

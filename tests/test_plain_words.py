@@ -131,7 +131,9 @@ def result(*, test: bool, kept: str | None = None, run: str = "runs/a") -> RunRe
         candidates = (CandidateResult("head", 0.5, 0.8), CandidateResult("solved again", 0.4, 0.9))
         tune = FinetuneResult(3, 2, kept, 0.1, 0.01, candidates, "")
     head = HeadResult("multi", 1.0, 0.1, 0.75, 0.5, 0.02)
-    return RunResult(run, {"size": 200}, metrics, {"total": 1.0}, head, tune, 64, "float32", 10, 10)
+    return RunResult(
+        run, {"size": 200}, metrics, {"total": 1.0}, head, tune, 64, "float32", 10, 10, 10, 10
+    )
 
 
 @pytest.mark.parametrize(

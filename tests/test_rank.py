@@ -178,3 +178,68 @@ def test_the_command_ranks_two_networks_on_real_passes(tmp_path):
     assert f"Best here: {found['best']}" in shown.stdout.replace(" (random.weights.h5)", "")
     assert f"--backbone {found['best']}" in shown.stdout
     assert Path(weights).name in shown.stdout
+
+
+# -- --backbone best -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "options",
+    [["--from-scratch"], ["--weights", "mine.weights.h5"]],
+)
+def test_best_is_chosen_among_pretrained_networks(options, tmp_path):
+    done = tl("train", "--data", tmp_path, "--backbone", "best", *options)
+    assert done.exit_code == 1
+    assert "backbone best is chosen among pretrained networks" in done.stderr
+
+
+def test_best_cannot_be_told_without_images():
+    done = tl("recommend-freeze", "--backbone", "best", "--size", 100, "--classes", 2)
+    assert done.exit_code == 2
+    assert "chosen by looking" in done.stderr
+
+
+def test_a_training_takes_the_network_that_ranks_best(monkeypatch, tmp_path):
+    from tiny import coloured
+    from tl_cli import catalog
+    from tl_cli.engine import rank
+
+    monkeypatch.setattr(catalog, "at_hand", lambda: ["efficientnet_lite0", "efficientnet_lite1"])
+    rankings = []
+
+    def noted(*given):
+        rankings.append(rank_of(*given))
+        return rankings[-1]
+
+    rank_of = rank.rank
+    monkeypatch.setattr(rank, "rank", noted)
+    run = tmp_path / "run"
+    options = [
+        "--image-size",
+        32,
+        "--effort",
+        "quick",
+        "--no-report",
+        "--output",
+        run,
+        "--json",
+        "--verbose",
+    ]
+    photos = coloured(tmp_path / "photos", 10, noise=30)
+    done = tl("train", photos, "--backbone", "best", *options)
+    assert done.exit_code == 0, done.stderr
+    [ranking] = rankings
+    assert json.loads((run / "checkpoint.json").read_text())["backbone"] == ranking.best.name
+    assert f"backbone: {ranking.best.name}" in (run / "config.yaml").read_text()
+    assert f"Network: {ranking.best.name}" in done.stderr
+
+
+def test_where_there_is_one_network_it_is_taken_without_a_look(monkeypatch):
+    from tl_cli import catalog, config
+    from tl_cli.engine import rank
+
+    monkeypatch.setattr(catalog, "at_hand", lambda: ["efficientnet_lite0"])
+    notes = []
+    settings = config.load(flags={"data": "photos", "backbone": "best"})
+    assert rank.resolved(settings, None, notes.append).backbone == "efficientnet_lite0"
+    assert "the only one" in notes[0].text

@@ -85,6 +85,18 @@ def test_few_images_and_no_test_images_are_said(tmp_path, pictures):
     assert any("no test images" in c for c in caveats_of(run))
 
 
+def test_without_test_images_a_kept_head_has_the_cross_validated_figure(tmp_path, pictures):
+    run = finished(tmp_path / "run", records(pictures, ["a", "b"], 8), kept="head")
+    told = json.loads((run / run_dir.METRICS).read_text())
+    del told["metrics"]["test"]
+    told["head"]["cv_accuracy"] = 0.8125
+    run.write_json(run_dir.METRICS, told)
+    assert "81.2%of 16 images in 2 classes are recognised, each by a head" in (
+        seen_of(run).replace("\n", "")
+    )
+    assert not any("a little too good" in c for c in caveats_of(run))
+
+
 def test_a_good_figure_of_many_images_has_no_caveat(tmp_path, pictures):
     run = finished(tmp_path / "run", records(pictures, ["a", "b"], 60), skill=50)
     assert caveats_of(run) == []
@@ -94,7 +106,7 @@ def test_classes_of_other_sizes_and_without_images_are_said(tmp_path, pictures):
     run = finished(tmp_path / "run", records(pictures, ["a", "b", "c"], 60))
     told = json.loads((run / run_dir.METRICS).read_text())
     figures = told["metrics"]["test"]
-    figures |= {"accuracy": 0.9, "balanced_accuracy": 0.7, "majority_baseline": 0.9}
+    figures |= {"accuracy": 0.9, "balanced_accuracy": 0.7, "majority_baseline": 0.9, "n": 180}
     figures["per_class"][2]["support"] = 0
     run.write_json(run_dir.METRICS, told)
     text = " ".join(caveats_of(run))
@@ -128,6 +140,15 @@ def test_more_images_are_asked_for_where_they_would_help(tmp_path, pictures):
     run.write_json(run_dir.METRICS, told | {"learning_curve": flat.to_json()})
     steps = next_steps.next_steps(report.read(run))
     assert any(s.what == "More images of the same kind would hardly help." for s in steps)
+
+
+def test_where_the_curve_is_noise_nothing_is_promised(tmp_path, pictures):
+    run = run_of(tmp_path / "run", records(pictures, ["a", "b"], 30), skill=1)
+    told = json.loads((run / run_dir.METRICS).read_text())
+    noise = LearningCurve((CurvePoint(40, 0.6, 4), CurvePoint(80, 0.65, 1)), 13, 0.09)
+    run.write_json(run_dir.METRICS, told | {"learning_curve": noise.to_json()})
+    steps = next_steps.next_steps(report.read(run))
+    assert any(s.what == "Take more photos, if only to measure by." for s in steps)
 
 
 def test_a_threshold_is_advised_that_keeps_what_it_says(tmp_path, pictures):

@@ -83,6 +83,8 @@ def test_from_another_folder_it_goes_on_to_what_it_would_have_been(
         == json.loads((place / "whole" / run_dir.METRICS).read_text())["metrics"]
     )
     check_equal(cut, place / "whole")
+    again = tl("train", "--resume", cut, "--json")
+    assert json.loads(again.stdout) == json.loads(done.stdout)
     assert {p.name for p in cut.iterdir()} == {p.name for p in (place / "whole").iterdir()}
     before = content(cut)
     again = tl("train", "--resume", cut)

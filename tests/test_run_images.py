@@ -208,3 +208,18 @@ def test_an_image_that_goes_while_batches_are_made_is_one_sentence(made, tmp_pat
         list(dataset.batches(Failing(), batch_size=2, training=False))
     with pytest.raises(tf.errors.InvalidArgumentError), dataset.clear_errors():
         raise tf.errors.InvalidArgumentError(None, None, "anything else")
+
+
+def test_others_are_evaluated_from_a_table_whose_columns_have_other_names(made, tmp_path):
+    rows = [
+        f"{path},{path.parent.name},K" for path in sorted((made / "photos/test").rglob("*.png"))
+    ]
+    sheet = tmp_path / "sheet.csv"
+    sheet.write_text("\n".join(["image,class,camera", *rows]))
+    asked = ("evaluate", made / "run", "--data", sheet)
+    expect_one_sentence(tl(*asked), "no column 'path'", "--columns path=image,label=class")
+    done = tl(*asked, "--columns", "path=image,label=class", "--slice", "camera", "--json")
+    assert done.exit_code == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert told["n"] == 12 and "K" in json.dumps(told["slices"])
+    assert tl("evaluate", made / "run", "--columns", "path=image").exit_code == 2

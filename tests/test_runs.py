@@ -66,8 +66,8 @@ def test_the_table_says_how_to_go_on(folder):
     done = tl("runs")
     lines = done.stdout.splitlines()
     assert lines[0].split() == ["run", "data", "plan", "accuracy", "images", "time", "date"]
-    assert lines[1].split()[:7] == ["runs/one", "photos", "49%", "frozen", "87.6%", "1,234", "test"]
-    assert "1 min 23 s" in lines[1]
+    assert lines[1].split()[:7] == ["runs/one", "photos", "49", "%", "frozen", "87.6", "%"]
+    assert "1,234 test  1 min 23 s" in lines[1]
     text = " ".join(done.stdout.split())
     command = "tl train --resume 'runs/deep er/two'"
     assert f"cut off, its first result is saved; go on with it: {command}" in text

@@ -11,7 +11,8 @@ import pytest
 
 from tl_cli.data.duplicates import findings
 from tl_cli.data.manifest import Manifest, Record
-from tl_cli.data.split import assign_splits, limit
+from tl_cli.data.split import assign_splits
+from tl_cli.data.subset import limit
 from tl_cli.errors import TLError
 
 

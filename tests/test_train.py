@@ -9,7 +9,7 @@ import pytest
 
 from test_cli import tl
 from tiny import CARD, coloured, split_of, tiny_backbone, tiny_context
-from tl_cli import catalog
+from tl_cli import catalog, config
 from tl_cli.config import RunConfig
 from tl_cli.data.manifest import Record
 from tl_cli.engine import context as contexts
@@ -256,3 +256,5 @@ def test_a_trial_tries_the_recipe_that_is_run(data, tmp_path, monkeypatch, may):
     assert {decided.mirror for decided in (*tried, *ran)} == {may}
     assert {decided.plan.augment for decided in (*tried, *ran)} == {"light"}
     assert f"mirror: '{'yes' if may else 'no'}'" in (run / run_dir.CONFIG).read_text()
+    # what was to be found out is known
+    assert config.load(run / run_dir.CONFIG).effort == "normal"

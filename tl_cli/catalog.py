@@ -7,10 +7,9 @@ TensorFlow: a plan can be made without it.
 
 from __future__ import annotations
 
-import importlib.util
 from itertools import count
 
-from tl_cli.cards import keras_applications
+from tl_cli.cards import keras_applications, places, presence
 from tl_cli.cards.card import Card as Card
 from tl_cli.errors import TLError, unknown
 
@@ -74,6 +73,7 @@ CARDS = {
     )
 }
 DEFAULT = "efficientnet_lite0"
+BEST = "best"  # in place of a name: the one that `tl rank` would put first
 
 # The BatchNorm distance, in nats, of photographs and of handwritten letters at some image sizes:
 # what similarity is read off by. Written by scripts/calibrate_similarity.py, see docs/policy.md.
@@ -97,28 +97,50 @@ ANCHORS: dict[str, dict[int, tuple[float, float]]] = {
 }
 
 
-def get(name: str) -> Card:
-    """Return the card of a backbone. Raises TLError, with the nearest name, for an unknown one."""
+def get(name: str, preprocessing: str | None = None) -> Card:
+    """Return the card of a backbone, or of what lies at a place: `file:my.keras`.
+
+    `preprocessing`: of a place, where it is stated. Raises TLError, with the nearest name, for an
+    unknown one.
+    """
+    if places.scheme_of(name):
+        return places.card(name, preprocessing)
     if name not in CARDS:
-        raise unknown("backbone", name, CARDS)
+        ways = ", ".join(
+            f"{scheme}{what.split()[0].rstrip(',')}" for scheme, what in places.SCHEMES.items()
+        )
+        error = unknown("backbone", name, CARDS)
+        raise TLError(error.message, f"see `tl backbones`; or {ways}")
     return CARDS[name]
 
 
 def at_hand() -> list[str]:
-    """Return the networks whose pretrained weights are on this machine."""
+    """Return the networks whose pretrained weights are on this machine and free of terms."""
     return [
         card.name
         for card in CARDS.values()
-        if card.source == "package" and importlib.util.find_spec(card.place)
+        if presence.state(card) == presence.HERE and not card.terms
     ]
 
 
 def require_pretrained(card: Card) -> None:
-    """Raise TLError where there are no pretrained weights of the backbone."""
+    """Raise TLError where there are no pretrained weights of the backbone, nor where it lies."""
+    if places.scheme_of(card.name):
+        places.check(card)
+        require_preprocessing(card)
     if not card.pretrained_on:
         raise TLError(
             f"there are no pretrained weights of {card.name}",
             "train it with --from-scratch, give --weights FILE, or choose another --backbone",
+        )
+
+
+def require_preprocessing(card: Card) -> None:
+    """Raise TLError where nobody says how a file's network takes its images."""
+    if card.source == "file" and not card.preprocessing:
+        raise TLError(
+            f"how {card.name} takes its images is written nowhere",
+            f"state it: --preprocessing {', '.join(PREPROCESSING)}",
         )
 
 

@@ -49,6 +49,8 @@ def _freeze(value: str) -> str:
 
 
 def _backbone(value: str) -> str:
+    if value == catalog.BEST:
+        return value
     try:
         return catalog.get(value).name
     except TLError as error:
@@ -130,7 +132,12 @@ class RunConfig(BaseModel):
     )
 
     backbone: Backbone = _what(
-        "Pretrained network; see `tl backbones`.", catalog.DEFAULT, metavar="NAME"
+        "Pretrained network (see `tl backbones`); best: what `tl rank` says.",
+        catalog.DEFAULT,
+        metavar="NAME",
+    )
+    preprocessing: Literal["lite", "tf", "torch", "caffe", "unit", "included"] | None = _what(
+        "How a backbone of your own, file: or hub:, takes its images.", rare=True
     )
     weights: str | None = _what(
         ".weights.h5 of the backbone, in place of its own.", metavar="FILE", rare=True
@@ -190,13 +197,17 @@ class RunConfig(BaseModel):
     mirror: Literal["auto", "yes", "no"] = _optimisation("May images be mirrored?", "auto")
     seed: int = _optimisation("Seed of the split and the training.", 0, ge=0, lt=2**31)
 
-    max_minutes: float | None = _speed("Fewer epochs where more do not fit.", unset="none", gt=0)
+    max_minutes: float | None = _speed(
+        "Fewer epochs where more do not fit.", unset="none", gt=0, le=1e6
+    )
     precision: Literal["auto", "float32", "mixed_float16", "mixed_bfloat16"] = _speed(
         "Of the computation; auto: mixed on a GPU.", "auto"
     )
     deterministic: bool = _speed("Equal to the last bit on a GPU too; on a CPU a run is so.", False)
     cache: bool = _speed("Keep features on disk, or stream everything.", True)
-    cache_memory: float | None = _speed("GB of decoded images to hold in memory.", rare=True, gt=0)
+    cache_memory: float | None = _speed(
+        "GB of decoded images to hold in memory.", rare=True, gt=0, le=1e6
+    )
     feature_dtype: Literal["float16", "float32"] = _speed(
         "How features are kept on disk.", "float16", rare=True
     )
@@ -287,6 +298,11 @@ def stored(values: Mapping[str, Any], place: str) -> RunConfig:
         raise TLError(f"{place} is damaged, or of another version: {names}") from error
 
 
+def of_run(file: Path) -> RunConfig:
+    """Return the configuration in a run's directory. Raises TLError where it is none."""
+    return stored(flat_yaml.read(file), str(file))
+
+
 def _contradictions(config: RunConfig) -> list[str]:
     effort = f"effort {config.effort}"
     stated = "from_scratch" if config.from_scratch else f"freeze {config.freeze}"
@@ -294,6 +310,9 @@ def _contradictions(config: RunConfig) -> list[str]:
     if config.effort != "normal" and stated not in fits:
         does = {"quick": "trains the head alone", "thorough": "finds out how much to freeze"}
         return [f"{effort} {does[config.effort]}, so it cannot go with {stated}: leave one out"]
+    if config.backbone == catalog.BEST and (config.from_scratch or config.weights):
+        other = "from_scratch" if config.from_scratch else f"weights {config.weights}"
+        return [f"backbone best is chosen among pretrained networks: leave out {other}"]
     if not config.from_scratch:
         return []
     clash = {"weights": config.weights, "similarity": config.similarity}

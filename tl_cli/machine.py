@@ -19,7 +19,21 @@ def available_memory() -> int:
     """Return the bytes of RAM that this process can take now without swapping."""
     import psutil
 
-    return int(min(psutil.virtual_memory().available, _allowed_memory()))
+    return int(min(psutil.virtual_memory().available, _allowed_memory(), _addressable()))
+
+
+def _addressable() -> float:
+    """The room that the shell's limit (``ulimit -v``) leaves."""
+    try:
+        import resource  # Unix alone has it
+    except ImportError:
+        return math.inf
+    import psutil
+
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if limit == resource.RLIM_INFINITY:
+        return math.inf
+    return max(0, limit - int(psutil.Process().memory_info().vms))
 
 
 def _allowed_memory() -> float:

@@ -9,6 +9,7 @@ from importlib.resources import files
 
 from tl_cli.plan.blocks import Block
 
+PRETRAINED = "pretrained"  # which weights: those of the card's source
 FLOAT = 4  # bytes of a weight in a file
 # What a licence or an owner asks beyond keeping the notice; the tool never chooses such a network
 TERMS = ("", "non-commercial", "gated")

@@ -5,14 +5,14 @@ Nothing here imports the framework before it is needed, so that help and mistake
 
 from __future__ import annotations
 
-import atexit
-import os
-import sys
-from typing import Annotated
-
 from tl_cli.cli.interrupts import interrupts_kill
 
 with interrupts_kill():  # this takes a third of a second
+    import atexit
+    import os
+    import sys
+    from typing import Annotated
+
     import typer
 
     from tl_cli import __version__
@@ -21,6 +21,7 @@ with interrupts_kill():  # this takes a third of a second
     from tl_cli.cli.cache import cache
     from tl_cli.cli.compare import compare
     from tl_cli.cli.completion import completed
+    from tl_cli.cli.demo import demo
     from tl_cli.cli.embed import embed
     from tl_cli.cli.evaluate import evaluate
     from tl_cli.cli.explain import explain
@@ -53,6 +54,7 @@ for command in (
     evaluate,
     predict,
     explain,
+    demo,
     embed,
     search,
     report,

@@ -3,52 +3,109 @@
 from __future__ import annotations
 
 import json as jsonlib
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 from tl_cli.cli.options import Json
 from tl_cli.cli.session import opened_screen
+from tl_cli.errors import TLError
 
 if TYPE_CHECKING:
-    pass
-
-WEIGHTS = {
-    "package": "installed with tl",
-    "keras": "downloaded once",
-    "ours": "none: --from-scratch",
-}
+    from tl_cli.cards.card import Card
+    from tl_cli.console.screen import Screen
 
 
-def backbones(json: Json = False) -> None:
-    """List the networks that there are cards for."""
+def backbones(
+    json: Json = False,
+    max_mb: Annotated[
+        float | None, typer.Option(min=0, help="Only those whose weights take no more.")
+    ] = None,
+    licence: Annotated[
+        str | None, typer.Option(help="Only those under a licence that begins so: apache, mit.")
+    ] = None,
+    fetch: Annotated[
+        str | None, typer.Option(help="Fetch the weights of one, for a machine without network.")
+    ] = None,
+    to: Annotated[Path | None, typer.Option(help="The folder that --fetch writes to.")] = None,
+) -> None:
+    """List the pretrained networks, or fetch the weights of one."""
     with opened_screen(json=json) as screen:
-        from tl_cli import catalog
-
-        rows: dict[str, dict[str, Any]] = {
-            card.name: {
-                "image_size": card.image_size,
-                "parameters": sum(block.parameters for block in card.blocks),
-                "multiply_adds": sum(block.multiply_adds for block in card.blocks),
-                "blocks": len(card.blocks),
-                "weights": WEIGHTS[card.source],
-                "pretrained_on": card.pretrained_on or None,
-                "licence": card.licence,
-            }
-            for card in catalog.CARDS.values()
-        }
-        if json:
-            print(jsonlib.dumps(rows))
+        if fetch:
+            _fetch(fetch, to, screen, json)
             return
-        cells = [
-            (
-                name,
-                [
-                    f"{row['image_size']} px",
-                    f"{row['parameters'] / 1e6:.1f} M",
-                    f"{row['multiply_adds'] / 1e9:.2f} G",
-                    str(row["blocks"]),
-                    str(row["weights"]),
-                ],
-            )
-            for name, row in rows.items()
-        ]
-        screen.matrix(cells, ["images", "parameters", "multiply-adds", "blocks", "weights"])
+        if to:
+            raise TLError("--to says where --fetch NAME writes to", "give both")
+        cards = _chosen(max_mb, licence)
+        if json:
+            print(jsonlib.dumps({card.name: _row(card) for card in cards}))
+            return
+        from tl_cli.console.backbones import show_backbones
+
+        show_backbones(screen, cards, {card.name: _state(card) for card in cards})
+
+
+def _chosen(max_mb: float | None, licence: str | None) -> list[Card]:
+    """Return the cards that pass the filters. Raises TLError where none does."""
+    from tl_cli import catalog
+
+    found = [
+        card
+        for card in catalog.CARDS.values()
+        if (max_mb is None or card.megabytes <= max_mb)
+        and (licence is None or card.licence.lower().startswith(licence.lower()))
+    ]
+    if not found:
+        known = sorted({card.licence for card in catalog.CARDS.values()})
+        least = min(card.megabytes for card in catalog.CARDS.values())
+        raise TLError(
+            "no backbone is like that",
+            f"licences: {', '.join(known)}; the smallest takes {least:.1f} MB",
+        )
+    return found
+
+
+def _state(card: Card) -> str:
+    """Return a row of console.backbones.GROUPS."""
+    from tl_cli.cards import presence
+
+    return presence.state(card)
+
+
+def _row(card: Card) -> dict[str, Any]:
+    from tl_cli import catalog
+
+    return {
+        "image_size": card.image_size,
+        "parameters": card.parameters,
+        "multiply_adds": card.multiply_adds,
+        "megabytes": round(card.megabytes, 1),
+        "blocks": len(card.blocks),
+        "weights": _state(card),
+        "default": card.name == catalog.DEFAULT,
+        "pretrained_on": card.pretrained_on or None,
+        "top1": card.top1,
+        "top1_from": card.top1_from or None,
+        "licence": card.licence,
+        "terms": card.terms or None,
+    }
+
+
+def _fetch(name: str, to: Path | None, screen: Screen, json: bool) -> None:
+    """Write a backbone's weights where they can be carried from, and say how they are used."""
+    from tl_cli import catalog
+
+    if to is None:
+        raise TLError("--fetch needs a folder to write to", f"--fetch {name} --to DIR")
+    card = catalog.get(name)
+    catalog.require_pretrained(card)
+    from tl_cli.engine import fetch as engine
+
+    file, command = engine.fetch(card, to)
+    if json:
+        print(jsonlib.dumps({"backbone": name, "file": str(file), "use": command}))
+        return
+    from tl_cli.console.backbones import show_fetched
+
+    show_fetched(screen, file, command)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tl_cli.cli.options import Json
-from tl_cli.cli.session import opened_screen
+from tl_cli.cli.session import blocks_of, opened_screen
 
 if TYPE_CHECKING:
     from tl_cli.plan.blocks import Block
@@ -30,13 +30,7 @@ def blocks(
     with opened_screen(json=json) as screen:
         from tl_cli import catalog
 
-        card = catalog.get(backbone)
-        if image_size in (None, card.image_size):
-            found: Sequence[Block] = card.blocks
-        else:
-            from tl_cli.engine.networks import loading
-
-            found = loading.load(card, image_size, weights=None).blocks
+        found = blocks_of(catalog.get(backbone), image_size)
         marks = _marks(found)
         if json:
             rows = [asdict(block) | {"freeze_ratios": marks.get(i, [])}

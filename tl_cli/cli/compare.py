@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tl_cli.cli.options import Json
-from tl_cli.cli.session import opened_screen
+from tl_cli.cli.session import blocks_of, opened_screen
 
 if TYPE_CHECKING:
     from tl_cli.config import RunConfig
@@ -70,4 +70,5 @@ def is_same(row: PlanRow, settings: RunConfig) -> bool:
 
     if settings.from_scratch:
         return False
-    return same_plan(row, settings.freeze, catalog.get(settings.backbone).blocks)
+    card = catalog.get(settings.backbone, settings.preprocessing)
+    return same_plan(row, settings.freeze, blocks_of(card))

@@ -1,21 +1,20 @@
-"""Ctrl-C before there is anything to end well: the process goes, without a traceback."""
+"""Ctrl-C before there is anything to end well: the process goes, without a traceback.
 
-from __future__ import annotations
+Loaded before everything else, so it imports nothing that takes time: not even `signal`.
+"""
 
-import signal
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+import _signal
 
 
-@contextmanager
-def interrupts_kill() -> Iterator[None]:
+class interrupts_kill:  # a context manager, written out: contextlib is to be loaded
     """Have SIGINT end the process as the system does, with nothing said, while modules load."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_DFL)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
+
+    def __enter__(self) -> None:
+        try:
+            self._before = _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
+        except ValueError:  # not the main thread: signals are not its own
+            self._before = None
+
+    def __exit__(self, *_: object) -> None:
+        if self._before is not None:
+            _signal.signal(_signal.SIGINT, self._before)

@@ -169,6 +169,8 @@ def _work(
         for answer in batch:
             if sort and answer.label and (reason := sort(answer)):
                 unsorted.append({"path": answer.path, "reason": reason})
+        if not visible:
+            screen.settle()
         sheet.write(batch)
         if visible:
             screen.on_progress(Progress("predict", sheet.rows - before, total - before))
@@ -210,7 +212,7 @@ def _sum_up(
 ) -> None:
     """Say how many images were taken for what, how many were unsure, and where the answers lie."""
     from tl_cli.console.predict import show_counts
-    from tl_cli.humanize import count, naming, short
+    from tl_cli.humanize import count, naming, percent, short
     from tl_cli.results.progress import Note
     from tl_cli.store.prediction_writer import HESITANT, UNSURE
 
@@ -218,13 +220,14 @@ def _sum_up(
     parts += [f"{told[kind]:,} {kind}" for kind in ("unsure", "failed") if told[kind]]
     if hesitant:
         parts.append(
-            f"{hesitant:,} less than {HESITANT:.0%} sure (--min-confidence {HESITANT:g} calls "
+            f"{hesitant:,} less than {percent(HESITANT)} sure (--min-confidence {HESITANT:g} calls "
             f"{'it' if hesitant == 1 else 'them'} {UNSURE})"
         )
     parts += [f"wrote {output}"] if output else []
     parts += [f"sorted into {sort_into}"] if sort_into else []
     screen.settle()
-    show_counts(screen, told["labels"])
+    if told["images"] > 1:
+        show_counts(screen, told["labels"])
     screen.on_progress(Note(", ".join(parts), warning=bool(told["failed"])))
     lost = told["unsorted"]
     if lost:

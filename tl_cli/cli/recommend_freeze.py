@@ -18,7 +18,7 @@ from tl_cli.cli.options import (
     Source,
     with_source,
 )
-from tl_cli.cli.session import manifest_of, opened_screen
+from tl_cli.cli.session import blocks_of, manifest_of, opened_screen
 from tl_cli.store.run_dir import writing_to
 
 if TYPE_CHECKING:
@@ -48,6 +48,7 @@ def recommend_freeze(
 ) -> None:
     """Say how much of the backbone to freeze, and why; with no data, the whole rule."""
     with opened_screen(json=json, quiet=quiet) as screen:
+        from tl_cli import catalog
         from tl_cli import config as configs
 
         data = with_source({"data": data}, source)["data"]
@@ -61,6 +62,10 @@ def recommend_freeze(
             raise typer.BadParameter("--output is where --plots draws: give both")
         flags = {"similarity": similarity, "policy": policy, "backbone": backbone}
         settings = configs.load(flags={"data": data or "-", **flags})
+        if settings.backbone == catalog.BEST and (not data or settings.similarity):
+            raise typer.BadParameter(
+                "--backbone best is chosen by looking: give --data, no --similarity"
+            )
         if size and classes:
             _show_plan(planned(settings, size, classes), screen, json)
         elif not data:
@@ -90,7 +95,7 @@ def planned(
     return recommend(
         size,
         classes,
-        catalog.get(settings.backbone).blocks,
+        blocks_of(catalog.get(settings.backbone, settings.preprocessing)),
         backbone=settings.backbone,
         images_per_class=images_per_class,
         similarity=settings.similarity,
@@ -149,7 +154,8 @@ def _show_rule(settings: RunConfig, screen: Screen, json: bool) -> None:
     from tl_cli import catalog
     from tl_cli.plan import recommend
 
-    blocks, kinds = catalog.get(settings.backbone).blocks, ("high", "medium", "low")
+    blocks = blocks_of(catalog.get(settings.backbone, settings.preprocessing))
+    kinds = ("high", "medium", "low")
     ratios = {
         size: {
             kind: recommend(

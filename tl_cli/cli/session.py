@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -14,11 +14,14 @@ import typer
 from tl_cli.errors import TLError
 
 if TYPE_CHECKING:
+    from tl_cli.cards.card import Card
     from tl_cli.config import RunConfig
     from tl_cli.console.screen import Screen
     from tl_cli.data.manifest import Manifest
+    from tl_cli.plan.blocks import Block
 
 
+LESS = "close other programs, or give fewer images, a smaller --batch-size or --image-size"
 INTERRUPTED, TERMINATED = 130, 143  # exit codes: 128 and the signal's number
 
 
@@ -63,6 +66,9 @@ def opened_screen(
             raise
         screen.error(of_the_system(error))
         raise typer.Exit(1) from None
+    except MemoryError:
+        screen.error(TLError("the memory of this machine was not enough", LESS))
+        raise typer.Exit(1) from None
     except KeyboardInterrupt as error:
         terminated = isinstance(error, Terminated)
         screen.note("terminated" if terminated else "interrupted", warning=True)
@@ -82,7 +88,8 @@ def of_the_system(error: OSError) -> TLError:
 
 def manifest_of(settings: RunConfig, screen: Screen) -> Manifest:
     """Scan the images, take the subset and split them as configured; say what was found."""
-    from tl_cli.data.split import assign_splits, limit
+    from tl_cli.data.split import assign_splits
+    from tl_cli.data.subset import limit
 
     found = scanned(
         settings.data,
@@ -132,8 +139,21 @@ def _to_keep(settings: RunConfig) -> dict[str, int]:
         return {}
     if settings.image_size:
         return {"keep": settings.image_size}
+    if settings.backbone == catalog.BEST:  # there is no telling yet which size is wanted
+        return {}
     card = catalog.get(settings.backbone)
     return {"keep": card.image_size, "keep_from": catalog.least_side(card)}
+
+
+def blocks_of(card: Card, image_size: int | None = None) -> Sequence[Block]:
+    """Return a backbone's blocks; what no card says is read off the network itself."""
+    from tl_cli import catalog
+
+    if card.name in catalog.CARDS and image_size in (None, card.image_size):
+        return card.blocks
+    from tl_cli.engine.networks import loading
+
+    return loading.load(card, image_size or card.image_size, weights=None).blocks
 
 
 def scanned(source: str, screen: Screen, **options: Any) -> Manifest:

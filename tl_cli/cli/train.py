@@ -82,7 +82,7 @@ def train(
             if overwrite or compare_scratch or compare_freeze or dry_run:
                 raise typer.BadParameter("--resume goes on with one run, as it was begun")
             report = _resume(*reopened(resume, config, set_ or (), flags, screen), screen, json)
-            if json and report:
+            if json:
                 print(jsonlib.dumps(report))
             return
         if plots and not dry_run:
@@ -111,8 +111,8 @@ def _check(settings: RunConfig, comparing: bool, dry_run: bool, overwrite: bool)
 
     if settings.weights:
         reading.check_weights(Path(settings.weights))
-    elif not settings.from_scratch:
-        catalog.require_pretrained(catalog.get(settings.backbone))
+    elif not settings.from_scratch and settings.backbone != catalog.BEST:
+        catalog.require_pretrained(catalog.get(settings.backbone, settings.preprocessing))
     trackers.require(settings.track)
     if comparing and (settings.from_scratch or dry_run):
         raise typer.BadParameter("a comparison goes with a training from pretrained weights")
@@ -173,8 +173,8 @@ def _found(manifest: Manifest, screen: Screen) -> Manifest:
 
 def _resume(
     run: RunDir, settings: RunConfig, manifest: Manifest | None, screen: Screen, json: bool
-) -> Mapping[str, Any] | None:
-    """Go on with a run, or with what its end lacks; return what `_train` does, if it was called."""
+) -> Mapping[str, Any]:
+    """Go on with a run, or with what its end lacks; return all that --json tells of it."""
     from tl_cli.store import resume, run_dir
 
     if run.state() != run_dir.DONE:
@@ -188,7 +188,17 @@ def _resume(
         _say_report(_report(run, screen), screen, json)
     resume.forget(run)
     screen.note(f"The run in {run.path} is finished: there is nothing left to do.")
-    return None
+    return _told(run) if json else {}
+
+
+def _told(run: RunDir) -> Mapping[str, Any]:
+    """Return what --json told of a run when it ended."""
+    from tl_cli.report import read
+    from tl_cli.store import run_dir
+
+    facts, page = read(run), run / run_dir.REPORT
+    report = str(page) if page.is_file() else None
+    return {"run": str(run.path), "plan": facts.plan, **facts.told, "report": report}
 
 
 def whole(
@@ -326,14 +336,17 @@ def _compare(
     except TLError:
         run.withdraw()
         raise
-    rows = [plan_row(compare.name_of(settings), _train(settings, manifest, screen, json, run))]
-    for name, changed in others.items():
+    first = _train(settings, manifest, screen, json, run)
+    backbone = {"backbone": first["plan"]["backbone"]}  # of one that was chosen by `best`
+    rows = [plan_row(compare.name_of(settings), first)]
+    for name, other in others.items():
+        changed = other.model_copy(update=backbone)
         same = next((row for row in rows if compare.is_same(row, changed)), None)
         if same:
             rows.append(replace(same, name=name, same_as=same.name))
         else:
-            other = begun(changed, RunDir.create(places[name], overwrite=overwrite))
-            rows.append(plan_row(name, _train(changed, manifest, screen, json, other)))
+            its = begun(changed, RunDir.create(places[name], overwrite=overwrite))
+            rows.append(plan_row(name, _train(changed, manifest, screen, json, its)))
     compare.show_plans(PlanComparison(tuple(rows)), screen, json)
 
 

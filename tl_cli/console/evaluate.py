@@ -13,7 +13,7 @@ from rich.cells import cell_len
 
 from tl_cli.console.layout import heading, paragraph, table, whole
 from tl_cli.console.screen import Screen
-from tl_cli.humanize import count, printable, short, typed
+from tl_cli.humanize import count, percent, printable, short, typed
 from tl_cli.results.calibration import Answered
 from tl_cli.results.evaluation import (
     Against,
@@ -24,12 +24,14 @@ from tl_cli.results.evaluation import (
     Slice,
     Threshold,
     confused,
+    nothing_learnt,
 )
 
 MISTAKES = 5  # images named; --json has more
 CONFUSION_UP_TO = 20  # classes; a larger matrix is no longer read
 PAIRS = 10  # of classes taken for each other, where the whole matrix does not fit
 VERDICT = 0.05  # p-value below which a difference is called one
+DECIMALS_FROM = 100  # images, from which on a tenth of a percent says something
 INDENT = 2
 FIGURES = ("accuracy", "balanced_accuracy", "macro_f1", "log_loss")
 
@@ -38,6 +40,8 @@ def show_evaluation(
     screen: Screen, result: Evaluation, told: Diagnostics, run: Path, pictures: Sequence[Path]
 ) -> None:
     """Show all of it. `run`: whose directory it is; `pictures`: what was drawn."""
+    _headline(screen, result)
+    screen.out.print()
     show_figures(screen, result)
     _by_class(screen, result)
     show_confusion(screen, result)
@@ -61,6 +65,20 @@ def _section(screen: Screen, title: str, sentences: Sequence[str]) -> None:
         paragraph(screen, sentence, indent=INDENT, hanging=INDENT)
 
 
+def _headline(screen: Screen, result: Evaluation) -> None:
+    """Say in one sentence how much is recognised, as `tl train` ends."""
+    kind = "image" if result.split == "all" else f"{result.split} image"
+    share = percent(result.accuracy, 1 if result.n >= DECIMALS_FROM else 0)
+    beside = [f"guessing gives {percent(result.majority_baseline)}"]
+    if ends := result.intervals["accuracy"]:
+        low, high = (percent(end).removesuffix(" %") for end in ends)
+        beside.insert(0, f"95 %: {low} to {high}")
+    paragraph(
+        screen, f"Recognises {whole(share)} of {count(result.n, kind)} ({'; '.join(beside)})",
+        style="bold",
+    )  # fmt: skip
+
+
 def show_figures(screen: Screen, result: Evaluation) -> None:
     """Show the headline figures with their intervals."""
     paragraph(screen, f"{result.split} ({count(result.n, 'image')})", style="bold")
@@ -73,6 +91,8 @@ def show_figures(screen: Screen, result: Evaluation) -> None:
         rows.append(("top-5 accuracy", f"{result.top5:.3f}", ""))
     rows.append(("majority baseline", f"{result.majority_baseline:.3f}", ""))
     table(screen, ("", "value", "95 % interval"), rows)
+    if doubt := nothing_learnt(result.to_json()):
+        paragraph(screen, doubt)
 
 
 def _interval(ends: tuple[float, float] | None) -> str:
@@ -143,8 +163,8 @@ def _coverage(screen: Screen, levels: Sequence[Answered]) -> None:
     heading(screen, "If unsure answers are withheld")
     rows = [
         (
-            f"at least {level.min_confidence:.0%} sure",
-            f"{level.coverage:.1%}",
+            f"at least {percent(level.min_confidence)} sure",
+            percent(level.coverage, 1),
             f"{level.accuracy:.3f}",
         )
         for level in levels
@@ -154,7 +174,7 @@ def _coverage(screen: Screen, levels: Sequence[Answered]) -> None:
         table(screen, ("", "answered", "accuracy"), rows, indent=INDENT)
     none = [level.min_confidence for level in levels if level.accuracy is None]
     if none:
-        paragraph(screen, f"no answer is {none[0]:.0%} sure", indent=INDENT)
+        paragraph(screen, f"no answer is {whole(percent(none[0]))} sure", indent=INDENT)
 
 
 def _mistakes(screen: Screen, result: Evaluation, told: Diagnostics) -> None:
@@ -177,7 +197,7 @@ def _mistake(each: Loss) -> str:
     file = whole(short(each.path).strip("'\""))
     return (
         f"{file}: {whole(each.label)} taken for {whole(each.predicted)}, "
-        f"{each.probability:.0%} sure (loss {each.loss:.2f})"
+        f"{whole(percent(each.probability))} sure (loss {each.loss:.2f})"
     )
 
 

@@ -49,7 +49,7 @@ def paragraph(
 def print_line(screen: Screen, line: Text) -> None:
     """Print one line as it is, however long."""
     line.rstrip()
-    screen.out.print(line, highlight=False, soft_wrap=True)
+    screen.out.print(line, highlight=False, no_wrap=True, overflow="ignore", crop=False)
 
 
 def heading(screen: Screen, text: str) -> None:

@@ -50,11 +50,12 @@ class Live:
 
     def _draw_on(self, ended: threading.Event, after: float) -> None:
         wait = after
-        while not ended.wait(wait):
-            with self._lock:
-                if not ended.is_set():
-                    self._draw()
-            wait = EVERY
+        with contextlib.suppress(OSError, ValueError):  # a stream that takes no more ends it
+            while not ended.wait(wait):
+                with self._lock:
+                    if not ended.is_set():
+                        self._draw()
+                wait = EVERY
 
     def _draw(self) -> None:
         lines = self._lines()

@@ -147,11 +147,13 @@ def _by_depth(seen: Mapping[str, Any]) -> Table:
 
 
 def _hyperparameters(plan: Mapping[str, Any]) -> Table:
+    values = {key: plan[key] for key in HYPERPARAMETERS}
+    shown = {k: v if isinstance(v, str) else f"{v:g}" for k, v in values.items()}
+    width = max(map(len, shown.values()))
     grid = two_columns()
     for key, name in HYPERPARAMETERS.items():
-        value = plan[key]
-        shown = value if isinstance(value, str) else f"{value:g}"
-        grid.add_row(f"[dim]{name}[/]", shown, f"[dim]{escape(plan['why'].get(key, ''))}[/]")
+        why = escape(plan["why"].get(key, ""))
+        grid.add_row(f"[dim]{name}[/]", f"{shown[key]:<{width}}  [dim]{why}[/]")
     return grid
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tl_cli.console.layout import paragraph, table, whole
 from tl_cli.console.screen import Screen
-from tl_cli.humanize import count, duration, printable, typed
+from tl_cli.humanize import count, duration, percent, printable, typed
 from tl_cli.results.runs import RunLine
 
 PLANS = {"head": "head alone", "full": "everything", "scratch": "from scratch"}
@@ -52,7 +52,7 @@ def _next(screen: Screen, finished: Sequence[RunLine]) -> None:
 
 
 def _cells(each: RunLine) -> tuple[str, ...]:
-    accuracy = f"{each.accuracy:.1%}" if each.accuracy is not None else ""
+    accuracy = percent(each.accuracy, 1) if each.accuracy is not None else ""
     images = f"{each.n:,} {each.split}" if each.n is not None else ""
     spent = duration(each.seconds) if each.seconds is not None else ""
     return (_data(each.data), _plan(each), accuracy, images, spent, _date(each.date))
@@ -65,7 +65,7 @@ def _data(source: str) -> str:
 
 def _plan(each: RunLine) -> str:
     if each.strategy == "partial" and each.freeze_ratio is not None:
-        plan = f"{each.freeze_ratio:.0%} frozen"
+        plan = f"{percent(each.freeze_ratio)} frozen"
     else:
         plan = PLANS.get(each.strategy, each.strategy)
     return f"{plan}, head kept" if each.kept == "head" else plan

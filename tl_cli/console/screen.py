@@ -13,7 +13,6 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from types import TracebackType
-from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
@@ -26,9 +25,6 @@ from tl_cli.console.terminal import Terminal, wrapped
 from tl_cli.errors import TLError
 from tl_cli.humanize import duration, printable
 from tl_cli.results.progress import Note, Progress
-
-if TYPE_CHECKING:
-    pass
 
 CONFIGURATION = "mistakes in the configuration:"  # how several of them begin
 PLAIN_EVERY = 5.0  # seconds between two plain lines of one stage
@@ -173,13 +169,15 @@ class Screen:
             self.err.print(f"[dim]hint:[/] {safe(error.hint)}", highlight=False, soft_wrap=True)
 
     def paragraph(self, markup: str, *, first: str = "", rest: str | None = None) -> None:
-        """Print sentences, wrapped at words; a longer word, such as a path, stays whole.
+        """Print sentences: on a terminal wrapped at words; a path stays whole, however long.
 
         `first`: stands before the first line; `rest`: before the others, as many blanks by default.
         """
         start, out = Text.from_markup(first), self.out
         indent = " " * start.cell_len if rest is None else rest
-        text = wrapped(start + Text.from_markup(markup), max(out.width, 20), indent=indent)
+        text = start + Text.from_markup(markup)
+        if out.is_terminal:
+            text = wrapped(text, max(out.width, 20), indent=indent)
         out.print(text, highlight=False, no_wrap=True)
 
     def whole(self, markup: str, *, label: str = "") -> None:
@@ -198,23 +196,21 @@ class Screen:
 
     def matrix(self, rows: Sequence[tuple[str, Sequence[str]]], columns: Sequence[str]) -> None:
         """Show a table of text with a heading a column and a name a row."""
-        table = bare_table("", *map(safe, columns))
-        for name, cells in rows:
-            table.add_row(safe(name), *map(safe, cells))
-        self.out.print(table)
+        from tl_cli.console.layout import table
+
+        shown = [[printable(cell) for cell in (name, *cells)] for name, cells in rows]
+        table(self, ["", *map(printable, columns)], shown)
 
     def data(self, counts: Mapping[str, Mapping[str, int]]) -> None:
         """Show images per class and split."""
         names = list(next(iter(counts.values())))
         splits = [split for split, count in counts.items() if sum(count.values())]
-        table = bare_table("class", *splits)
         shown = names if len(names) <= 30 else names[:15] + names[-5:]
-        for name in shown:
-            table.add_row(safe(name), *(f"{counts[split][name]:,}" for split in splits))
+        rows = [(name, [f"{counts[split][name]:,}" for split in splits]) for name in shown]
         if len(names) > len(shown):
-            table.add_row(f"... {len(names) - len(shown)} more", *("" for _ in splits))
-        table.add_row("all", *(f"{sum(counts[split].values()):,}" for split in splits))
-        self.out.print(table)
+            rows.append((f"... {len(names) - len(shown)} more", [""] * len(splits)))
+        rows.append(("all", [f"{sum(counts[split].values()):,}" for split in splits]))
+        self.matrix(rows, splits)
 
 
 def _lines(message: str) -> list[str]:

@@ -106,7 +106,10 @@ def show_headline(screen: Screen, told: Headline) -> None:
 def _caveats(result: RunResult, told: Headline, manifest: Manifest) -> Iterator[str]:
     """Yield what a careful person would add to the headline."""
     if not told.better_than_guessing:
-        yield "That is no better than always naming the most frequent class."
+        yield (
+            "That is no better than always naming the most frequent class, so nothing was learned "
+            "that shows. Do the labels say what the images show? tl inspect DATA --plots"
+        )
     copies = trained_on_too(manifest, "test" if told.measured == TEST else "val")
     if copies and told.measured != FOLDS:
         what = "is the copy" if copies == 1 else "are copies"

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 NEAR = 3  # bits of 64 in which near duplicates may differ
+NEAR_ACROSS = 8  # the same of two sets, where each image is compared with a single one
 BANDS = 4  # one more than NEAR, so that near hashes are equal in at least one band
 SMALLEST_NEAR = 32  # pixels of the shorter side; below, unlike icons and digits look the same
 LEAST_EDGES = 12  # bits set and bits clear; with fewer the image is too plain to tell apart
@@ -102,6 +103,35 @@ def mark_near(records: Sequence[Record]) -> list[Record]:
     size = Counter(map(root, list(parent)))
     joined = {digest: root(digest) for digest in list(parent) if size[root(digest)] > 1}
     return [replace(r, near=joined[r.digest]) if r.digest in joined else r for r in records]
+
+
+def near_copies(records: Sequence[Record], others: Sequence[Record]) -> set[str]:
+    """Return the digests of records that look nearly the same as one of the others.
+
+    Exact copies are not meant. Of each record the other with the nearest perceptual hash is opened,
+    if it is within NEAR_ACROSS bits; others that are gone are like nothing.
+    """
+    theirs = {r.digest for r in others}
+    mine = [r for r in {r.digest: r for r in records}.values() if r.digest not in theirs]
+    mine, there = [r for r in mine if _tells(r)], [r for r in others if _tells(r)]
+    if not (mine and there):
+        return set()
+    nearest = _nearest(mine, there)
+    return {r.digest for r, other in zip(mine, nearest, strict=True) if other and _alike(r, other)}
+
+
+def _nearest(records: Sequence[Record], others: Sequence[Record]) -> Iterator[Record | None]:
+    """Yield for each record the other with the nearest hash, None where none is near."""
+    import numpy as np
+
+    def hashes(images: Sequence[Record]) -> np.ndarray:
+        return np.array([int(r.phash, 16) for r in images], np.uint64)
+
+    theirs = hashes(others)
+    for own in hashes(records):
+        bits = np.bitwise_count(theirs ^ own)
+        at = int(bits.argmin())
+        yield others[at] if bits[at] <= NEAR_ACROSS else None
 
 
 def _candidates(records: Sequence[Record]) -> list[tuple[Record, Record]]:

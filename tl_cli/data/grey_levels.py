@@ -38,7 +38,7 @@ def held(records: Iterable[Record]) -> int | None:
 
     All of them but a few. Records that have not been split yet count as training images.
     """
-    known = (bits_in(r.mode) for r in records if r.split not in ("val", "test"))
+    known = (bits_in(r.mode) for r in records if r.is_open)
     bits = sorted(each for each in known if each)
     return bits[-1 - len(bits) // ODD] if bits else None
 

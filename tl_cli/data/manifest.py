@@ -27,6 +27,11 @@ class Record:
     phash: str = ""  # perceptual hash, 16 hexadecimal digits
     near: str = ""  # the smallest digest of those that look nearly the same; "" for none
 
+    @property
+    def is_open(self) -> bool:
+        """Whether the source does not hold it out."""
+        return self.split not in ("val", "test")
+
 
 @dataclass(frozen=True)
 class BadFile:

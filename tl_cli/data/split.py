@@ -6,13 +6,13 @@ where its shares end, so every class has its share to within one image, whatever
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from tl_cli.data import groups
-from tl_cli.data.manifest import Manifest, Record
+from tl_cli.data import groups, small_classes
+from tl_cli.data.draws import chance, rank
+from tl_cli.data.manifest import Manifest
 from tl_cli.errors import TLError
 from tl_cli.humanize import count, naming
 
@@ -66,11 +66,11 @@ def assign_splits(
     splits = {
         key: share.split(place)
         for label, own in ranked.items()
-        for key, place in _places(own, _chance(seed, "offset", label))
+        for key, place in _places(own, chance(seed, "offset", label))
     }
-    notes, whole = _mend(manifest, key_of, splits, seed, share.validates)
+    notes, whole = small_classes.mend(manifest, key_of, splits, seed, share.validates)
     decided = (
-        replace(r, split=splits[key]) if _is_open(r) else r
+        replace(r, split=splits[key]) if r.is_open else r
         for key, r in zip(key_of, manifest.records, strict=True)
     )
     manifest = manifest.with_records(decided, *notes)
@@ -81,52 +81,6 @@ def assign_splits(
             "add images of other groups, or of other pictures, to the classes",
         )
     return manifest.with_records(manifest.records, *_unmeasured(manifest, whole))
-
-
-def limit(
-    manifest: Manifest, n: int | None = None, per_class: int | None = None, seed: int = 0
-) -> Manifest:
-    """Return a stratified subset: `n` images in all, or at most `per_class` of each class.
-
-    Images of a test split are neither counted nor left out, so that results stay comparable. The
-    order is that of a hash, so a smaller subset lies within a larger one. Every class (and its
-    validation part, where it has one) stays. Raises TLError where `n` is too small for that.
-    """
-    pool = [r for r in manifest.records if r.split != "test"]
-    if per_class is not None:
-        own = ([r for r in pool if r.label == label] for label in manifest.classes)
-        pool = [r for records in own for r in _stratified(records, per_class, seed)]
-    if n is not None:
-        pool = _stratified(pool, n, seed)
-    kept = {id(r) for r in pool}
-    records = [r for r in manifest.records if r.split == "test" or id(r) in kept]
-    if len(records) == len(manifest.records):
-        return manifest
-    tested = len(records) - len(pool)
-    note = f"limited to {len(pool):,} of {count(len(manifest.records) - tested, 'image')}"
-    if tested:
-        note += f" to train and validate on; all {tested:,} to test on are kept"
-    return manifest.with_records(records, note)
-
-
-def _stratified(records: Sequence[Record], n: int, seed: int) -> list[Record]:
-    """Return the first `n` records in an order in which each stratum's share is steady."""
-    strata = defaultdict(list)
-    for record in records:
-        strata[record.label, record.split].append(record)
-    least = 1 if any(r.split == "val" for r in records) else 2  # to train and to validate on
-    needed = sum(min(least, len(own)) for own in strata.values())
-    if n < needed:
-        raise TLError(
-            f"a limit of {n} images is too small for {count(len({s for s, _ in strata}), 'class')}",
-            f"the least is {needed}",
-        )
-    order = []
-    for own in strata.values():
-        own.sort(key=lambda r: (_chance(seed, "limit", groups.content(r)), r.path))
-        order += [(i >= least, (i + 0.5) / len(own), r) for i, r in enumerate(own)]
-    order.sort(key=lambda place: place[:2])
-    return [record for _, _, record in order[:n]]
 
 
 @dataclass(frozen=True)
@@ -157,10 +111,10 @@ def _ranked(manifest: Manifest, key_of: Sequence[str], seed: int) -> dict[str, l
     """Return what the classes are cut from: by label, keys and their images, in a hash's order."""
     labels: dict[str, Counter[str]] = defaultdict(Counter)
     for key, record in zip(key_of, manifest.records, strict=True):
-        if _is_open(record):
+        if record.is_open:
             labels[key][record.label] += 1
     ranked: dict[str, list[Unit]] = defaultdict(list)
-    for key in sorted(labels, key=lambda key: _rank(seed, key)):
+    for key in sorted(labels, key=lambda key: rank(seed, key)):
         most = min(labels[key], key=lambda label: (-labels[key][label], label))
         ranked[most].append((key, labels[key].total()))
     return ranked
@@ -200,7 +154,7 @@ def _pooled(manifest: Manifest, folds: int) -> Manifest:
 
 def _trainable(manifest: Manifest) -> Manifest:
     """Leave out the classes of which the source has images only in what it holds out."""
-    trained = {r.label for r in manifest.records if _is_open(r)}
+    trained = {r.label for r in manifest.records if r.is_open}
     if trained.issuperset(manifest.classes):
         return manifest
     if len(trained) < 2:
@@ -245,113 +199,3 @@ def _without_copies(manifest: Manifest) -> Manifest:
     whose = count(removed, "image")
     note = f"{whose} left out of training or validation: exact copies of held-out images"
     return manifest.with_records(kept, note)
-
-
-def _is_open(record: Record) -> bool:
-    return record.split not in ("val", "test")
-
-
-def _chance(seed: int, salt: str, key: str) -> float:
-    """Return a number in [0, 1) that depends on nothing else."""
-    text = f"{seed}:{salt}:{key}".encode("utf-8", "surrogateescape")
-    return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest()) / 2.0**64
-
-
-def _rank(seed: int, key: str) -> tuple[float, str]:
-    """Return where a key stands in its class."""
-    return _chance(seed, "split", key), key
-
-
-def _mend(
-    manifest: Manifest, key_of: Sequence[str], splits: dict[str, str], seed: int, validates: bool
-) -> tuple[tuple[str, ...], list[str]]:
-    """Give each class a training and a validation image where its share gave it none.
-
-    Returns what is to be said of it, and the classes that cannot be validated.
-    """
-    own: dict[str, dict[str, None]] = {name: {} for name in manifest.classes}
-    labels: dict[str, set[str]] = defaultdict(set)
-    open_: dict[str, list[Record]] = defaultdict(list)
-    for key, record in sorted(zip(key_of, manifest.records, strict=True), key=lambda p: p[0]):
-        if _is_open(record):
-            own[record.label][key] = None
-            labels[key].add(record.label)
-            open_[record.label].append(record)
-    _check_classes({label: open_[label] for label in manifest.classes}, validates)
-    whole = [label for label in manifest.classes if len(own[label]) == 1 and validates]
-    pinned = {key for label in whole for key in own[label]}
-    splits.update(dict.fromkeys(pinned, "train"))
-
-    def spared(key: str, label: str) -> bool:
-        """Whether no other class has its only image of that split with this key."""
-        return splits[key] == "test" or all(
-            sum(splits[k] == splits[key] for k in own[name]) > 1 for name in labels[key] - {label}
-        )
-
-    moved = []
-    # training last: what moves there takes no other class's training image away
-    for lacking in ("val", "train") if validates else ("train",):
-        for label in (name for name in manifest.classes if name not in whole):
-            free = [key for key in own[label] if key not in pinned]
-            if not free or any(splits[key] == lacking for key in own[label]):
-                continue
-            free.sort(key=lambda key: _rank(seed, key))
-            needed = [key for key in free if not spared(key, label)]
-            splits[_giving(free, needed, lacking, splits)] = lacking
-            moved.append(f"{label!r} ({lacking})")
-    return _told(moved, list(map(repr, whole))), whole
-
-
-def _giving(
-    ranked: Sequence[str], needed: Sequence[str], lacking: str, splits: dict[str, str]
-) -> str:
-    """Return which of a class's keys is to move into a split in which the class has none.
-
-    One that the class can spare; rather one that no other class needs where it is; rather from
-    where the class has several.
-    """
-    have = Counter(splits[key] for key in ranked)
-    other = "val" if lacking == "train" else "train"
-    giving = other if have[other] >= 2 else "test"
-    able = [key for key in ranked if splits[key] == "test" or have[splits[key]] >= 2]
-    return min(able or ranked, key=lambda key: (key in needed, splits[key] != giving))
-
-
-def _check_classes(records: Mapping[str, Sequence[Record]], validates: bool) -> None:
-    for label, of_class in records.items():
-        if not of_class:
-            raise TLError(
-                f"class {label!r} has no image to train on",
-                "add images of it to the training part, or remove the class",
-            )
-    single = [c for c, rs in records.items() if len({groups.content(r) for r in rs}) == 1]
-    if not (single and validates):
-        return
-    if len(single) > 1:
-        raise TLError(
-            f"{len(single):,} classes have only one image each, which cannot be both trained and "
-            f"validated on: {naming(single)}",
-            "add images of them, or remove these classes",
-        )
-    [label] = single
-    copies = len(records[label])
-    only = "one image" if copies == 1 else f"{copies} copies of one image"
-    raise TLError(
-        f"class {label!r} has only {only}, which cannot be both trained and validated on",
-        "add images of it, or remove the class",
-    )
-
-
-def _told(moved: Sequence[str], whole: Sequence[str]) -> tuple[str, ...]:
-    notes = []
-    if moved:
-        notes.append(
-            "too few images for a share of them, so the image with the smallest hash was moved,"
-            f" for {count(len(moved), 'class')}: {naming(moved)}"
-        )
-    if whole:
-        notes.append(
-            f"{count(len(whole), 'class')} with only one group, trained on and not validated:"
-            f" {naming(whole)}"
-        )
-    return tuple(notes)

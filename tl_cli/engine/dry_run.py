@@ -6,7 +6,7 @@ import time
 
 from tl_cli.config import RunConfig
 from tl_cli.data.manifest import SPLITS, Manifest
-from tl_cli.engine import recommend_freeze
+from tl_cli.engine import rank, recommend_freeze
 from tl_cli.engine.context import RunContext, prepare
 from tl_cli.engine.finetune import settings, time_budget
 from tl_cli.engine.finetune.learning_rate_test import learning_rate_test
@@ -32,7 +32,7 @@ def dry_run(
     by learning rate, where the plan tunes.
     """
     started = time.perf_counter()
-    context = prepare(config, manifest)
+    context = prepare(rank.resolved(config, manifest, on_progress), manifest)
     seconds = {"build": time.perf_counter() - started}
     plan = recommend_freeze.advise(context, on_progress)
     seconds["features"] = _features(context)

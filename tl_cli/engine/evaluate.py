@@ -22,7 +22,8 @@ from tl_cli.engine.networks.classifier import Classifier, describe
 from tl_cli.engine.predict import LabelledPredictions
 from tl_cli.engine.run_images import RunImages
 from tl_cli.errors import TLError
-from tl_cli.results.evaluation import Against, Diagnostics, Evaluation, Threshold
+from tl_cli.results.evaluation import Against, Diagnostics, Evaluation, Threshold, TrainedOn
+from tl_cli.results.intervals import wilson
 from tl_cli.results.progress import Note, OnProgress
 from tl_cli.store import run_dir
 from tl_cli.store.run_dir import RunDir
@@ -69,7 +70,8 @@ def evaluate(run: RunDir, request: EvaluationRequest, on_progress: OnProgress) -
     classifier = predict.load_checkpoint(run)
     mirrored = request.tta and _may_mirror(run, classifier, fitted, on_progress)
     answers = _answers(classifier, records, labels, fitted, on_progress, mirrored=mirrored)
-    for note in _told(answers, fitted):
+    trained_on = _trained_on(answers, fitted)
+    for note in _told(answers, fitted, trained_on):
         on_progress(note)
     same = request.own and request.split == "val"
     validation = (
@@ -82,6 +84,7 @@ def evaluate(run: RunDir, request: EvaluationRequest, on_progress: OnProgress) -
         thresholds=_thresholds(answers, validation, request),
         against=_against(answers, request, on_progress),
         mirrored=mirrored,
+        trained_on=trained_on,
     )
     evaluation = figures.evaluate(
         answers.probabilities, labels, classifier.classes, split=request.split
@@ -143,23 +146,48 @@ def _answers(
     return LabelledPredictions(classifier.classes, tuple(records), labels, probabilities)
 
 
-def _told(answers: LabelledPredictions, fitted: FittedImages) -> Iterator[Note]:
+def _trained_on(answers: LabelledPredictions, fitted: FittedImages) -> TrainedOn | None:
+    """Return how many images were trained on, or nearly, and the accuracy on the others."""
+    trained = fitted.trained_on(answers.records)
+    near = fitted.nearly(answers.records) & ~trained & ~fitted.known(answers.records)
+    others = ~(trained | near)
+    if others.all():
+        return None
+    right, n = int(answers.right[others].sum()), int(others.sum())
+    return TrainedOn(
+        int(trained.sum()),
+        int(near.sum()),
+        n,
+        right / n if n else None,
+        wilson(right, n) if n else None,
+    )
+
+
+def _told(
+    answers: LabelledPredictions, fitted: FittedImages, trained_on: TrainedOn | None
+) -> Iterator[Note]:
     """Yield what must be known of images that the network was fitted to."""
-    trained, kept = fitted.trained_on(answers.records), fitted.known(answers.records)
     n = len(answers.records)
-    if trained.any():
-        others = ~trained
+    if trained_on:
+        parts = [f"{trained_on.n:,} of {n:,} images were trained on"] if trained_on.n else []
+        parts += [_nearly(trained_on.near, n, bool(parts))] if trained_on.near else []
         rest = (
-            f"without them accuracy is {answers.right[others].mean():.3f} on {others.sum():,}"
-            if others.any()
+            f"without them accuracy is {trained_on.accuracy:.3f} on {trained_on.others:,}"
+            if trained_on.accuracy is not None
             else "no others are here"
         )
-        yield Note(f"{trained.sum():,} of {n:,} images were trained on; {rest}.", warning=True)
+        yield Note(f"{' and '.join(parts)}; {rest}.", warning=True)
+    kept = fitted.known(answers.records)
     if kept.any() and fitted.refit:
         yield Note(
             f"The saved head was fitted to {kept.sum():,} of {n:,} images once all was decided; "
             "their figures are from before that, held out."
         )
+
+
+def _nearly(near: int, n: int, more: bool) -> str:
+    images = f"{near:,} more" if more else f"{near:,} of {n:,} images"
+    return f"{images} look nearly the same as images that were trained on"
 
 
 def _validation(
@@ -217,7 +245,7 @@ def _may_mirror(
 ) -> bool:
     """Return whether the run allows mirroring; where that is open, its validation images decide."""
     try:
-        said = config.load(run / run_dir.CONFIG).mirror
+        said = config.of_run(run / run_dir.CONFIG).mirror
     except TLError:
         said = "auto"
     if said == "no":

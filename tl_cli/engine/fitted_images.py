@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from tl_cli.data import duplicates
 from tl_cli.data.csv_io import read_csv
 from tl_cli.data.manifest import Record
 from tl_cli.engine.networks.classifier import describe
@@ -24,12 +25,21 @@ class FittedImages:
     """By digest: the training images, and probabilities [C] of the validation images."""
 
     trained: frozenset[str] = frozenset()
+    images: tuple[Record, ...] = ()  # those that the saved network was fitted to in the end
     held_out: Mapping[str, np.ndarray] = field(default_factory=dict)
     refit: bool = False  # whether the head was fitted to the validation images in the end
 
     def trained_on(self, records: Sequence[Record]) -> np.ndarray:
         """Return which records were trained on, bool [n]."""
         return np.array([record.digest in self.trained for record in records], bool)
+
+    def nearly(self, records: Sequence[Record]) -> np.ndarray:
+        """Return which records, not fitted to themselves, look like one that was, bool [n]."""
+        own = {record.digest for record in self.images}
+        marked = {record.near for record in self.images if record.near}
+        alike = duplicates.near_copies(records, self.images)
+        near = [r.digest in alike or r.near in marked for r in records]
+        return np.array(near, bool) & np.array([r.digest not in own for r in records], bool)
 
     def known(self, records: Sequence[Record]) -> np.ndarray:
         """Return of which records there are held-out probabilities, bool [n]."""
@@ -47,10 +57,12 @@ def load(run: RunDir) -> FittedImages:
         return FittedImages()
     trained = frozenset(record.digest for record in manifest.of("train") if record.digest)
     refit = bool(describe(run).get("refit"))
+    images = tuple(r for r in manifest.records if r.split in ("train", *(("val",) * refit)))
     if not refit and not (run / run_dir.HELD_OUT).is_file():
-        return FittedImages(trained)
+        return FittedImages(trained, images)
     digests = [record.digest for record in manifest.of("val")]
-    return FittedImages(trained, dict(zip(digests, _rows(run, len(digests)), strict=True)), refit)
+    held_out = dict(zip(digests, _rows(run, len(digests)), strict=True))
+    return FittedImages(trained, images, held_out, refit)
 
 
 def _rows(run: RunDir, count: int) -> np.ndarray:

@@ -34,10 +34,10 @@ def suspected(run: RunDir, on_progress: OnProgress) -> tuple[int, list[LabelErro
     out: that is told. Raises TLError without cleanlab, and for a run that lacks what is needed.
     """
     issues = _cleanlab()
-    described, settings = classifier.describe(run), config.load(run / run_dir.CONFIG)
+    described, settings = classifier.describe(run), config.of_run(run / run_dir.CONFIG)
     grey_levels.use(described.get("grey_bits", grey_levels.FILE))
     engine.prepare(described.get("precision", "float32"), settings.seed)
-    card = catalog.get(described["backbone"])
+    card = catalog.get(described["backbone"], settings.preprocessing)
     backbone = loading.load(
         card, int(described["image_size"]), settings.weights or loading.PRETRAINED
     )

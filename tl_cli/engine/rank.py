@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 import keras
 import numpy as np
 
+from tl_cli import catalog
 from tl_cli.config import RunConfig
 from tl_cli.data.manifest import Manifest, Record
 from tl_cli.engine import evidence, recommend_freeze
@@ -81,6 +82,27 @@ def rank(
         if missed:
             break
     return _ranking(final, behind, len(records), [candidate.name for candidate in missed])
+
+
+def resolved(config: RunConfig, manifest: Manifest, on_progress: OnProgress) -> RunConfig:
+    """Return the configuration with the network that ranks best here in place of `best`.
+
+    Among those whose weights are on this machine; where that is one, it is taken without a look.
+    """
+    if config.backbone != catalog.BEST:
+        return config
+    names = catalog.at_hand()
+    if len(names) == 1:
+        on_progress(Note(f"Network: {names[0]}, the only one whose weights are here."))
+        return config.effective(backbone=names[0])
+    ranking = rank(config, manifest, [Candidate(name) for name in names], on_progress)
+    best, *others = ranking.networks
+    on_progress(Note(f"Network: {_figure(best)}; {', '.join(map(_figure, others))}."))
+    return config.effective(backbone=best.name)
+
+
+def _figure(network: RankedNetwork) -> str:
+    return f"{network.name} {network.accuracy:.1%} of {network.images:,}"
 
 
 def _looks(

@@ -13,7 +13,13 @@ from pathlib import Path
 import psutil
 import tensorflow as tf
 
+from tl_cli.errors import TLError
+from tl_cli.humanize import count, size
+from tl_cli.machine import available_memory
+
 PROCESS = Path("/proc/self")
+USED = 0.6  # share of the free memory that activations may take; the rest are copies and buffers
+SMALLER = "a smaller --image-size takes less, or close other programs"
 
 
 @dataclass
@@ -36,6 +42,45 @@ class Clock:
     def all(self) -> dict[str, float]:
         total = time.perf_counter() - self.started
         return {name: round(s, 3) for name, s in {**self.seconds, "total": total}.items()}
+
+
+@contextmanager
+def memory_told(hint: Callable[[int], str] = lambda _: SMALLER) -> Iterator[None]:
+    """Turn the end of the memory into one sentence.
+
+    `hint`: what to do, from the bytes that there were at the beginning. Raises TLError.
+    """
+    there = available_memory()
+    try:
+        yield
+    except (MemoryError, tf.errors.ResourceExhaustedError) as error:
+        raise TLError(
+            f"the memory was not enough: {size(there)} could be taken", hint(there)
+        ) from error
+
+
+def check_step(activations: int, batch: int, hint: Callable[[int], str]) -> None:
+    """Raise TLError, with a hint as in `memory_told`, where a training step cannot fit.
+
+    `activations`: bytes of one image's. Asked before, since the system ends a process that takes
+    more, without a word. On a GPU it does not, and its memory is another.
+    """
+    there, need = available_memory(), activations * batch
+    if need > there and not _gpus():
+        raise TLError(
+            f"a step of {count(batch, 'image')} takes about {size(need)} of memory, and "
+            f"{size(there)} can be taken",
+            hint(there),
+        )
+
+
+def fitting_batch(activations: int, batch: int, memory: int) -> int:
+    """Return how many images a training step has room for, at most half of a `batch` that had not.
+
+    `activations`: bytes of one image's. 0: not one image fits.
+    """
+    fits = int(USED * memory / activations) if activations else batch
+    return min(batch // 2, 2 ** (fits.bit_length() - 1) if fits else 0)
 
 
 def reset_peak_memory() -> None:

@@ -54,6 +54,8 @@ def write_plan(
         "freeze": f"{plan.freeze_ratio:g}",
         "batch_size": plan.batch_size,
     }
+    if context.config.effort != "normal":  # it says what to decide, and now that is decided
+        decided["effort"] = "normal"
     if head:
         decided["head"] = head.kind
     if plan.trains_backbone:

@@ -8,12 +8,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
 from tl_cli.config import RunConfig
 from tl_cli.data.manifest import Manifest, Record
-from tl_cli.engine import evidence, features, recommend_freeze, resources, run_files
+from tl_cli.engine import evidence, features, rank, recommend_freeze, resources, run_files
 from tl_cli.engine.context import RunContext, prepare
 from tl_cli.engine.features import BATCH
 from tl_cli.engine.finetune import flip_check, settings, successive_halving, time_budget
@@ -37,6 +38,7 @@ from tl_cli.results.learning_curve import LearningCurve
 from tl_cli.results.progress import Note, OnProgress, begun
 from tl_cli.results.training import FinetuneResult, FromScratchResult, RunResult
 from tl_cli.store import run_dir
+from tl_cli.store.checkpoint import IMAGE_SIZES
 from tl_cli.store.run_dir import RunDir
 
 OnPlan = Callable[[FreezePlan, Mapping[str, float]], None]  # the plan, the seconds it will take
@@ -53,6 +55,7 @@ class Trained:
     classifier: Classifier
 
 
+@resources.memory_told()
 def train(
     config: RunConfig,
     manifest: Manifest,
@@ -70,6 +73,7 @@ def train(
     resources.reset_peak_memory()
 
     with clock.stage("build"):
+        config = rank.resolved(config, manifest, on_progress)
         context = prepare(config, manifest)
         run_files.write_inputs(run, context)
         before = run_files.kept_settings(run, context)  # of a run that was cut off
@@ -95,11 +99,13 @@ def train(
 
     finetuned: Finetuned[FinetuneResult | FromScratchResult] | None = None
     if decided.plan.trains_backbone:
-        with clock.stage("tune"):
+        with clock.stage("tune"), resources.memory_told(partial(_smaller, context, decided)):
             if head:
                 _announce(run, context, decided, trained, head, clock, on_progress)
+                _check_memory(context, decided)
                 finetuned = finetune(context, decided, head, on_progress, Checkpoints(run))
             else:
+                _check_memory(context, decided)
                 finetuned = train_from_scratch(context, decided, on_progress, Checkpoints(run))
         trained = finetuned.trained
         run_files.write_history(run, finetuned.history, finetuned.gradients)
@@ -123,6 +129,23 @@ def train(
 
 
 # == what the story calls ==========================================================================
+
+
+def _check_memory(context: RunContext, decided: FinetuneSettings) -> None:
+    resources.check_step(*_step(context, decided), partial(_smaller, context, decided))
+
+
+def _step(context: RunContext, decided: FinetuneSettings) -> tuple[int, int]:
+    """Return the bytes that a training step keeps of an image, and how many images it has."""
+    images = min(decided.plan.batch_size, len(context.manifest.of("train")))
+    return context.activation_bytes(decided.plan.frozen_blocks), images
+
+
+def _smaller(context: RunContext, decided: FinetuneSettings, memory: int) -> str:
+    """Return what would fit into so many bytes where the tuning did not."""
+    batch = resources.fitting_batch(*_step(context, decided), memory)
+    half = max(IMAGE_SIZES[0], context.backbone.image_size // 2)
+    return f"--batch-size {batch} would fit" if batch else f"--image-size {half} takes a quarter"
 
 
 def _decide(
@@ -242,12 +265,6 @@ def _caveats(
             "There are no test images: the validation images also chose what is kept, so their "
             "figures are a little too good. Keep some aside with --test 0.1."
         )
-    for evaluation in metrics.values():
-        if evaluation.accuracy <= evaluation.majority_baseline:
-            yield Note(
-                f"On {evaluation.split} the classifier is no better than always naming the most "
-                "frequent class."
-            )
 
 
 def _trained_count(trained: TrainedModel, plan: FreezePlan, outcome: Outcome) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tl_cli.store import own_pages
 from tl_cli.store.run_dir import replacing
 
 if TYPE_CHECKING:
@@ -24,7 +25,13 @@ def figure(width: float, height: float) -> Figure:
 
 
 def saved(drawn: Figure, path: Path) -> Path:
-    """Write a figure as PNG, cut to what is drawn, and return where it lies."""
+    """Write a figure as PNG, cut to what is drawn, and return where it lies.
+
+    Raises TLError where something lies that is not ours.
+    """
+    own_pages.check(path)
     with replacing(path) as beside:
-        drawn.savefig(beside, dpi=DPI, bbox_inches="tight", pad_inches=0.12)
+        drawn.savefig(
+            beside, dpi=DPI, bbox_inches="tight", pad_inches=0.12, metadata=own_pages.OF_PICTURES
+        )
     return path

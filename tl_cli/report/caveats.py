@@ -11,6 +11,7 @@ from tl_cli.data.inspection import Inspection
 from tl_cli.data.manifest import Record
 from tl_cli.humanize import count, naming
 from tl_cli.report.facts import RunFacts
+from tl_cli.results.headline import FOLDS, VALIDATION
 
 FEW = 100  # images; with fewer, each one is a point and more
 APART = 0.05  # of accuracy and balanced accuracy, from which on both must be told
@@ -50,6 +51,8 @@ def _across(group: Sequence[Record], split: str) -> bool:
 
 
 def _doubtful(facts: RunFacts, inspected: Inspection) -> Iterator[str]:
+    if facts.headline.measured == FOLDS:  # its folds keep copies together
+        return
     paths = doubtful(facts, inspected)
     left = [answer.right for answer in facts.answers if answer.path not in paths]
     if not paths or not left:
@@ -65,16 +68,16 @@ def _doubtful(facts: RunFacts, inspected: Inspection) -> Iterator[str]:
 
 
 def _no_better(facts: RunFacts) -> Iterator[str]:
-    figures = facts.figures
-    if figures["accuracy"] <= figures["majority_baseline"]:
+    headline = facts.headline
+    if not headline.better_than_guessing:
         yield (
             "This is no better than always naming the largest class "
-            f"({figures['majority_baseline']:.1%}): nothing of use was learned."
+            f"({headline.guessing:.1%}): nothing of use was learned."
         )
 
 
 def _chosen_on(facts: RunFacts) -> Iterator[str]:
-    if facts.split == "val" and (facts.tune or facts.told.get("scratch")):
+    if facts.headline.measured == VALIDATION:
         yield (
             "There were no test images. The validation images also chose what was kept, so the "
             "figure is a little too good: --test 0.1 keeps some aside."
@@ -82,18 +85,19 @@ def _chosen_on(facts: RunFacts) -> Iterator[str]:
 
 
 def _few(facts: RunFacts) -> Iterator[str]:
-    n = facts.figures["n"]
-    if n < FEW:
-        low, high = facts.figures["intervals"]["accuracy"]
+    headline = facts.headline
+    if headline.n < FEW:
         yield (
-            f"It was measured on {count(n, 'image')} only, each of them worth {100 / n:.1f} "
-            f"points: the truth may lie anywhere from {low:.0%} to {high:.0%}."
+            f"It was measured on {count(headline.n, 'image')} only, each of them worth "
+            f"{100 / headline.n:.1f} points: the truth may lie anywhere from {headline.low:.0%} to "
+            f"{headline.high:.0%}."
         )
 
 
 def _unequal(facts: RunFacts) -> Iterator[str]:
     figures = facts.figures
-    if abs(figures["accuracy"] - figures["balanced_accuracy"]) >= APART:
+    apart = abs(figures["accuracy"] - figures["balanced_accuracy"]) >= APART
+    if apart and facts.headline.measured != FOLDS:
         yield (
             "The classes differ in size: as the mean over the classes, "
             f"{figures['balanced_accuracy']:.1%} are recognised."

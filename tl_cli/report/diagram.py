@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tl_cli.report.canvas import figure, saved
+from tl_cli.report.figures.style import DIM, FROZEN, INK, OFF, in_style
 from tl_cli.results.network_summary import INPUT, LayerRow, Summary, by_block
+from tl_cli.store import own_pages
 from tl_cli.store.run_dir import replacing
 
 if TYPE_CHECKING:
@@ -18,7 +20,6 @@ if TYPE_CHECKING:
 
 MOST_BOXES = 60  # beyond, the blocks are drawn instead of the layers
 FINISHING = ("ReLU", "BatchNormalization", "Activation", "Dropout")  # drawn with what they finish
-TRAINED, FROZEN, EDGE, INK = "#dce8f4", "#e4e4e4", "#8899aa", "#445566"
 WIDTH, HEIGHT = 2.9, 1.1  # inches of a place; a box leaves a margin in it
 BOX = 0.86, 0.64  # of a place, across and down
 
@@ -31,6 +32,7 @@ def network_png(found: Summary, path: Path, plot: Callable[[Path], None]) -> Pat
     `plot`: what draws the layers themselves by graphviz.
     """
     if _graphviz():
+        own_pages.check(path)
         with replacing(path) as beside:
             plot(beside)
         return path
@@ -41,8 +43,9 @@ def _graphviz() -> bool:
     return bool(shutil.which("dot") and importlib.util.find_spec("pydot"))
 
 
+@in_style
 def boxes_png(found: Summary, path: Path) -> Path:
-    """Draw a box a layer, each below all that it takes, frozen ones grey; a box a block if many."""
+    """Draw a box a layer, each below all that it takes; a box a block where there are many."""
     rows = _folded(found.rows)
     rows = rows if len(rows) <= MOST_BOXES else by_block(found.rows)
     start = LayerRow(INPUT, "", "", found.input_shape, 0, 0, False, ())
@@ -105,9 +108,9 @@ def _box(axes: Axes, row: LayerRow, place: tuple[float, int]) -> None:
     from matplotlib.patches import FancyBboxPatch
 
     (x, y), (wide, high) = place, BOX
-    colour = "white" if row.name == INPUT else FROZEN if row.frozen else TRAINED
+    colour = "white" if row.name == INPUT else FROZEN if row.frozen else OFF
     box = FancyBboxPatch(
-        (x - wide / 2, y), wide, high, "round,pad=0,rounding_size=0.05", fc=colour, ec=EDGE
+        (x - wide / 2, y), wide, high, "round,pad=0,rounding_size=0.05", fc=colour, ec=DIM
     )
     axes.add_patch(box)
     shape = " x ".join(map(str, row.output_shape))
@@ -126,6 +129,6 @@ def _arrow(axes: Axes, above: tuple[float, int], below: tuple[float, int]) -> No
         way = [(x, y), (x, y + gap), (side, y + gap), (side, to_y - gap), (to_x, to_y - gap)]
     else:
         way = [(x, y), (x, to_y - gap), (to_x, to_y - gap)]
-    axes.plot(*zip(*way, strict=True), color=EDGE, lw=1, zorder=0)
-    arrow = {"arrowstyle": "-|>", "color": EDGE, "shrinkA": 0, "shrinkB": 0}
+    axes.plot(*zip(*way, strict=True), color=DIM, lw=1, zorder=0)
+    arrow = {"arrowstyle": "-|>", "color": DIM, "shrinkA": 0, "shrinkB": 0}
     axes.annotate("", (to_x, to_y), way[-1], arrowprops=arrow, zorder=0)

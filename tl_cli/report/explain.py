@@ -16,6 +16,7 @@ from tl_cli.report import images
 from tl_cli.report.heat import overlay
 from tl_cli.report.page import rendered
 from tl_cli.results.explanations import Explanation
+from tl_cli.store import own_pages
 from tl_cli.store.file_names import shortened
 from tl_cli.store.run_dir import replacing
 
@@ -61,11 +62,17 @@ class Sheet:
         return each
 
     def _overlay(self, each: Explanation, heat: np.ndarray) -> Path:
+        from PIL.PngImagePlugin import PngInfo
+
         image = open_rgb(Record(each.path, ""), LARGEST)
         image.thumbnail((LARGEST, LARGEST))
         path = self.folder / self._name(each.path)
+        own_pages.check(path)
+        marked = PngInfo()
+        for name, text in own_pages.OF_PICTURES.items():
+            marked.add_text(name, text)
         with replacing(path) as beside:
-            overlay(image, heat).save(beside, "PNG")
+            overlay(image, heat).save(beside, "PNG", pnginfo=marked)
         return path
 
     def _name(self, path: str) -> str:

@@ -17,6 +17,8 @@ from tl_cli.data.manifest import BadFile, Manifest
 from tl_cli.errors import TLError
 from tl_cli.report import shapes
 from tl_cli.results import predictions
+from tl_cli.results.headline import FOLDS, HEAD, TEST, VALIDATION, Headline
+from tl_cli.results.intervals import wilson
 from tl_cli.results.learning_curve import LearningCurve
 from tl_cli.results.predictions import Prediction
 from tl_cli.store import reading, run_dir
@@ -129,6 +131,20 @@ class RunFacts:
         """The evaluation of that split, keys as in docs/json.md."""
         return dict(self.metrics[self.split])
 
+    @property
+    def headline(self) -> Headline:
+        """The figure that the run comes to, as the terminal says it: see `results.headline`."""
+        head, split = self.told.get("head"), self.split
+        if split == "test" or not head or self.kept not in ("", HEAD):
+            figures = self.figures
+            low, high = figures["intervals"]["accuracy"] or (0.0, 1.0)
+            how = TEST if split == "test" else VALIDATION
+            guessing = figures["majority_baseline"]
+            return Headline(figures["accuracy"], figures["n"], low, high, guessing, how)
+        n, share = int(self.plan["size"]), head["cv_accuracy"]
+        most = max(self.manifest.counts("train").values())
+        return Headline(share, n, *wilson(round(share * n), n), most / n, FOLDS)
+
     @cached_property
     def answers(self) -> tuple[Prediction, ...]:
         """What was said of each image of that split."""
@@ -202,8 +218,9 @@ def _config(run: RunDir) -> Mapping[str, str]:
     if not (run / run_dir.CONFIG).is_file():
         raise _damaged(run, run_dir.CONFIG)
     config = flat_yaml.read(run / run_dir.CONFIG)
-    if "image_size" not in config:
-        raise _damaged(run, run_dir.CONFIG, "it says no image_size")
+    for name in ("data", "image_size"):
+        if name not in config:
+            raise _damaged(run, run_dir.CONFIG, f"it says no {name}")
     return config
 
 

@@ -12,12 +12,12 @@ from tl_cli.humanize import typed
 from tl_cli.report.facts import RunFacts
 from tl_cli.results.calibration import coverage
 from tl_cli.results.evaluation import Confused, confused
+from tl_cli.results.learning_curve import HARDLY
 from tl_cli.results.predictions import Prediction
 
 LEAST_PAIR = 2  # images; one that was taken for another is no pattern
 MOST_PICTURES = 6
 PAIRS = 2  # of classes that are shown
-WORTH = 0.01  # of accuracy that more images must promise to be asked for
 GOAL = 0.95  # of the answers are to be right where only sure ones count
 LEAST_ANSWERED = 0.3  # share of the images; a threshold that leaves fewer is of no use
 LEVELS = tuple(i / 20 for i in range(8, 20))  # of --min-confidence
@@ -67,7 +67,10 @@ def _more_images(facts: RunFacts) -> Iterator[Step]:
     curve = facts.learning_curve
     if not curve:
         return
-    if curve.expected[1] < WORTH:
+    if not curve.is_clear:
+        yield Step("Take more photos, if only to measure by.", curve.told)
+        return
+    if curve.expected[1] < HARDLY:
         yield Step("More images of the same kind would hardly help.", curve.told)
         return
     rows = [row for row in facts.figures["per_class"] if row["support"] and row["recall"] < 1]

@@ -59,6 +59,7 @@ def report_html(facts: RunFacts, heat: Mapping[str, np.ndarray] | None = None) -
         title=facts.name,
         facts=facts,
         figures=figures,
+        headline=facts.headline,
         decision=humanize.decision(facts.plan),
         blocks=_blocks(facts.plan),
         charts=_charts(facts),

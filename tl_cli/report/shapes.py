@@ -19,6 +19,12 @@ def _short(text: str) -> str:
     return text
 
 
+def _path(text: str) -> str:
+    if "\0" in text:
+        raise ValueError("a path with a zero byte")
+    return text
+
+
 def _not_empty(text: str) -> str:
     if not text:
         raise ValueError("an empty text")
@@ -35,6 +41,7 @@ Text = Annotated[InstanceOf[str], AfterValidator(_short)]  # names on disk are a
 Interval = Annotated[list[Number], Field(min_length=2, max_length=2)]
 Thirds = Annotated[list[Number], Field(min_length=3, max_length=3)]
 LOOSE = ConfigDict(extra="allow", strict=True)
+EXACT = ConfigDict(extra="forbid", strict=True)
 
 
 class _Class(TypedDict):
@@ -108,6 +115,20 @@ class _Scratch(TypedDict):
     best_epoch: NotRequired[Count]
 
 
+class _Point(TypedDict):
+    __pydantic_config__ = EXACT  # type: ignore[misc]
+    images: Annotated[Number, Field(ge=0)]
+    accuracy: Share
+    repeats: Count
+
+
+class _Curve(TypedDict):
+    __pydantic_config__ = LOOSE  # type: ignore[misc]
+    points: Annotated[list[_Point], Field(min_length=2)]
+    held_out: Annotated[Count, Field(ge=1)]
+    stderr: Number
+
+
 def _with_total(seconds: dict[Text, Seconds]) -> dict[Text, Seconds]:
     if not seconds.get("total"):
         raise ValueError("there is no total")
@@ -120,12 +141,17 @@ class Told(TypedDict):
     __pydantic_config__ = LOOSE  # type: ignore[misc]
     metrics: dict[Literal["val", "test"], Figures]
     seconds: Annotated[dict[Text, Seconds], AfterValidator(_with_total)]
-    head: NotRequired[_Head | None]
+    head: _Head | None
     tune: NotRequired[_Tune | None]
     scratch: NotRequired[_Scratch | None]
     refit: NotRequired[bool]
     trained_parameters: NotRequired[Count | None]
     peak_memory: NotRequired[Count | None]
+    parameters: NotRequired[Count | None]
+    model_bytes: NotRequired[Count | None]
+    milliseconds: NotRequired[Seconds | None]
+    solved: NotRequired[_Candidate | None]
+    learning_curve: NotRequired[_Curve | None]
 
 
 class _Probe(TypedDict):
@@ -184,6 +210,8 @@ class Environment(TypedDict):
     versions: Annotated[dict[Text, Text], AfterValidator(_with_ours)]
     command: NotRequired[list[Text]]
     git_commit: NotRequired[Text | None]
+    date: NotRequired[Text]
+    folder: NotRequired[Annotated[Text, AfterValidator(_path)]]
 
 
 def check(shape: Any, value: Any) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from tl_cli.humanize import count
 from tl_cli.results.calibration import Answered, Bin
 from tl_cli.results.paired import Paired
 
@@ -44,7 +45,34 @@ class Evaluation:
 
     def to_json(self) -> dict[str, Any]:
         """Return JSON types, keys as documented in docs/json.md."""
-        return asdict(self) | {"intervals": {k: v and list(v) for k, v in self.intervals.items()}}
+        ends = {name: found and list(found) for name, found in self.intervals.items()}
+        figures = asdict(self) | {"intervals": ends}
+        return figures | {"learnt": not nothing_learnt(figures)}
+
+
+def nothing_learnt(figures: Mapping[str, Any]) -> str:
+    """Say where figures (JSON of an Evaluation) show nothing learnt, and which; "" if they do.
+
+    Something was, where accuracy is surely above that of always naming the most frequent class, or
+    balanced accuracy above that of any answer that does not look at the image.
+    """
+    low, high = figures["intervals"]["accuracy"]
+    base = figures["majority_baseline"]
+    present = sum(row["support"] > 0 for row in figures["per_class"])
+    balanced = figures["intervals"]["balanced_accuracy"]
+    if low > base or present < 2 or (balanced and balanced[0] > 1 / present):
+        return ""
+    compared = (
+        f"accuracy {figures['accuracy']:.3f} ({low:.3f} to {high:.3f}), against {base:.3f} of "
+        "always naming the most frequent class"
+    )
+    if figures["accuracy"] > base:
+        images = count(figures["n"], "image")
+        return f"Whether anything was learnt cannot be told by {images}: {compared}."
+    return (
+        f"Nothing was learnt: {compared}. Do the labels say what the images show? See them with "
+        "tl inspect DATA --plots."
+    )
 
 
 @dataclass(frozen=True)
@@ -135,6 +163,17 @@ class Against:
 
 
 @dataclass(frozen=True)
+class TrainedOn:
+    """How many of the images were trained on, and the accuracy without them."""
+
+    n: int
+    near: int  # not trained on, but nearly the same as one that was
+    others: int
+    accuracy: float | None  # of the others; None where there are none
+    interval: tuple[float, float] | None  # 95 %, Wilson
+
+
+@dataclass(frozen=True)
 class Diagnostics:
     """All of it; None where it was not asked for."""
 
@@ -151,6 +190,7 @@ class Diagnostics:
     thresholds: tuple[Threshold, ...] | None = None
     against: Against | None = None
     mirrored: bool = False
+    trained_on: TrainedOn | None = None  # None where none was
 
     def to_json(self) -> dict[str, Any]:
         """Return JSON types, keys as documented in docs/json.md."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+HARDLY = 0.01  # of accuracy: what another doubling must promise to be worth it
 LEAST = 0.5  # images recognised wrongly that a share of none is taken for, in logarithms
 
 
@@ -48,15 +49,22 @@ class LearningCurve:
         return 0.5 * gain, 1.5 * gain
 
     @property
+    def is_clear(self) -> bool:
+        """Whether the last doubling changed more than chance alone might have."""
+        return abs(self.gain) > self.stderr or self.expected[1] < HARDLY
+
+    @property
     def told(self) -> str:
         """What it says, in one sentence, in points of accuracy."""
         before, after = self.points[-2:]
         low, high = (100 * share for share in self.expected)
-        return (
+        said = (
             f"Doubling from {before.images:,} to {after.images:,} images gave "
-            f"{100 * self.gain:+.1f} points (± {100 * self.stderr:.1f}); another doubling would "
-            f"probably give {_points(low, high)}."
+            f"{100 * self.gain:+.1f} points (± {100 * self.stderr:.1f})"
         )
+        if not self.is_clear:
+            return f"{said}: {self.held_out:,} held-out images cannot tell whether more would help."
+        return f"{said}; another doubling would probably give {_points(low, high)}."
 
     def to_json(self) -> dict[str, Any]:
         """Return JSON types, keys as documented in docs/json.md."""

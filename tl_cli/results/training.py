@@ -103,15 +103,11 @@ class RunResult:
             "milliseconds": self.milliseconds,
             "solved": asdict(self.solved) if self.solved else None,
             "learning_curve": self.learning_curve.to_json() if self.learning_curve else None,
-        }
-
-    def to_json(self) -> dict[str, Any]:
-        """Return JSON types, keys as documented in docs/json.md."""
-        return {
-            "run": self.run,
-            "plan": dict(self.plan),
-            **self.metrics_json(),
             "image_size": self.image_size,
             "precision": self.precision,
             "notes": list(self.notes),
         }
+
+    def to_json(self) -> dict[str, Any]:
+        """Return JSON types, keys as documented in docs/json.md."""
+        return {"run": self.run, "plan": dict(self.plan), **self.metrics_json()}

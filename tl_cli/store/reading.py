@@ -45,7 +45,8 @@ def _at_once(path: str, flags: int) -> int:
 def bytes_of(path: Path, most: int) -> bytes:
     """Return a file's content. Raises OSError for one that is not regular or has more bytes."""
     with opened(path) as file:
-        data = file.read(most + 1)
+        # asked for as many bytes as there are: room is made for all that are asked for
+        data = file.read(min(most, os.fstat(file.fileno()).st_size) + 1)
     if len(data) > most:
         raise OSError(errno.EFBIG, f"is larger than {size(most)}", str(path))
     return data

@@ -12,12 +12,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from tl_cli import flat_yaml
+from tl_cli.errors import TLError
 from tl_cli.results.runs import RunLine
 from tl_cli.store import reading, replacement, run_dir, run_process
 from tl_cli.store.marker import is_ours
 from tl_cli.store.run_dir import HEAD, RUNNING, RunDir
-
-MOST_YAML = 100_000  # bytes; a configuration has about two thousand
 
 
 def listed(folder: Path) -> list[RunLine]:
@@ -104,13 +104,9 @@ def _mapping(path: Path) -> Mapping[str, Any]:
 
 def _config(run: RunDir) -> Mapping[str, Any]:
     """Return the configuration: as it was decided, else as it was asked for."""
-    import yaml
-
-    with contextlib.suppress(OSError, ValueError, RecursionError, yaml.YAMLError):
-        text = reading.text_of(run / run_dir.CONFIG, MOST_YAML)
-        value = yaml.load(text, Loader=yaml.BaseLoader)
-        if isinstance(value, dict):
-            return value
+    with contextlib.suppress(TLError):
+        if values := flat_yaml.read(run / run_dir.CONFIG):
+            return values
     return _inside(_mapping(run / run_dir.REQUEST), "config")
 
 

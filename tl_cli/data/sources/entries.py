@@ -12,9 +12,11 @@ from pathlib import Path
 
 from tl_cli.data.decode import SUFFIXES
 from tl_cli.errors import TLError
+from tl_cli.store import own_pages
 from tl_cli.store.marker import is_ours
 
 OURS = "folders of tl's"  # counted beside the endings
+OUR_PICTURES = "pictures of tl's"
 HIDDEN = "hidden"  # images that are hidden, counted so, too
 LITTER = frozenset(  # as good as hidden: what systems and storage devices leave
     {"thumbs.db", "desktop.ini", "__macosx", "@eadir", "#recycle", "#snapshot", "lost+found"}
@@ -28,7 +30,7 @@ def walk(folder: str, seen: set[Identity], others: Counter[str]) -> Iterator[tup
     """Yield (path, "") for what may be an image and (path, reason) for what cannot be used.
 
     Links are followed; a folder in `seen` is not entered again, so that loops end. `others` counts
-    what is left out: files by their ending, OURS and HIDDEN.
+    what is left out: files by their ending, OURS, OUR_PICTURES, HIDDEN.
     """
     todo = [folder]  # not by recursion: a folder may be a thousand levels deep
     while todo:
@@ -48,6 +50,8 @@ def walk(folder: str, seen: set[Identity], others: Counter[str]) -> Iterator[tup
                 others[HIDDEN] += _is_named_as_image(entry.name)
             elif not _is_named_as_image(entry.name):
                 others[Path(entry.name).suffix.lower() or "no ending"] += 1
+            elif own_pages.is_picture(entry.path):
+                others[OUR_PICTURES] += 1
             else:
                 yield entry.path, _why_not(entry)
 

@@ -16,6 +16,7 @@ from tl_cli.data.sources import layout
 from tl_cli.data.sources.beside import other_labels, table_of
 from tl_cli.data.sources.entries import (
     HIDDEN,
+    OUR_PICTURES,
     OURS,
     check_open,
     identity,
@@ -219,9 +220,12 @@ def _masks(files: Iterator[str]) -> Iterator[str]:
 
 def _notes(listing: _Listing) -> tuple[str, ...]:
     others, notes = listing.others, listing.notes
-    ours, _ = others.pop(OURS, 0), others.pop(HIDDEN, 0)
+    ours, drawn = others.pop(OURS, 0), others.pop(OUR_PICTURES, 0)
+    others.pop(HIDDEN, 0)
     if ours:
         notes.append(f"{count(ours, 'folder')} that tl wrote (runs, reports): left out")
+    if drawn:
+        notes.append(f"{count(drawn, 'picture')} that tl drew (inspect, explain): left out")
     if listing.masks:
         example = repr(Path(min(listing.masks)).name)
         number = count(len(listing.masks), "file")
@@ -243,7 +247,7 @@ def _none(root: Path, listing: _Listing) -> TLError:
             table_of(root)
             or "put them into folders named for what they show: DIR/cat/…, DIR/dog/…",
         )
-    for name in (OURS, HIDDEN):
+    for name in (OURS, OUR_PICTURES, HIDDEN):
         listing.others.pop(name, 0)
     kinds = naming(f"{ending} ({n:,})" for ending, n in listing.others.most_common())
     beside = f"; found instead: {kinds}" if kinds else ""

@@ -140,7 +140,7 @@ def _json_lines(file: Path) -> Rows:
             continue
         try:
             row = json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise TLError(
                 f"'{file.name}', line {line}: not JSON ({error})", "one object a line"
             ) from error

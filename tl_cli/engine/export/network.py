@@ -20,6 +20,8 @@ from tl_cli.store.run_dir import RunDir
 # images float32 [b, size, size, 3] in 0..255 -> probabilities float32 [b, C]
 Runtime = Callable[[np.ndarray], np.ndarray]
 SIGNATURE = "serving_default"
+# what swish learns by cannot be saved with constants in place of weights, and nothing learns there
+NO_GRADIENTS = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
 
 
 @dataclass(frozen=True)
@@ -74,4 +76,5 @@ class Network:
 
     def save(self, path: Path) -> None:
         """Write a SavedModel of the function alone: what other formats are made from."""
-        tf.saved_model.save(tf.Module(), str(path), signatures={SIGNATURE: self.function})
+        signatures = {SIGNATURE: self.function}
+        tf.saved_model.save(tf.Module(), str(path), signatures=signatures, options=NO_GRADIENTS)

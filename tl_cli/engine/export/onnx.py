@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 import onnxruntime
 import tf2onnx
+from tf2onnx.handler import tf_op
 
 from tl_cli.engine.export.check import calibration
 from tl_cli.engine.export.network import Network, Runtime
@@ -32,6 +34,24 @@ def write(network: Network, path: Path) -> None:
     onnx.helper.set_model_props(model, network.facts)
     onnx.checker.check_model(model)
     onnx.save(model, path)
+
+
+@tf_op("Erfc")
+class Erfc:
+    """What GELU is made of in TensorFlow, which tf2onnx does not know: 1 - erf(x)."""
+
+    @classmethod
+    def version_9(cls, ctx: Any, node: Any, **_: Any) -> None:
+        """Put the two operations of ONNX in the place of the one."""
+        dtype, shape = ctx.get_dtype(node.output[0]), ctx.get_shape(node.output[0])
+        entering, outputs = node.input[0], node.output
+        ctx.remove_node(node.name)
+        erf = ctx.make_node("Erf", [entering], dtypes=[dtype], shapes=[shape])
+        one = ctx.make_const(f"{node.name}_one", np.array(1, "float32")).output[0]
+        difference = [one, erf.output[0]]
+        ctx.make_node(
+            "Sub", difference, name=node.name, outputs=outputs, dtypes=[dtype], shapes=[shape]
+        )
 
 
 def _to_float16(model: onnx.ModelProto) -> onnx.ModelProto:

@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from tl_cli.data import grey_levels
 from tl_cli.data.decode import ORIENTATION
-from tl_cli.engine.export.network import SIGNATURE, Network, Runtime
+from tl_cli.engine.export.network import NO_GRADIENTS, SIGNATURE, Network, Runtime
 
 RUNTIME = "tensorflow"
 ENCODED = "encoded"
@@ -40,7 +40,7 @@ def write(network: Network, path: Path) -> None:
         return run(tf.map_fn(opened, files, fn_output_signature=network.image.dtype))
 
     signatures = {SIGNATURE: image, ENCODED: encoded}
-    tf.saved_model.save(tf.Module(), str(path), signatures=signatures)
+    tf.saved_model.save(tf.Module(), str(path), signatures=signatures, options=NO_GRADIENTS)
     extra = path / "assets.extra"
     extra.mkdir()
     (extra / "labels.txt").write_text(network.labels, encoding="utf-8")
@@ -71,7 +71,7 @@ def _resized(image: tf.Tensor, height: tf.Tensor | int, width: int) -> tf.Tensor
     return tf.image.resize(image, (height, width), bilinear, antialias=True)
 
 
-def _opened(data: tf.Tensor, side: int, full: float) -> tf.Tensor:
+def _opened(data: tf.Tensor, side: int, full: float = 65_535.0) -> tf.Tensor:
     """Return JPEG or PNG bytes as RGB 0..255, float32 [side, side, 3], upright and on white.
 
     `full`: the level of 16 bits that becomes 255.

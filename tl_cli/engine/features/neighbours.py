@@ -52,7 +52,7 @@ def load(run: RunDir, backbone: Backbone, on_progress: OnProgress) -> Nearest:
     Those that are gone, and of which nothing is kept, are left out, as are those that others lie in
     the place of: that is told. Raises TLError where the run's manifest or configuration is gone.
     """
-    settings = config.load(run / run_dir.CONFIG)
+    settings = config.of_run(run / run_dir.CONFIG)
     spec = feature_spec_of(backbone, settings)
     kept = features.kept(backbone, spec)
     there = run_images.of_training(run, backbone.image_size, kept)

@@ -30,6 +30,7 @@ from tl_cli.store.checkpoint import FORMAT
 from tl_cli.store.run_dir import RunDir
 
 HEAD = "classifier"
+UNUSED = "mask_token"  # of DINO: it stands in for patches in pretraining alone, and learns nothing
 BYTES = 4  # a weight of the head takes in a file, which tl does not compress
 
 
@@ -127,16 +128,23 @@ class Classifier:
         """Freeze the first `cut` blocks by leaf layer, and every BatchNorm that does not train.
 
         Returns what trains. Flags go on leaf layers because an outer one does not hold for
-        children set later; a flag changed after `compile` has no effect.
+        children set later; a flag changed after `compile` has no effect. A layer with layers inside
+        may have weights of its own (a transformer's table of positions): it is frozen whole.
         """
         frozen = {path for block in self.backbone.blocks[:cut] for path in block.layers}
         self.backbone.model.trainable = True
+        for node in itertools.chain(*graph.calls(self.backbone.model)[:cut]):
+            if isinstance(node.operation, keras.Layer):
+                node.operation.trainable = False
         trained = []
         for layer in self.backbone.layers:
             norm = isinstance(layer, keras.layers.BatchNormalization)
             layer.trainable = layer.path not in frozen and (self.batchnorm_trains or not norm)
             if layer.trainable:
                 trained.append(layer)
+        for layer in self.backbone.model.layers:
+            if getattr(layer, UNUSED, None) is not None:
+                getattr(layer, UNUSED).trainable = False
         return (*trained, self.head)
 
     def save(self, run: RunDir, **facts: Any) -> None:
@@ -167,6 +175,7 @@ class Classifier:
             "pooling": self.pooling,
             "classes": list(self.classes),
             "grey_bits": grey_levels.in_use(),
+            **({"architecture": own} if (own := self.backbone.architecture) else {}),
             **facts,
         }
 
@@ -184,7 +193,7 @@ def build(
     # Weights stay float32 and so does the softmax, whatever the precision of the rest
     head = keras.layers.Dense(len(classes), kernel_initializer="zeros", dtype="float32", name=HEAD)
     probabilities = _softmax(_scores(head, pooling, tapped.outputs))
-    model = keras.Model(tapped.inputs[0], probabilities, name=f"tl_{backbone.card.name}")
+    model = keras.Model(tapped.inputs[0], probabilities, name=f"tl_{backbone.model.name}")
     return Classifier(backbone, tuple(classes), tuple(taps), head, model, pooling, batchnorm_trains)
 
 
@@ -216,7 +225,11 @@ def load(run: RunDir) -> tuple[Classifier, Mapping[str, Any]]:
     described = describe(run)
     grey_levels.use(described.get("grey_bits", grey_levels.FILE))
     card = catalog.get(described["backbone"])
-    backbone = loading.load(card, described["image_size"], weights=None)
+    size = described["image_size"]
+    if "architecture" in described:
+        backbone = loading.rebuilt(card, size, described["architecture"])
+    else:
+        backbone = loading.load(card, size, weights=None)
     taps, pooling = described["taps"], described.get("pooling", "avg")
     _check_head(run, backbone, taps, pooling, len(described["classes"]))
     classifier = build(backbone, described["classes"], taps, pooling)

@@ -182,8 +182,8 @@ def _check_cut(cut: int, ends: Sequence[Cut], first: int = 0) -> None:
 # --- Where the cuts fall -----------------------------------------------------------------------
 
 
-def _candidates(net: Any) -> list[Cut]:
-    """Return every place where exactly one tensor is live, the output as the last."""
+def cuts(net: Any) -> list[Cut]:
+    """Return every place of an opened model where exactly one tensor is live, the output last."""
     nodes = nodes_of(net)
     last: dict[Any, int] = {}
     for i, node in enumerate(nodes):
@@ -219,7 +219,7 @@ def _tails(net: Any) -> list[list[Cut]]:
     tails: list[list[Cut]] = [[]]
     complete = False  # so far no work that could be cut off from what comes next
     previous = Cut(0, tuple(net.inputs))
-    for cut in _candidates(net):
+    for cut in cuts(net):
         part = nodes[previous.end : cut.end]
         work = [] if _is_gate(part, previous.tensor) else _working(part)
         if work:

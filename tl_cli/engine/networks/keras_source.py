@@ -7,19 +7,18 @@ from __future__ import annotations
 
 import contextlib
 import math
-import os
 import sys
 from pathlib import Path
 
 import keras
 
-from tl_cli.cards.card import Card
+from tl_cli.cards.card import PRETRAINED, Card
+from tl_cli.cards.presence import keras_home
 from tl_cli.engine.networks.nodes import clone_subgraph, nodes_of
 from tl_cli.engine.networks.weights_file import load_weights
 from tl_cli.errors import TLError
 from tl_cli.quiet import quiet
 
-PRETRAINED = "pretrained"
 DEVIATIONS = (0.229, 0.224, 0.225)  # of the channels over ImageNet
 FAILED = "URL fetch failure on "
 
@@ -70,16 +69,11 @@ def with_deviations(network: keras.Model) -> keras.Model:
     return keras.Model(network.inputs[0], values[id(network.outputs[0])], name=network.name)
 
 
-def home() -> Path:
-    """Return where Keras keeps what it downloads."""
-    return Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
-
-
 def _no_network(card: Card, said: str) -> TLError:
     """Name the file and where to put it: the failure holds its address."""
     file = said.split(FAILED)[1].split(": ")[0].rsplit("/", 1)[-1]
     return TLError(
         f"the weights of {card.name} could not be downloaded (no network?)",
-        f"put {file} into {home() / 'models'}, use --backbone "
-        "efficientnet_lite0, whose weights are installed with tl, or --weights FILE",
+        f"put {file} into {keras_home() / 'models'}; or, on a machine with a network, "
+        f"tl backbones --fetch {card.name} --to DIR, and give --weights FILE here",
     )

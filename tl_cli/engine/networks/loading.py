@@ -7,22 +7,40 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import json
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import keras
 
-from tl_cli.catalog import PREPROCESSING, REVERSED, Card, require_pretrained
-from tl_cli.engine.networks import graph, keras_source, pth_reader
+from tl_cli.cards.card import PRETRAINED as PRETRAINED
+from tl_cli.cards.places import scheme_of
+from tl_cli.catalog import (
+    PREPROCESSING,
+    REVERSED,
+    Card,
+    require_preprocessing,
+    require_pretrained,
+)
+from tl_cli.engine.networks import (
+    architecture,
+    file_source,
+    graph,
+    hub_source,
+    keras_source,
+    pth_reader,
+)
 from tl_cli.engine.networks.architectures import NETWORKS, efficientnet_lite
-from tl_cli.engine.networks.keras_source import PRETRAINED as PRETRAINED
+from tl_cli.engine.networks.depthwise import with_depthwise
 from tl_cli.engine.networks.nodes import flatten_nested
 from tl_cli.engine.networks.weights_file import load_weights
 from tl_cli.errors import TLError
 from tl_cli.plan.blocks import Block
+from tl_cli.store import checkpoint
 
 LATE_STAGES = 5  # whose ends the `multi` head joins
 EARLY_STAGES = 3  # whose ends are probed beside them
@@ -56,6 +74,11 @@ class Backbone:
         return tuple(i for i in range(1, last + 1) if i == last or channels[i] != channels[i - 1])
 
     @cached_property
+    def architecture(self) -> dict[str, Any] | None:
+        """The description of a network that no row of the catalogue builds, for its checkpoint."""
+        return architecture.of(self.model) if scheme_of(self.card.name) else None
+
+    @cached_property
     def layers(self) -> tuple[keras.layers.Layer, ...]:
         """The weighted leaf layers, in graph order."""
         return tuple(graph.weighted_leaf_layers(self.model))
@@ -64,6 +87,8 @@ class Backbone:
     def digest(self) -> str:
         """Hash of the weights: what features made by this backbone are keyed by."""
         seen = hashlib.blake2b(digest_size=16)
+        if self.architecture:  # its layers are of no catalogue, so their names say nothing
+            seen.update(json.dumps(self.architecture, sort_keys=True).encode())
         for weight in self.model.weights:
             seen.update(keras.ops.convert_to_numpy(weight.value).tobytes())
         return seen.hexdigest()
@@ -80,13 +105,27 @@ def load(card: Card, image_size: int, weights: str | None = PRETRAINED) -> Backb
     `weights`: "pretrained", a path to a .weights.h5 of the network without its top, or None for
     random ones (a checkpoint brings its own). Raises TLError where they cannot be had.
     """
+    if card.source == "file":
+        require_preprocessing(card)
     if image_size < card.smallest:
         raise TLError(
             f"{card.name} cannot take images of {image_size} px",
             f"the smallest it takes is {card.smallest} px",
         )
     # opened once: parts of it that are put together later must come from one and the same graph
-    model = flatten_nested(_built(card, image_size, weights))
+    model = with_depthwise(flatten_nested(_built(card, image_size, weights)))
+    return Backbone(card, image_size, model, tuple(graph.blocks(model)))
+
+
+def rebuilt(card: Card, image_size: int, described: Any) -> Backbone:
+    """Build a backbone with random weights from its architecture, as a checkpoint describes it.
+
+    Raises TLError where the description is damaged or names what is no part of a network.
+    """
+    whence = f"the checkpoint's {card.name}"
+    model = flatten_nested(architecture.built(described, whence))
+    if len(model.inputs) != 1 or tuple(model.inputs[0].shape[1:]) != (image_size, image_size, 3):
+        raise TLError(f"{whence} takes no images of {image_size} px", checkpoint.AGAIN)
     return Backbone(card, image_size, model, tuple(graph.blocks(model)))
 
 
@@ -109,7 +148,9 @@ def save_weights(card: Card, path: Path, weights: str | None = PRETRAINED) -> No
 
 
 def preprocessed(images: keras.KerasTensor, way: str) -> keras.KerasTensor:
-    """Return raw RGB [batch, h, w, 3] in 0..255 as a row of PREPROCESSING has it."""
+    """Return raw RGB [batch, h, w, 3] in 0..255 as a row of PREPROCESSING has it; "" as it is."""
+    if not way:
+        return images
     scale, offset = PREPROCESSING[way]
     x = keras.ops.take(images, (2, 1, 0), axis=-1) if way in REVERSED else images
     return keras.layers.Rescaling(scale, offset, name="preprocessing")(x)
@@ -159,4 +200,6 @@ SOURCES: dict[
     "package": _from_package,
     "keras": keras_source.build,
     "ours": _ours,
+    "file": file_source.build,
+    "hub": hub_source.build,
 }

@@ -18,26 +18,47 @@ FLOOR = 1e-6
 
 @dataclass(frozen=True)
 class Pooling:
-    """One way from [batch, h, w, c] to [batch, width of (h, w, c)]."""
+    """One way from [batch, h, w, c] to [batch, width of (h, w, c)].
+
+    And from tokens [batch, n, c]; what is [batch, c] is pooled already.
+    """
 
     apply: Callable[[keras.KerasTensor], keras.KerasTensor]
     width: Callable[[Sequence[int]], int]
 
 
+def _average(x: keras.KerasTensor) -> keras.KerasTensor:
+    if len(x.shape) == 2:
+        return x
+    return (
+        layers.GlobalAveragePooling2D()(x)
+        if len(x.shape) == 4
+        else layers.GlobalAveragePooling1D()(x)
+    )
+
+
+def _maximum(x: keras.KerasTensor) -> keras.KerasTensor:
+    if len(x.shape) == 2:
+        return x
+    if len(x.shape) == 3:
+        return layers.GlobalMaxPooling1D()(x)
+    return layers.GlobalMaxPooling2D()(x)
+
+
 def _average_and_maximum(x: keras.KerasTensor) -> keras.KerasTensor:
-    both = [layers.GlobalAveragePooling2D()(x), layers.GlobalMaxPooling2D()(x)]
-    return layers.Concatenate()(both)
+    return layers.Concatenate()([_average(x), _maximum(x)])
 
 
 def _generalized_mean(x: keras.KerasTensor) -> keras.KerasTensor:
     """Between average (power 1) and maximum: Radenović et al. 2018 (arXiv:1711.02512)."""
     x = ops.cast(x, "float32")  # a cube is out of float16's range soon
-    return ops.power(ops.mean(ops.power(ops.maximum(x, FLOOR), POWER), axis=(1, 2)), 1 / POWER)
+    places = tuple(range(1, len(x.shape) - 1))
+    return ops.power(ops.mean(ops.power(ops.maximum(x, FLOOR), POWER), axis=places), 1 / POWER)
 
 
 POOLINGS = {
-    "avg": Pooling(lambda x: layers.GlobalAveragePooling2D()(x), lambda shape: shape[-1]),
-    "max": Pooling(lambda x: layers.GlobalMaxPooling2D()(x), lambda shape: shape[-1]),
+    "avg": Pooling(_average, lambda shape: shape[-1]),
+    "max": Pooling(_maximum, lambda shape: shape[-1]),
     "avgmax": Pooling(_average_and_maximum, lambda shape: 2 * shape[-1]),
     "flatten": Pooling(lambda x: layers.Flatten()(x), math.prod),
     "gem": Pooling(_generalized_mean, lambda shape: shape[-1]),

@@ -14,6 +14,7 @@ from tl_cli.report.figures.style import (
     DASHED,
     DIM,
     INK,
+    LINE,
     OFF,
     RIGHT,
     axes_of,
@@ -96,7 +97,8 @@ def confusion(axes: Axes, result: Evaluation) -> None:
     share = (0.12 + 0.88 * counts / np.maximum(totals, 1))[..., None] * (counts > 0)[..., None]
     right, off, card = (_rgb(colour) for colour in (RIGHT, OFF, CARD))
     full = np.where(np.eye(len(names), dtype=bool)[..., None], right, off)
-    axes.imshow(card + share * (full - card), interpolation="none")
+    nothing = card + 0.45 * (_rgb(LINE) - card)
+    axes.imshow(np.where(share > 0, card + share * (full - card), nothing), interpolation="none")
     for (i, j), n in np.ndenumerate(counts):
         if n:
             axes.text(j, i, f"{n}", ha="center", va="center", color=INK)
@@ -104,8 +106,12 @@ def confusion(axes: Axes, result: Evaluation) -> None:
     axes.set_xticks(ticks, names, rotation="vertical")
     axes.set_yticks(ticks, names)
     axes.set(xlabel="answer", ylabel="true class")
+    axes.set_xticks([i - 0.5 for i in ticks], minor=True)  # a gap between the cells
+    axes.set_yticks([i - 0.5 for i in ticks], minor=True)
     axes.grid(visible=False)
-    axes.spines[:].set_visible(True)
+    axes.grid(visible=True, which="minor", axis="both", color=CARD, lw=2)
+    axes.tick_params(which="both", length=0)
+    axes.spines[:].set_visible(False)
 
 
 def _rgb(colour: str) -> Array:

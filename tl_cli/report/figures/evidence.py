@@ -64,7 +64,8 @@ def probes(axes: Axes, evidence: Mapping[str, Any]) -> None:
     axes.grid(visible=False, axis="y")
     axes.grid(visible=True, axis="x")
     percents(axes.xaxis)
-    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, borderaxespad=0.2)
+    # to the left from the right edge: the names of the depths stand there and leave room
+    axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, borderaxespad=0.2)
 
 
 def rule(axes: Axes, plan: Mapping[str, Any]) -> None:

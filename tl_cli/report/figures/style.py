@@ -19,9 +19,9 @@ T = TypeVar("T")
 PALETTE = {
     "ink": "#1f1e1b", "dim": "#6a6760", "line": "#e5e2da", "card": "#ffffff",
     "accent": "#2a6a86", "warm": "#b4542b", "gold": "#a87d16", "green": "#4f8a4c",
-    "violet": "#7a5ea8", "right": "#8fbdd1", "off": "#e9b397",
+    "violet": "#7a5ea8", "right": "#8fbdd1", "off": "#e9b397", "frozen": "#b9ccd4",
 }  # fmt: skip
-INK, DIM, LINE, CARD, ACCENT, WARM, GOLD, GREEN, VIOLET, RIGHT, OFF = PALETTE.values()
+INK, DIM, LINE, CARD, ACCENT, WARM, GOLD, GREEN, VIOLET, RIGHT, OFF, FROZEN = PALETTE.values()
 SERIES = (ACCENT, WARM, GREEN, GOLD, VIOLET, DIM)  # of things side by side
 SPLITS = {"train": ACCENT, "val": GOLD, "test": WARM, "all": ACCENT}
 DASHED, DOTTED = (0, (4, 3)), (0, (1, 2))
@@ -71,7 +71,7 @@ def in_style(draw: Callable[P, T]) -> Callable[P, T]:
 def _cycle() -> Any:
     from cycler import cycler
 
-    return cycler(color=SERIES)
+    return cycler(linestyle=["-", "--", ":"]) * cycler(color=SERIES)
 
 
 def axes_of(
