@@ -302,7 +302,7 @@ def test_an_output_that_is_there_is_replaced_only_on_request(run, quick, tmp_pat
 def test_the_benchmark_tells_milliseconds_by_batch_size(run, quick, tmp_path):
     done = tl("export", run, "--format", "saved_model", "--output", tmp_path / "x", "--benchmark")
     assert done.exit_code == 0, done.stderr
-    assert "ms at 1" in done.stdout
+    assert "ms an image, one at a time" in done.stdout
     slow = check.milliseconds(lambda images: __import__("time").sleep(0.032), np.zeros((3, 1)))
     assert slow[1] == pytest.approx(32, rel=0.5)
     assert slow[32] == pytest.approx(1, rel=0.5)

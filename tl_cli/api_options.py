@@ -23,6 +23,7 @@ class Options(TypedDict, total=False):
     keep_duplicates: bool
     bad_images: Literal["skip", "error"]
     backbone: str
+    preprocessing: Literal["lite", "tf", "torch", "caffe", "unit", "included"] | None
     weights: str | PathLike[str] | None
     from_scratch: bool
     image_size: int | None

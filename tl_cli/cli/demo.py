@@ -106,7 +106,11 @@ def _serve(application: FastAPI, listener: socket.socket, screen: Screen, json: 
     import uvicorn
 
     settings = uvicorn.Config(
-        application, log_level="error", access_log=False, timeout_graceful_shutdown=GRACE
+        application,
+        log_config=None,  # its own would close every handler that there is, and absl's its stream
+        log_level="error",
+        access_log=False,
+        timeout_graceful_shutdown=GRACE,
     )
     try:
         _tell(f"http://{HOST}:{listener.getsockname()[1]}", screen, json)
