@@ -175,7 +175,7 @@ def test_an_image_that_cannot_be_opened_raises_or_is_kept(trained, files, tmp_pa
     assert good.label and not good.error
     assert (bad.label, bad.top, bad.probabilities) == ("", (), {})
     assert bad.error and np.isnan(bad.probability)
-    least = trained.model.predict(files, min_confidence=1.0)
+    least = trained.model.predict(files, min_confidence=1.0, unknown=False)
     assert {row.label for row in least if row.probability < 1} <= {"unsure"}
 
 

@@ -35,6 +35,7 @@ def told(tmp_path_factory) -> dict[str, dict]:
     root = tmp_path_factory.mktemp("docs")
     for seed, (name, colour) in enumerate(COLOURS.items()):
         paint(root / "photos" / name, seed, 12, colour)
+    paint(root / "pool", 20, 4, COLOURS["red"])
     run = root / "run"
     commands = {
         "tl recommend-freeze": ("recommend-freeze", "--size", 500, "--classes", 5),
@@ -47,6 +48,7 @@ def told(tmp_path_factory) -> dict[str, dict]:
         "tl explain": ("explain", run, root / "photos", "--output", root / "why"),
         "tl embed": ("embed", run, root / "photos", "--output", root / "features.npy"),
         "tl search": ("search", run, root / "photos"),
+        "tl suggest": ("suggest", run, root / "pool", "--output", root / "next.csv"),
         "tl report": ("report", run),
         "tl summarize": ("summarize", "inception"),
         "tl compare": ("compare", run, run),
@@ -61,7 +63,7 @@ def told(tmp_path_factory) -> dict[str, dict]:
     [
         *("tl recommend-freeze", "tl train", "tl evaluate", "tl predict", "tl export"),
         *("tl inspect", "tl inspect --label-errors", "tl explain", "tl report"),
-        *("tl embed", "tl search"),
+        *("tl embed", "tl search", "tl suggest"),
         *("tl summarize", "tl compare", "tl runs", "tl cache"),
     ],
 )

@@ -175,7 +175,7 @@ def test_a_name_that_is_not_utf8_or_has_a_line_break_comes_back_as_it_is(run, da
 
 
 def test_an_unsure_answer_says_so(run, data):
-    told = rows(run, data / "test", "--min-confidence", 0.9)
+    told = rows(run, data / "test", "--min-confidence", 0.9, "--no-unknown")
     assert {row["label"] == "unsure" for row in told} == {True, False}
     for row in told:
         assert (row["label"] == "unsure") == (row["probability"] < 0.9)
@@ -245,7 +245,8 @@ def test_a_full_disk_leaves_whole_rows(tmp_path, monkeypatch):
             origin=PredictionOrigin("run", "0", {}),
         ) as sheet,
     ):
-        sheet.file = Full(sheet.file, 90)  # four rows and a half
+        row = len(prediction_writer.csv_row(ImagePrediction("0.png", (("cat", 0.5),), "cat"), 1))
+        sheet.file = Full(sheet.file, 4 * row + row // 2)  # four rows and a half
         for name in inputs:
             sheet.write([ImagePrediction(name, (("cat", 0.5),), "cat")])
     assert (caught.value.errno, caught.value.filename) == (errno.ENOSPC, str(tmp_path / "out.csv"))

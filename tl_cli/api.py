@@ -56,10 +56,11 @@ class Prediction:
     """What one image was taken for. Iterated over, it gives its label and its probability."""
 
     path: str  # "" of an image in memory
-    label: str  # `unsure` below `min_confidence`; "" with an error
+    label: str  # `unknown` unlike all training images, `unsure` below `min_confidence`; "": error
     top: tuple[Guess, ...]  # the best first, `top_k` of them
     probabilities: Mapping[str, float] = field(repr=False)  # of every class, by its name
     error: str = ""  # why it could not be opened, where errors are kept
+    unknown_score: float | None = None  # above 1: unlike all training images; None: nobody can tell
 
     @property
     def probability(self) -> float:
@@ -161,6 +162,7 @@ class Model:
         *,
         top_k: int = 1,
         min_confidence: float = 0.0,
+        unknown: bool | None = None,
         batch_size: int = 32,
         errors: Literal["raise", "keep"] = "raise",
         on_progress: OnProgress | None = None,
@@ -170,11 +172,13 @@ class Model:
         `images`: paths of images or folders, patterns, lists (.txt, .csv), pictures of PIL, or
         arrays uint8 [h, w, 3] of RGB or [h, w] of grey; one or several. An array, or a picture that
         was decoded before, is taken as it is: its probabilities may differ by some hundredths from
-        those of its file, for a large JPEG is decoded at 1/2, 1/4 or 1/8. `errors`: `keep` gives
-        images that cannot be opened a row with an error; else the first one raises TLError.
+        those of its file, for a large JPEG is decoded at 1/2, 1/4 or 1/8. `unknown`: whether
+        what is unlike all training images is labelled so; None: where that can be told. `errors`:
+        `keep` gives images that cannot be opened a row with an error; else the first one raises
+        TLError.
         """
         return _predict(
-            self, images, top_k, min_confidence, batch_size, errors, on_progress
+            self, images, top_k, min_confidence, unknown, batch_size, errors, on_progress
         )  # fmt: skip
 
     def evaluate(
@@ -423,6 +427,7 @@ def _predict(
     images: Image | Iterable[Image],
     top_k: int,
     min_confidence: float,
+    unlike: bool | None,
     batch_size: int,
     errors: str,
     on_progress: OnProgress | None,
@@ -439,12 +444,14 @@ def _predict(
         from tl_cli.data import grey_levels
         from tl_cli.engine import predict
         from tl_cli.results.progress import Progress
+        from tl_cli.store.run_dir import RunDir
 
         grey_levels.use(model._grey_levels)
         rows: list[Prediction] = []
         for batch in predict.answers(
             model._classifier, inputs, top=len(model.classes), least=min_confidence,
             batch_size=batch_size,
+            unlike=predict.unknown_score(RunDir(model.run), model._classifier, unlike),
         ):  # fmt: skip
             for answer in batch:
                 if answer.error and errors == "raise":
@@ -462,6 +469,7 @@ def _prediction(answer: ImagePrediction, classes: Sequence[str], top_k: int) -> 
         top=tuple(Guess(*guess) for guess in answer.guesses[:top_k]),
         probabilities={name: said[name] for name in classes} if said else {},
         error=answer.error,
+        unknown_score=answer.unknown_score,
     )
 
 

@@ -35,6 +35,7 @@ with interrupts_kill():  # this takes a third of a second
     from tl_cli.cli.runs import runs
     from tl_cli.cli.search import search
     from tl_cli.cli.session import INTERRUPTED
+    from tl_cli.cli.suggest import suggest
     from tl_cli.cli.summarize import summarize
     from tl_cli.cli.train import EXAMPLES, train
 
@@ -57,6 +58,7 @@ for command in (
     demo,
     embed,
     search,
+    suggest,
     report,
     export,
     recommend_freeze,

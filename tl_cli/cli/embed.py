@@ -48,14 +48,14 @@ def embed(
         from tl_cli.results.embedding import Embedding
         from tl_cli.store import embedding_writer
 
-        of = _source(source, image_size)
+        of = source_of(source, image_size)
         left_out: Counter[str] = Counter()
         inputs = named_images(paths, sys.stdin, left_out)
         embedding_writer.check(output, overwrite=overwrite)
         tell_left_out(left_out, screen)
         started = time.perf_counter()
         records, bad = readable(inputs, screen)
-        embedder = _embedder(of, image_size, records)
+        embedder = embedder_of(of, image_size, records)
         cached = embedder.passed(records)
         rows = embedder.embed(records, screen.on_progress)
         table = embedding_writer.write(output, records, rows)
@@ -106,7 +106,7 @@ def readable(paths: Sequence[str], screen: Screen) -> tuple[list[Record], list[B
     return records, bad
 
 
-def _source(source: str, image_size: int | None) -> RunDir | Card:
+def source_of(source: str, image_size: int | None) -> RunDir | Card:
     """Return the run or the backbone that is meant. Raises TLError where it is neither."""
     from tl_cli import catalog
     from tl_cli.errors import TLError, did_you_mean
@@ -129,7 +129,8 @@ def _source(source: str, image_size: int | None) -> RunDir | Card:
     return run
 
 
-def _embedder(of: RunDir | Card, image_size: int | None, records: Sequence[Record]) -> Embedder:
+def embedder_of(of: RunDir | Card, image_size: int | None, records: Sequence[Record]) -> Embedder:
+    """Load what makes features of images: imports the framework."""
     from tl_cli.catalog import Card
     from tl_cli.engine import embed as engine
 

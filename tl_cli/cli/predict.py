@@ -36,6 +36,14 @@ def predict(
     min_confidence: Annotated[
         float, typer.Option(min=0, max=1, help="Label what is less probable `unsure`.")
     ] = 0.0,
+    unknown: Annotated[
+        bool | None,
+        typer.Option(
+            "--unknown/--no-unknown",
+            help="Label what is unlike all training images `unknown`, where that can be told.",
+            show_default=False,
+        ),
+    ] = None,
     format: Annotated[
         str | None, typer.Option(help="table, csv or jsonl; else by the ending of --output.")
     ] = None,
@@ -69,6 +77,7 @@ def predict(
         options = {
             "--top-k": top_k,
             "--min-confidence": min_confidence,
+            "--unknown": unknown,
             "--sort-into": str(sort_into.resolve()) if sort_into else None,
         }
         file = (
@@ -84,10 +93,12 @@ def predict(
 
             built = predict.load_checkpoint(run)
             answers = predict.answers(
-                built, inputs[sheet.rows :], top=top_k, least=min_confidence, batch_size=batch_size
-            )
+                built, inputs[sheet.rows :], top=top_k, least=min_confidence,
+                batch_size=batch_size, unlike=predict.unknown_score(run, built, unknown),
+            )  # fmt: skip
             with _told_where_it_stops(screen, sheet, len(inputs), output):
-                names = sorted_folders.folder_names([*built.classes, prediction_writer.UNSURE])
+                said = (prediction_writer.UNSURE, prediction_writer.UNKNOWN)
+                names = sorted_folders.folder_names([*built.classes, *said])
                 sort = partial(_sorted, sort_into, names, link=link) if sort_into else None
                 unsorted = _work(answers, sheet, len(inputs), screen, sort)
         told = sheet.to_json() | {
@@ -217,7 +228,7 @@ def _sum_up(
     from tl_cli.store.prediction_writer import HESITANT, UNSURE
 
     parts = [count(told["images"], "image")]
-    parts += [f"{told[kind]:,} {kind}" for kind in ("unsure", "failed") if told[kind]]
+    parts += [f"{told[kind]:,} {kind}" for kind in ("unknown", "unsure", "failed") if told[kind]]
     if hesitant:
         parts.append(
             f"{hesitant:,} less than {percent(HESITANT)} sure (--min-confidence {HESITANT:g} calls "

@@ -17,7 +17,7 @@ from tl_cli.console.screen import Screen
 from tl_cli.console.streams import unread
 from tl_cli.humanize import printable
 from tl_cli.results.explanations import Explanation
-from tl_cli.store.prediction_writer import UNSURE, ImagePrediction, PredictionSink
+from tl_cli.store.prediction_writer import UNKNOWN, UNSURE, ImagePrediction, PredictionSink
 
 WIDEST = 80  # cells; a longer path only moves what stands behind it
 MOST_LABELS = 12  # that are counted one by one
@@ -82,7 +82,9 @@ def _said(answer: ImagePrediction) -> Text:
     text = Text()
     if answer.error:
         return text.append(f"error: {printable(answer.error)}", "red")
-    if answer.label == UNSURE:
+    if answer.is_unknown:
+        text.append(f"{UNKNOWN}: ", "yellow")
+    elif answer.label == UNSURE:
         text.append(f"{UNSURE}: ", "yellow")
     for i, (name, probability) in enumerate(answer.guesses):
         text.append(f"{'   ' if i else ''}{printable(name)} ", "" if i else "bold")

@@ -18,14 +18,16 @@ from tl_cli.data.decode import decode, opened, pixels, squash
 from tl_cli.data.faults import check_regular, fault
 from tl_cli.data.manifest import Manifest, Record
 from tl_cli.data.sources.samples import SCHEME
+from tl_cli.engine import unknown_file
 from tl_cli.engine.images import dataset, image_store
 from tl_cli.engine.metrics import figures as evaluation
 from tl_cli.engine.networks import classifier
 from tl_cli.engine.networks.classifier import Classifier
+from tl_cli.engine.unknown import UnknownScore
 from tl_cli.errors import TLError
 from tl_cli.machine import cores
 from tl_cli.results.progress import OnProgress, Progress
-from tl_cli.store.prediction_writer import UNSURE, ImagePrediction
+from tl_cli.store.prediction_writer import UNKNOWN, UNSURE, ImagePrediction
 from tl_cli.store.run_dir import RunDir
 
 BATCH = 32
@@ -133,35 +135,77 @@ def answers(
     top: int = 1,
     least: float = 0.0,
     batch_size: int = BATCH,
+    unlike: UnknownScore | None = None,
 ) -> Iterator[list[ImagePrediction]]:
     """Yield, batch by batch and in order, one answer for each path, file in memory, or picture.
 
-    With the `top` best guesses each; labelled `unsure` where the best one has a probability below
-    `least`; with an error where the image cannot be opened. Holds a few batches in memory.
+    With the `top` best guesses each; labelled `unknown` where the image is beyond the threshold of
+    `unlike`, else `unsure` where the best guess has a probability below `least`; with an error
+    where the image cannot be opened. Holds a few batches in memory.
     """
     if least and UNSURE in built.classes:
         raise TLError(f"a class of this network is called '{UNSURE}'", "leave out --min-confidence")
     for chunk, images in opened_images(inputs, built.backbone.image_size, batch_size):
         good = [image for image in images if not isinstance(image, str)]
-        said = iter(
-            _padded(built.inference_model, np.stack(good).astype("float32"), batch_size)
-            if good
-            else ()
-        )
+        said = _said(built, good, batch_size, unlike)
         yield [
             ImagePrediction(_path(given), error=image)
             if isinstance(image, str)
-            else _answer(_path(given), next(said), built.classes, top, least)
+            else _answer(_path(given), *next(said), built.classes, top, least)
             for given, image in zip(chunk, images, strict=True)
         ]
 
 
+def _said(
+    built: Classifier, images: Sequence[np.ndarray], batch: int, unlike: UnknownScore | None
+) -> Iterator[tuple[np.ndarray, float | None]]:
+    """Yield the probabilities [C] of each image, and how unlike the training images it is."""
+    if not images:
+        return
+    x = np.stack(images).astype("float32")
+    if unlike is None:
+        for p in _padded(built.inference_model, x, batch):
+            yield p, None
+        return
+    padded = np.concatenate([x, np.repeat(x[:1], batch - len(x), axis=0)])
+    probabilities, seen = built.inference_with_features.predict_on_batch(padded)
+    scores = unlike.scores(np.asarray(seen)[: len(x)]).tolist()
+    yield from zip(np.asarray(probabilities)[: len(x)], scores, strict=True)
+
+
+def unknown_score(run: RunDir, built: Classifier, wanted: bool | None) -> UnknownScore | None:
+    """Return what tells unknown images of a run, if it is wanted; None: where there is any.
+
+    Raises TLError where it is asked for and is not to be had, and where it is damaged.
+    """
+    if wanted is False:
+        return None
+    if UNKNOWN in built.classes:
+        why = f"a class of this network is called '{UNKNOWN}'"
+        found = None
+    else:
+        why = (
+            "this checkpoint cannot tell unknown images: it was trained from scratch, on too few "
+            "images, or by an older tl"
+        )
+        found = unknown_file.load(run, built)
+    if wanted and found is None:
+        raise TLError(why, "leave out --unknown")
+    return found
+
+
 def _answer(
-    path: str, p: np.ndarray, classes: Sequence[str], top: int, least: float
+    path: str,
+    p: np.ndarray,
+    unlike: float | None,
+    classes: Sequence[str],
+    top: int,
+    least: float,
 ) -> ImagePrediction:
     best = np.argsort(-p, kind="stable")[:top]
     guesses = tuple((classes[i], float(p[i])) for i in best)
-    return ImagePrediction(path, guesses, UNSURE if guesses[0][1] < least else guesses[0][0])
+    label = UNSURE if guesses[0][1] < least else guesses[0][0]
+    return ImagePrediction(path, guesses, UNKNOWN if (unlike or 0) > 1 else label, "", unlike)
 
 
 Opened = np.ndarray | str

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from tl_cli import csv_cells, engine
 from tl_cli.data.csv_io import bad_csv_text, write_csv
+from tl_cli.engine import unknown_file
 from tl_cli.engine.context import RunContext
 from tl_cli.engine.finetune.settings import FinetuneSettings, from_json, to_json
 from tl_cli.engine.head.choice import SolvedHead
@@ -89,8 +91,17 @@ def kept_settings(run: RunDir, context: RunContext) -> FinetuneSettings | None:
 def save(
     run: RunDir, context: RunContext, trained: TrainedModel, plan: FreezePlan | None = None
 ) -> None:
-    """Write a classifier as a whole: weights, exported model, checkpoint, held-out answers."""
-    with run.replacing(run_dir.HELD_OUT) as path:
+    """Write a classifier as a whole: weights, exported model, checkpoint, held-out answers.
+
+    And what tells unknown images, where it is known.
+    """
+    with contextlib.ExitStack() as beside:
+        path = beside.enter_context(run.replacing(run_dir.HELD_OUT))
+        if trained.unknown:
+            unlike = beside.enter_context(run.replacing(run_dir.UNKNOWN_SCORE))
+            unknown_file.write(unlike, trained.unknown)
+        else:
+            (run / run_dir.UNKNOWN_SCORE).unlink(missing_ok=True)
         with path.open("wb") as file:
             np.save(file, trained.held_out.astype("float32"), allow_pickle=False)
         trained.classifier.save(

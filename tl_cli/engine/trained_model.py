@@ -9,6 +9,7 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 
 from tl_cli.engine.networks.classifier import Classifier
+from tl_cli.engine.unknown import UnknownScore
 from tl_cli.results.training import FinetuneResult, FromScratchResult
 
 Result = TypeVar("Result", bound=FinetuneResult | FromScratchResult, covariant=True)
@@ -20,13 +21,15 @@ class TrainedModel:
 
     `held_out`: probabilities float32 [n, C] of the validation images by the same recipe without
     them in the fit. `fitted`: what the classifier itself says of them; other numbers only where the
-    head was solved anew on training and validation images together (`refit`).
+    head was solved anew on training and validation images together (`refit`). `unknown`: tells
+    images unlike those that the head was fitted to; None where no features were kept to fit it to.
     """
 
     classifier: Classifier
     held_out: np.ndarray
     fitted: np.ndarray
     refit: bool = False
+    unknown: UnknownScore | None = None
 
 
 @dataclass(frozen=True)

@@ -21,9 +21,9 @@ from tl_cli.errors import TLError
 from tl_cli.humanize import count, printable
 from tl_cli.store.prediction_origin import PredictionOrigin
 
-UNSURE = "unsure"
+UNSURE, UNKNOWN = "unsure", "unknown"
 HESITANT = 0.5  # a best guess below it is worth a word, whatever was asked for
-HEADER = ("path", "label", "probability", "error")
+HEADER = ("path", "label", "probability", "error", "best_guess", "unknown_score")
 JSON_START = '{"path": '
 BYTES = ("utf-8", "surrogateescape")  # names on disk need not be valid UTF-8
 
@@ -34,8 +34,13 @@ class ImagePrediction:
 
     path: str
     guesses: tuple[tuple[str, float], ...] = ()  # classes with probabilities, the best first
-    label: str = ""  # that of the best guess, or `unsure`; "" with an error
+    label: str = ""  # that of the best guess, `unknown` or `unsure`; "" with an error
     error: str = ""
+    unknown_score: float | None = None  # above 1: unlike the training images
+
+    @property
+    def is_unknown(self) -> bool:
+        return self.unknown_score is not None and self.unknown_score > 1
 
     def to_json(self) -> dict[str, Any]:
         """Return JSON types, keys as documented in docs/json.md."""
@@ -45,6 +50,8 @@ class ImagePrediction:
             "probability": round(self.guesses[0][1], 6) if self.guesses else None,
             "top": [{"label": name, "probability": round(p, 6)} for name, p in self.guesses],
             "error": self.error or None,
+            "best_guess": self.guesses[0][0] if self.guesses else None,
+            "unknown_score": None if self.unknown_score is None else round(self.unknown_score, 4),
         }
 
 
@@ -59,7 +66,10 @@ def csv_row(answer: ImagePrediction, top: int) -> str:
     guesses = [*answer.guesses, *[("", None)] * (top - len(answer.guesses))]
     told = [("" if p is None else f"{p:.6f}") for _, p in guesses]
     more = (cell for pair in zip([n for n, _ in guesses], told, strict=True) for cell in pair)
-    return csv_cells.row([answer.path, answer.label, told[0], answer.error, *list(more)[2:]])
+    best, *further = more
+    score = "" if answer.unknown_score is None else f"{answer.unknown_score:.4f}"
+    first = (answer.path, answer.label, told[0], answer.error, best, score)
+    return csv_cells.row([*first, *further[1:]])
 
 
 def json_row(answer: ImagePrediction, top: int) -> str:
@@ -95,6 +105,7 @@ class PredictionSink:
     rows: int = 0
     failed: int = 0
     hesitant: int = 0
+    unknown: int = 0
     labels: Counter[str] = field(default_factory=Counter)
     on_screen: ClassVar[bool] = False
 
@@ -104,6 +115,7 @@ class PredictionSink:
         self.rows += len(answers)
         self.failed += sum(bool(answer.error) for answer in answers)
         self.labels.update(answer.label for answer in answers if answer.label)
+        self.unknown += sum(answer.is_unknown for answer in answers)
         self.hesitant += sum(a.guesses[0][1] < HESITANT for a in answers if a.guesses)
 
     def take(self, answers: Sequence[ImagePrediction]) -> None:
@@ -116,6 +128,7 @@ class PredictionSink:
             "images": self.rows,
             "failed": self.failed,
             "unsure": self.labels[UNSURE],
+            "unknown": self.unknown,
             "labels": dict(self.labels.most_common()),
         }
 
@@ -156,6 +169,7 @@ def _shown(answer: ImagePrediction) -> ImagePrediction:
         tuple((printable(name), p) for name, p in answer.guesses),
         printable(answer.label),
         printable(answer.error),
+        answer.unknown_score,
     )
 
 
@@ -258,6 +272,7 @@ def _go_on(
         sheet.begin()
     sheet.rows, sheet.failed = len(rows), sum(bool(row["error"]) for row in rows)
     sheet.labels.update(row["label"] for row in rows if row["label"])
+    sheet.unknown = sum(bool(r.get("unknown_score")) and r["label"] == UNKNOWN for r in rows)
 
 
 def _begins(content: str, header: str) -> bool:

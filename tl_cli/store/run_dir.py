@@ -28,9 +28,11 @@ PREDICTIONS, REPORT, GRADIENTS = "predictions.csv", "report.html", "gradients.cs
 ENVIRONMENT, STATUS = "environment.json", replacement.MARKER
 CHECKPOINT, WEIGHTS, EXPORTED = "checkpoint.json", "checkpoint.weights.h5", "model.keras"
 HELD_OUT = "held_out.npy"  # probabilities of the validation images, by what was fitted without them
+UNKNOWN_SCORE = "unknown.npz"  # what tells images unlike the training images: see unknown_file.py
 FILES = (
     CONFIG, MANIFEST, BAD_FILES, PLAN, HISTORY, METRICS, LABELS, ENVIRONMENT, STATUS,
     CHECKPOINT, WEIGHTS, EXPORTED, PREDICTIONS, REPORT, GRADIENTS, HELD_OUT,
+    UNKNOWN_SCORE,
 )  # fmt: skip
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from scipy.special import softmax
 
 from tl_cli.data.manifest import SPLITS
+from tl_cli.engine import unknown
 from tl_cli.engine.context import RunContext
 from tl_cli.engine.finetune.state import assign, copies
 from tl_cli.engine.finetune.training_data import TrainingData
@@ -24,6 +25,7 @@ from tl_cli.engine.head.linear_head import fit_temperature, scores_of
 from tl_cli.engine.metrics.figures import log_losses
 from tl_cli.engine.networks.classifier import Classifier
 from tl_cli.engine.trained_model import TrainedModel
+from tl_cli.engine.unknown import UnknownScore
 from tl_cli.plan import FreezePlan
 from tl_cli.plan.evidence import JUDGED_FROM
 from tl_cli.plan.prior import expected_gain, usual_gain
@@ -157,4 +159,17 @@ def _with_head(
         held_out,
         head.probabilities(solved.features["val"]),
         refit=context.config.refit,
+        unknown=_unknown(context, solved),
+    )
+
+
+def _unknown(context: RunContext, solved: SolvedHead) -> UnknownScore | None:
+    """Return what tells images unlike all that the saved head is fitted to."""
+    splits = ("train", "val") if context.config.refit else ("train",)
+    return unknown.fit(
+        np.concatenate([solved.features[split] for split in splits]),
+        context.labels(*splits),
+        solved.widths,
+        groups=context.groups(*splits),
+        seed=context.config.seed,
     )

@@ -111,10 +111,18 @@ class Classifier:
     @cached_property
     def inference_model(self) -> keras.Model:
         """`model` with BatchNorm folded away, for many images: equal but for rounding."""
-        tapped = graph.feature_extractor(self.backbone.model, self.taps, fold=True)
-        return keras.Model(
-            tapped.inputs[0], _softmax(_scores(self.head, self.pooling, tapped.outputs))
+        image, (probabilities, _) = (
+            self.inference_with_features.inputs[0],
+            (self.inference_with_features.outputs),
         )
+        return keras.Model(image, probabilities)
+
+    @cached_property
+    def inference_with_features(self) -> keras.Model:
+        """`inference_model` with what the head sees, float32 [batch, D], as a second output."""
+        tapped = graph.feature_extractor(self.backbone.model, self.taps, fold=True)
+        seen = _joined([POOLINGS[self.pooling].apply(tensor) for tensor in tapped.outputs])
+        return keras.Model(tapped.inputs[0], [_softmax(self.head(seen)), seen])
 
     def with_activations(self, cut: int) -> keras.Model:
         """Return the network from the image to [the tensor at a cut, the scores before softmax]."""
