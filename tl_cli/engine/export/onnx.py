@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +19,16 @@ from tl_cli.engine.export.network import Network, Runtime
 
 RUNTIME = "onnxruntime"
 OPSET = 17
+CATCHES = "TF2ONNX_CATCH_ERRORS"  # whether a failed step is gone back on, for which it copies
 CPU = ["CPUExecutionProvider"]
 
 
 def write(network: Network, path: Path) -> None:
     """Write the file: input `image` [batch, size, size, 3], output `probabilities`."""
-    tf2onnx.convert.from_function(
-        network.function, [network.image], opset=OPSET, output_path=str(path)
-    )
+    with _without_copies():
+        tf2onnx.convert.from_function(
+            network.function, [network.image], opset=OPSET, output_path=str(path)
+        )
     if network.quantize == "int8":
         _to_int8(path, calibration(network))
     model = onnx.load(path)
@@ -34,6 +39,23 @@ def write(network: Network, path: Path) -> None:
     onnx.helper.set_model_props(model, network.facts)
     onnx.checker.check_model(model)
     onnx.save(model, path)
+
+
+@contextlib.contextmanager
+def _without_copies() -> Iterator[None]:
+    """Let tf2onnx change its graph in place, not a copy of it, weights and all, for every step.
+
+    Of each gigabyte of weights it would else hold a hundred. What fails is then an error at once.
+    """
+    before = os.environ.get(CATCHES)
+    os.environ[CATCHES] = "FALSE"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[CATCHES]
+        else:
+            os.environ[CATCHES] = before
 
 
 @tf_op("Erfc")
