@@ -10,7 +10,7 @@ from test_cli import COLOURS, SMALL, paint, tl
 from tiny import coloured, tiny_backbone, tiny_context, tiny_settings
 from tl_cli import catalog, config
 from tl_cli.engine.features import KIND
-from tl_cli.engine.finetune import fit, from_scratch
+from tl_cli.engine.finetune import fit, from_scratch, validation
 from tl_cli.engine.networks import loading
 from tl_cli.engine.predict import probabilities
 from tl_cli.errors import TLError
@@ -84,7 +84,7 @@ def test_everything_trains_and_the_best_epoch_is_kept(data, monkeypatch):
 
 def test_the_weights_are_those_of_the_best_epoch_not_of_the_last(data, monkeypatch):
     losses = iter((0.5, 0.2, 0.9, 0.8))
-    monkeypatch.setattr(fit, "validation_loss", lambda *_: next(losses))
+    monkeypatch.setattr(validation, "validation_loss", lambda *_: next(losses))
     seen, see = [], fit.BestCheckpoint.see
 
     def watched(self, row, weights, *more):

@@ -38,7 +38,7 @@ def tiny_network(monkeypatch):
     def load(card, size, weights=loading.PRETRAINED):
         return tiny_backbone(0 if weights else 5)
 
-    monkeypatch.setattr(catalog, "get", lambda name: CARD)
+    monkeypatch.setattr(catalog, "get", lambda name, preprocessing=None: CARD)
     monkeypatch.setattr(loading, "load", load)
 
 
