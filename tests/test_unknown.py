@@ -167,7 +167,7 @@ class Evil:
         {"threshold": np.zeros(2)},
         {"rest": np.array("x")},
     ],
-    ids=str,
+    ids=lambda change: next(iter(change)),
 )
 def test_a_damaged_or_hostile_file_is_one_sentence(tmp_path, capsys, change):
     (tmp_path / UNKNOWN_SCORE).write_bytes(archive(**whole() | change))
