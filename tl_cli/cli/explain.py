@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json as jsonlib
 import sys
 from collections import Counter
@@ -90,15 +89,15 @@ def _drawn(
 ) -> Sheet:
     """Draw each explanation as it comes, with a line or progress on the screen, then the page."""
     from tl_cli.console.predict import explained
-    from tl_cli.errors import TLError
     from tl_cli.report.explain import SHEET, Sheet
     from tl_cli.results.progress import Progress
     from tl_cli.store import own_pages
+    from tl_cli.store.output import writing_to
 
     height, width = explainer.block.output_shape[:2]
     where = f"Seen after {explainer.block.name}, in {height} x {width} places."
     own_pages.check(output / SHEET)
-    try:
+    with writing_to(f"'{output}'"):
         make_marked(output)
         sheet = Sheet(output, where)
         with _closed(sheet, total, screen):
@@ -108,12 +107,6 @@ def _drawn(
                     screen.on_progress(Progress("explain", len(sheet.told), total))
                 else:
                     explained(screen, each)
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        raise TLError(
-            f"cannot write to '{output}': {error.strerror}", "choose another --output"
-        ) from error
     return sheet
 
 

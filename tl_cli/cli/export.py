@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json as jsonlib
 import os
 from collections.abc import Iterator, Sequence
@@ -148,6 +147,7 @@ def _target(
     run: RunDir, form: Format, quantize: str | None, output: Path | None, overwrite: bool
 ) -> Path:
     """Return where the file is to lie, its folder made."""
+    from tl_cli.store.output import make_writable
     from tl_cli.store.run_dir import EXPORTS
 
     target = output or run / EXPORTS / form.file_name(quantize)
@@ -160,14 +160,5 @@ def _target(
         raise TLError(f"'{target}' is there already", "choose another --output, or --overwrite")
     if target.exists() and target.is_dir() != (not form.ending):
         raise TLError(f"'{target}' is there and is not {form.title}", "choose another --output")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if not os.access(target.parent, os.W_OK):
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        raise TLError(
-            f"cannot write to '{target.parent}': {error.strerror}", "choose another --output"
-        ) from error
+    make_writable(target.parent)
     return target

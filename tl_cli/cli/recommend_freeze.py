@@ -19,7 +19,7 @@ from tl_cli.cli.options import (
     with_source,
 )
 from tl_cli.cli.session import blocks_of, manifest_of, opened_screen
-from tl_cli.store.run_dir import writing_to
+from tl_cli.store.output import ANOTHER, writing_to
 
 if TYPE_CHECKING:
     from tl_cli.config import RunConfig
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from tl_cli.plan import FreezePlan
 
 OUTPUT = Path("recommend-freeze")
-HINT = "choose another --output"
 SIZES = (100, 400, 1_000, 4_000, 10_000, 100_000)
 
 
@@ -133,7 +132,7 @@ def _show_measured(settings: RunConfig, screen: Screen, json: bool, folder: Path
     if folder:
         from tl_cli.report import advice_png
 
-        with writing_to(f"'{folder}'", HINT):
+        with writing_to(f"'{folder}'"):
             screen.note(f"wrote {advice_png(found.plan, folder)}")
 
 
@@ -143,10 +142,10 @@ def _prepare(folder: Path) -> None:
     from tl_cli.report.figures.evidence import ADVICE
     from tl_cli.store.marker import is_ours, make_marked
 
-    with writing_to(f"'{folder}'", HINT):
+    with writing_to(f"'{folder}'"):
         make_marked(folder)
         if (folder / ADVICE).exists() and not is_ours(folder):
-            raise TLError(f"'{folder / ADVICE}' is there already", HINT)
+            raise TLError(f"'{folder / ADVICE}' is there already", ANOTHER)
 
 
 def _show_rule(settings: RunConfig, screen: Screen, json: bool) -> None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import errno
 import json as jsonlib
-import os
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -81,22 +79,13 @@ def suggest(
 def _check(output: Path, overwrite: bool) -> None:
     """Raise TLError where the table and the sheet cannot be written; make their folder."""
     from tl_cli.errors import TLError
+    from tl_cli.store.output import check_free, make_writable
 
     if output.suffix.lower() != ".csv":
         raise TLError(f"the table is CSV, and --output is '{output}'", "end it with .csv")
     for place in (output, output.with_suffix(SHEET)):
-        if place.is_dir() or (os.path.lexists(place) and not overwrite):
-            raise TLError(f"'{place}' is there already", "choose another --output, or --overwrite")
-    try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        if not os.access(output.parent, os.W_OK):
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        raise TLError(
-            f"cannot write to '{output.parent}': {error.strerror}", "choose another --output"
-        ) from error
+        check_free(place, overwrite=overwrite)
+    make_writable(output.parent)
 
 
 def _new(

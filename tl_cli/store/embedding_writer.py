@@ -5,9 +5,7 @@ Knows nothing of networks.
 
 from __future__ import annotations
 
-import errno
 import importlib.util
-import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from tl_cli import csv_cells
 from tl_cli.data.manifest import Record
 from tl_cli.errors import TLError
+from tl_cli.store.output import check_free, make_writable
 from tl_cli.store.run_dir import replacing
 
 if TYPE_CHECKING:
@@ -39,9 +38,8 @@ def check(output: Path, *, overwrite: bool) -> None:
             "pip install pyarrow, or end --output with .npy, .npz or .csv",
         )
     for place in (output, *_beside(output)):
-        if place.is_dir() or (os.path.lexists(place) and not overwrite):
-            raise TLError(f"'{place}' is there already", "choose another --output, or --overwrite")
-    _writable(output.parent)
+        check_free(place, overwrite=overwrite)
+    make_writable(output.parent)
 
 
 def write(output: Path, records: Sequence[Record], rows: Array) -> Path | None:
@@ -55,19 +53,6 @@ def write(output: Path, records: Sequence[Record], rows: Array) -> Path | None:
 
 def _beside(output: Path) -> list[Path]:
     return [output.with_suffix(PATHS)] if output.suffix.lower() == ".npy" else []
-
-
-def _writable(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        if not os.access(folder, os.W_OK):
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        raise TLError(
-            f"cannot write to '{folder}': {error.strerror}", "choose another --output"
-        ) from error
 
 
 def _npy(output: Path, records: Sequence[Record], rows: Array) -> None:

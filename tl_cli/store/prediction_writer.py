@@ -5,7 +5,6 @@ Such a file holds whole rows at any moment and is gone on with. Knows nothing of
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import sys
@@ -19,6 +18,7 @@ from typing import Any, BinaryIO, ClassVar
 from tl_cli import csv_cells
 from tl_cli.errors import TLError
 from tl_cli.humanize import count, printable
+from tl_cli.store.output import writing_to
 from tl_cli.store.prediction_origin import PredictionOrigin
 
 UNSURE, UNKNOWN = "unsure", "unknown"
@@ -225,15 +225,9 @@ def writing(
         raise TLError(
             f"'{path}' is there already", "choose another --output, or go on with it by --resume"
         )
-    try:
+    with writing_to(f"'{path}'"):
         path.parent.mkdir(parents=True, exist_ok=True)
         file = path.open("ab+", buffering=0)
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        raise TLError(
-            f"cannot write to '{path}': {error.strerror}", "choose another --output"
-        ) from error
     with file:
         sheet = PredictionFile(file=file, path=path, form=FORMATS[form], top=top)
         _go_on(sheet, inputs, origin, batch)

@@ -6,7 +6,6 @@ Knows the names of the files and nothing of what they mean.
 from __future__ import annotations
 
 import contextlib
-import errno
 import json
 import os
 import shlex
@@ -21,6 +20,7 @@ from typing import Any
 from tl_cli.errors import TLError
 from tl_cli.store import checkpoint, reading, replacement, run_process
 from tl_cli.store.file_names import shortened
+from tl_cli.store.output import writing_to
 
 CONFIG, MANIFEST, BAD_FILES, PLAN = "config.yaml", "manifest.csv", "bad_files.csv", "plan.json"
 HISTORY, METRICS, LABELS = "history.csv", "metrics.json", "labels.json"
@@ -248,17 +248,6 @@ def replacing(path: Path) -> Iterator[Path]:
 
 def _writing_run(path: Path) -> AbstractContextManager[None]:
     return writing_to(f"the run directory {path}", "choose another with --output")
-
-
-@contextmanager
-def writing_to(place: str, hint: str) -> Iterator[None]:
-    """Say in one sentence that a place cannot be written to; a full disk is told elsewhere."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        raise TLError(f"cannot write to {place}: {error.strerror}", hint) from error
 
 
 def name_for(source: str) -> str:

@@ -18,7 +18,8 @@ from pathlib import Path
 
 from tl_cli.store.file_names import distinct, shortened
 from tl_cli.store.marker import make_marked
-from tl_cli.store.run_dir import replacing, writing_to
+from tl_cli.store.output import writing_to
+from tl_cli.store.run_dir import replacing
 
 FORBIDDEN = '/\\:*?"<>|'  # in names, on Windows and on disks that come from there
 PORTS = (f"{port}{n}" for port in ("COM", "LPT") for n in range(10))
