@@ -6,11 +6,12 @@ Knows nothing of images: a step is measured on rows of the right size.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import keras
 import numpy as np
 
+from tl_cli.data.manifest import Record
 from tl_cli.engine import features
 from tl_cli.engine.context import RunContext
 from tl_cli.engine.features import BATCH
@@ -58,12 +59,17 @@ def view_seconds(context: RunContext, settings: FinetuneSettings) -> float:
 
 def image_seconds(context: RunContext, network: keras.Model) -> float:
     """Return the seconds in which one of the user's images is decoded and passes a network."""
-    records = context.manifest.records[:BATCH]
+    images, decode = _decoded(context, context.manifest.records[:BATCH])
+    return decode + least_seconds(lambda: network.predict_on_batch(images)) / BATCH
+
+
+def _decoded(context: RunContext, records: Sequence[Record]) -> tuple[np.ndarray, float]:
+    """Return a full batch of images, some of them more than once, and the seconds that one took."""
     start = time.perf_counter()
     images = features.images(records, context.backbone.image_size)
     decode = (time.perf_counter() - start) / len(records)
     images = np.resize(images, (BATCH, *images.shape[1:]))
-    return decode + least_seconds(lambda: network.predict_on_batch(images)) / BATCH
+    return images, decode
 
 
 def least_seconds(call: Callable[[], object], times: int = 3) -> float:
@@ -104,11 +110,7 @@ def untraced_seconds(context: RunContext) -> tuple[float, float]:
 
     Rougher than `image_seconds`: nothing is traced for it, which takes longer than to run it.
     """
-    records = context.manifest.of("train")[:BATCH]
-    start = time.perf_counter()
-    images = features.images(records, context.backbone.image_size)
-    decode = (time.perf_counter() - start) / len(records)
-    images = np.resize(images, (BATCH, *images.shape[1:]))
+    images, decode = _decoded(context, context.manifest.of("train")[:BATCH])
     model = context.backbone.model
 
     def seconds(x: np.ndarray) -> float:

@@ -15,7 +15,7 @@ from tl_cli.data.manifest import SPLITS
 from tl_cli.engine import features
 from tl_cli.engine.context import RunContext
 from tl_cli.engine.features import Rows
-from tl_cli.engine.head import LinearHead, choose_head, join, solver
+from tl_cli.engine.head import LinearHead, choose_head, solver
 from tl_cli.engine.networks import classifier
 from tl_cli.engine.networks.classifier import Classifier
 from tl_cli.results.progress import OnProgress
@@ -155,11 +155,9 @@ def _solved(
     method: str = "auto",
 ) -> LinearHead:
     """Return a head on the columns of one tap or of several, joined."""
-    scales = None
-    if len(widths) > 1:
-        array, scales = join(np.split(array, np.cumsum(widths)[:-1], axis=1))
-    head = solver.solve(
+    return solver.solve_depths(
         array,
+        widths,
         context.labels(*splits),
         len(context.classes),
         seed=context.config.seed,
@@ -167,4 +165,3 @@ def _solved(
         groups=context.groups(*splits),
         method=method,
     )
-    return head if scales is None else head.on_raw(scales)

@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tl_cli.engine.head import solver
-from tl_cli.engine.head.linear_head import join
 from tl_cli.engine.head.problem import stratified_folds, take_groups
 from tl_cli.results.learning_curve import CurvePoint, LearningCurve
 
@@ -90,14 +89,10 @@ def _right(
     groups: Array | None,
 ) -> Array:
     """Return which held-out images a head solved on these rows recognises, bool [M]."""
-    scales = None
-    if len(widths) > 1:
-        features, scales = join(np.split(features, np.cumsum(widths)[:-1], axis=1))
-    head = solver.solve(
-        features, labels, classes, seed=seed, sample_weight=sample_weight, groups=groups,
+    head = solver.solve_depths(
+        features, widths, labels, classes, seed=seed, sample_weight=sample_weight, groups=groups,
         method="ridge",
     )  # fmt: skip
-    head = head if scales is None else head.on_raw(scales)
     right: Array = head.probabilities(held_out).argmax(1) == held_out_labels
     return right
 

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import softmax
 
-from tl_cli.engine.head.linear_head import LinearHead, fit_temperature, paired_gain, quality
+from tl_cli.engine.head.linear_head import (
+    LinearHead,
+    fit_temperature,
+    join,
+    paired_gain,
+    quality,
+)
 from tl_cli.engine.head.logistic import refine
 from tl_cli.engine.head.problem import Problem, check
 from tl_cli.engine.head.ridge import ridge
@@ -66,6 +73,20 @@ def solve(
         return head
     refined = refine(head, problem)
     return refined if method == "logistic" or _better(refined, head, problem) else head
+
+
+def solve_depths(
+    features: Array, widths: Sequence[int], labels: ArrayLike, classes: int, **options: Any
+) -> LinearHead:
+    """Solve a head on the columns of one depth, or of several that are joined: see `join`.
+
+    `features` [N, sum of widths] are as the network gives them, and so the head takes them.
+    `options`: those of `solve`.
+    """
+    if len(widths) == 1:
+        return solve(features, labels, classes, **options)
+    joined, scales = join(np.split(features, np.cumsum(widths)[:-1], axis=1))
+    return solve(joined, labels, classes, **options).on_raw(scales)
 
 
 def _calibrated(problem: Problem) -> LinearHead:
