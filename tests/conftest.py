@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import functools
 import gc
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -71,3 +72,14 @@ def table(folder: Path, text: str | bytes, name: str = "labels.csv") -> Path:
     file = folder / name
     file.write_bytes(text if isinstance(text, bytes) else text.encode())
     return file
+
+
+@pytest.fixture(scope="module")
+def loaded_once():
+    """Load each checkpoint once for all tests of a module: that is what takes their time."""
+    from tl_cli.engine import predict
+
+    whole = predict.load_checkpoint
+    predict.load_checkpoint = functools.cache(whole)
+    yield
+    predict.load_checkpoint = whole

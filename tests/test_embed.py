@@ -2,7 +2,6 @@
 
 import csv
 import errno
-import functools
 import json
 import os
 import shutil
@@ -21,6 +20,8 @@ from tl_cli.engine import predict
 from tl_cli.store import embedding_writer, run_dir
 from tl_cli.store.run_dir import RunDir
 from trained import photos, trained
+
+pytestmark = pytest.mark.usefixtures("loaded_once")
 
 
 @pytest.fixture(scope="module")
@@ -46,15 +47,6 @@ def runs(data, cache, tmp_path_factory):
     root = tmp_path_factory.mktemp("runs")
     head = trained(data, root / "head", "--freeze", "head", "--head", "multi")
     return head, trained(data, root / "tuned", "--freeze", "half", "--head", "last")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def loaded_once():
-    """Load each checkpoint once for all of these tests: that is what takes their time."""
-    whole = predict.load_checkpoint
-    predict.load_checkpoint = functools.cache(whole)
-    yield
-    predict.load_checkpoint = whole
 
 
 def embedded(output: Path, *arguments: object, code: int = 0) -> tuple[dict, np.ndarray]:

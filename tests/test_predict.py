@@ -2,7 +2,6 @@
 
 import csv
 import errno
-import functools
 import io
 import json
 import os
@@ -29,6 +28,8 @@ from tl_cli.store.prediction_writer import ImagePrediction
 from tl_cli.store.run_dir import RunDir
 from trained import photos, trained
 
+pytestmark = pytest.mark.usefixtures("loaded_once")
+
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory) -> Path:
@@ -38,15 +39,6 @@ def data(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def run(data, tmp_path_factory) -> Path:
     return trained(data, tmp_path_factory.mktemp("run") / "run", "--freeze", "head")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def loaded_once():
-    """Load each checkpoint once for all of these tests: that is what takes their time."""
-    whole = predict.load_checkpoint
-    predict.load_checkpoint = functools.cache(whole)
-    yield
-    predict.load_checkpoint = whole
 
 
 def rows(*arguments: object, code: int = 0) -> list[dict]:

@@ -1,7 +1,6 @@
 """`tl predict` on images that are unlike everything that a run was trained on."""
 
 import csv
-import functools
 import io
 import json
 import shutil
@@ -17,6 +16,8 @@ from tl_cli.engine.networks import classifier
 from tl_cli.store import run_dir
 from tl_cli.store.run_dir import RunDir
 from trained import trained
+
+pytestmark = pytest.mark.usefixtures("loaded_once")
 
 
 @pytest.fixture(scope="module")
@@ -38,15 +39,6 @@ def root(tmp_path_factory):
 def run(root, tmp_path_factory) -> Path:
     """A tuned run."""
     return trained(root / "train", tmp_path_factory.mktemp("runs") / "run", "--freeze", "half")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def loaded_once():
-    """Load each checkpoint once for all of these tests: that is what takes their time."""
-    whole = predict.load_checkpoint
-    predict.load_checkpoint = functools.cache(whole)
-    yield
-    predict.load_checkpoint = whole
 
 
 def rows(*arguments: object) -> list[dict]:
