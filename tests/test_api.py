@@ -22,8 +22,8 @@ from conftest import picture
 from test_cli import COLOURS, paint, said
 from test_cli import tl as command
 from test_trackers import curves
-from tl_cli import api
 from tl_cli.api_options import Options
+from tl_cli.api_session import settings_of
 from tl_cli.config import RunConfig, option
 from tl_cli.report import page
 from tl_cli.results.progress import Progress
@@ -278,9 +278,9 @@ def test_the_options_are_typed_as_the_configuration_has_them():
 
 
 def test_options_are_what_they_are_in_python():
-    settings = api._settings(Path("photos"), {"mirror": False, "freeze": 0.5, "epochs": None})
+    settings = settings_of(Path("photos"), {"mirror": False, "freeze": 0.5, "epochs": None})
     assert (settings.data, settings.mirror, settings.freeze) == ("photos", "no", "0.5")
-    assert api._settings("photos", {"mirror": True}).mirror == "yes"
+    assert settings_of("photos", {"mirror": True}).mirror == "yes"
     for wrong in (3, None):
         with pytest.raises(tl.TLError, match="data: must be"):
             tl.train(wrong)

@@ -70,7 +70,7 @@ MOMENTS = [
     ("tl_cli.engine.run_files:save", "before", 2),
     ("tl_cli.engine.train:load_checkpoint", "before", 1),
     ("tl_cli.engine.run_files:write_result", "before", 2),
-    ("tl_cli.cli.train:_report", "before", 1),
+    ("tl_cli.cli.training:write_report", "before", 1),
     ("tl_cli.store.resume:forget", "before", 1),
 ]
 

@@ -16,24 +16,21 @@ if TYPE_CHECKING:
     from tl_cli.api import (
         EvaluationResult,
         Model,
-        Prediction,
-        Predictions,
         TrainingResult,
         load,
         recommend_freeze,
         train,
     )
+    from tl_cli.api_predictions import Prediction, Predictions
     from tl_cli.errors import TLError
 
 __version__ = "0.1.0"
 
 _PLACES = {
     "TLError": "tl_cli.errors",
+    **dict.fromkeys(("Prediction", "Predictions"), "tl_cli.api_predictions"),
     **dict.fromkeys(
-        (
-            *("load", "train", "recommend_freeze"),
-            *("Model", "Prediction", "Predictions", "EvaluationResult", "TrainingResult"),
-        ),
+        ("load", "train", "recommend_freeze", "Model", "EvaluationResult", "TrainingResult"),
         "tl_cli.api",
     ),
 }

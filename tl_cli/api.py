@@ -10,97 +10,33 @@ from __future__ import annotations
 
 import functools
 import inspect
-import io
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar
 
+from tl_cli.api_predictions import Prediction, Predictions, inputs_of, prediction_of, unreadable
+from tl_cli.api_session import plain, session, settings_of
 from tl_cli.errors import TLError, unknown
 
 if TYPE_CHECKING:
     from typing import Unpack
 
-    import numpy as np
-    from PIL.Image import Image as Picture
-
     from tl_cli.api_options import Options
+    from tl_cli.api_predictions import Image
     from tl_cli.console.screen import Screen
     from tl_cli.engine.networks.classifier import Classifier
-    from tl_cli.engine.predict import Source
     from tl_cli.engine.train import Trained
     from tl_cli.plan import FreezePlan
     from tl_cli.results.evaluation import Diagnostics, Evaluation
     from tl_cli.results.progress import OnProgress
-    from tl_cli.store.prediction_writer import ImagePrediction
 
     Path_ = str | os.PathLike[str]
-    Image = str | os.PathLike[str] | Picture | np.ndarray
 
 P = ParamSpec("P")
 R = TypeVar("R")
-
-
-class Guess(NamedTuple):
-    """One class and its probability."""
-
-    label: str
-    probability: float
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """What one image was taken for. Iterated over, it gives its label and its probability."""
-
-    path: str  # "" of an image in memory
-    label: str  # `unknown` unlike all training images, `unsure` below `min_confidence`; "": error
-    top: tuple[Guess, ...]  # the best first, `top_k` of them
-    probabilities: Mapping[str, float] = field(repr=False)  # of every class, by its name
-    error: str = ""  # why it could not be opened, where errors are kept
-    unknown_score: float | None = None  # above 1: unlike all training images; None: nobody can tell
-
-    @property
-    def probability(self) -> float:
-        """The probability of the best guess; not a number with an error."""
-        return self.top[0].probability if self.top else float("nan")
-
-    def __iter__(self) -> Iterator[Any]:
-        return iter((self.label, self.probability))
-
-
-@dataclass(frozen=True)
-class Predictions(Sequence[Prediction]):
-    """What images were taken for, in the order in which they were given."""
-
-    rows: tuple[Prediction, ...]
-    classes: tuple[str, ...]
-    left_out: Mapping[str, int]  # files of folders that are no images, by ending
-
-    @overload
-    def __getitem__(self, index: int) -> Prediction: ...
-    @overload
-    def __getitem__(self, index: slice) -> tuple[Prediction, ...]: ...
-    def __getitem__(self, index: int | slice) -> Prediction | tuple[Prediction, ...]:
-        return self.rows[index]
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    @property
-    def labels(self) -> list[str]:
-        """The label of each image."""
-        return [row.label for row in self.rows]
-
-    @property
-    def probabilities(self) -> np.ndarray:
-        """All probabilities, float32 [n, C] in the order of `classes`; NaN where there are none."""
-        import numpy as np
-
-        rows = [[row.probabilities.get(c, np.nan) for c in self.classes] for row in self.rows]
-        return np.array(rows, "float32").reshape(len(rows), len(self.classes))
 
 
 @dataclass(frozen=True)
@@ -205,9 +141,9 @@ class Model:
             "target_recall": target_recall,
             "tta": tta,
         }
-        names = _settings(data or "-", {"columns": columns}).column_names()
-        with _session(on_progress) as screen:
-            return _evaluate(self.run, _plain(data), split, bad_images, names, request, screen)
+        names = settings_of(data or "-", {"columns": columns}).column_names()
+        with session(on_progress) as screen:
+            return _evaluate(self.run, plain(data), split, bad_images, names, request, screen)
 
 
 @dataclass(frozen=True)
@@ -249,7 +185,7 @@ def load(run: Path_) -> Model:
     """Load a trained classifier: a run directory, or the checkpoint in it. Raises TLError."""
     from tl_cli.store import run_dir
 
-    with _session(None):
+    with session(None):
         folder = run_dir.checkpoint_of(Path(run))
         from tl_cli.engine import predict
 
@@ -269,8 +205,8 @@ def train(
     the command, with underscores; every one is listed by `tl train --help-all`. `overwrite`:
     replace the run in `output`. Raises one TLError that names every mistake in the options.
     """
-    settings = _settings(data, options)
-    with _session(on_progress) as screen:
+    settings = settings_of(data, options)
+    with session(on_progress) as screen:
         from tl_cli.cli.train import whole
 
         run, trained, report = whole(settings, screen, overwrite=overwrite)
@@ -294,8 +230,8 @@ def recommend_freeze(
         raise TLError("nothing to advise on", "give data, or size and classes together")
     if min(size or 1, classes or 1) < 1:
         raise TLError("size and classes count images and classes: they are 1 or more")
-    settings = _settings(data or "-", options)
-    with _session(on_progress) as screen:
+    settings = settings_of(data or "-", options)
+    with session(on_progress) as screen:
         return _recommend(settings, size, classes, screen)
 
 
@@ -304,67 +240,6 @@ Model.evaluate = _with_known_options(Model.evaluate)  # type: ignore[method-assi
 
 
 # == how they do it ================================================================================
-
-
-@contextmanager
-def _session(on_progress: OnProgress | None) -> Iterator[Screen]:
-    """Give a screen that hands on what happens; what a disk does becomes a TLError."""
-    from tl_cli.cli.session import of_the_system
-    from tl_cli.console.silent import SilentScreen
-    from tl_cli.results.progress import silent
-    from tl_cli.store import notices
-
-    screen = SilentScreen(on_progress or silent)
-    try:
-        with (
-            _random_states_kept(),
-            screen,
-            notices.listening(lambda text: screen.note(text, warning=True)),
-        ):
-            yield screen
-    except OSError as error:
-        raise of_the_system(error) from error
-
-
-@contextmanager
-def _random_states_kept() -> Iterator[None]:
-    """Put back what `engine.prepare` sets for the whole process: the caller has a life of its own.
-
-    TensorFlow's own seed cannot be read, and stays.
-    """
-    import random
-    import sys
-
-    import numpy as np
-
-    drawn, numpys = random.getstate(), np.random.get_state()
-    keras = sys.modules.get("keras")  # a mistake is told before it is loaded
-    policy = keras.config.dtype_policy() if keras else None
-    try:
-        yield
-    finally:
-        random.setstate(drawn)
-        np.random.set_state(numpys)
-        if keras := sys.modules.get("keras"):
-            keras.config.set_dtype_policy(policy or keras.config.floatx())
-
-
-def _settings(data: Path_, options: Mapping[str, Any]) -> Any:
-    """Return the configuration. Raises one TLError that names every mistake."""
-    from tl_cli import config
-
-    values = {name: _plain(value) for name, value in {"data": data, **options}.items()}
-    if isinstance(mirror := values.get("mirror"), bool):
-        values["mirror"] = "yes" if mirror else "no"
-    try:
-        return config.load(flags=values)
-    except TLError as error:
-        raise TLError(error.message, "every option: tl train --help-all") from None
-
-
-def _plain(value: Any) -> Any:
-    """Return a value as RunConfig knows it."""
-    return os.fspath(value) if isinstance(value, os.PathLike) else value
 
 
 def _training_result(run: Path, trained: Trained, report: str | None) -> TrainingResult:
@@ -437,10 +312,10 @@ def _predict(
     if top_k < 1 or batch_size < 1 or not 0 <= min_confidence <= 1:
         raise TLError("top_k and batch_size are 1 or more, min_confidence is 0 to 1")
     left_out: Counter[str] = Counter()
-    inputs = list(_inputs(images, left_out))
+    inputs = list(inputs_of(images, left_out))
     if not inputs:
         return Predictions((), model.classes, {})
-    with _session(on_progress) as screen:
+    with session(on_progress) as screen:
         from tl_cli.data import grey_levels
         from tl_cli.engine import predict
         from tl_cli.results.progress import Progress
@@ -455,84 +330,7 @@ def _predict(
         ):  # fmt: skip
             for answer in batch:
                 if answer.error and errors == "raise":
-                    raise _unreadable(answer, len(rows))
-                rows.append(_prediction(answer, model.classes, top_k))
+                    raise unreadable(answer, len(rows))
+                rows.append(prediction_of(answer, model.classes, top_k))
             screen.on_progress(Progress("predict", len(rows), len(inputs)))
     return Predictions(tuple(rows), model.classes, dict(left_out))
-
-
-def _prediction(answer: ImagePrediction, classes: Sequence[str], top_k: int) -> Prediction:
-    said = dict(answer.guesses)
-    return Prediction(
-        path=answer.path,
-        label=answer.label,
-        top=tuple(Guess(*guess) for guess in answer.guesses[:top_k]),
-        probabilities={name: said[name] for name in classes} if said else {},
-        error=answer.error,
-        unknown_score=answer.unknown_score,
-    )
-
-
-def _unreadable(answer: ImagePrediction, number: int) -> TLError:
-    from tl_cli.humanize import short
-
-    name = short(answer.path) if answer.path else f"image {number}"
-    return TLError(f"{name} {answer.error}", "errors='keep' gives such an image a row of its own")
-
-
-def _inputs(images: Image | Iterable[Image], left_out: Counter[str]) -> Iterator[Source]:
-    """Yield paths, files and pictures; paths are what they are on the command line."""
-    from PIL.Image import Image as Picture
-
-    from tl_cli.data.sources.inputs import named_images
-
-    one = isinstance(images, str | os.PathLike | Picture) or _is_picture(images)
-    for given in [images] if one else images:  # type: ignore[union-attr]
-        if isinstance(given, str | os.PathLike):
-            path = os.fspath(given)
-            if path == "-":
-                raise TLError("'-' stands for standard input, of the command alone", "give a list")
-            yield from named_images([path], (), left_out)
-        elif isinstance(given, Picture):
-            yield _file_of(given) or given
-        else:
-            yield _picture(given)
-
-
-def _file_of(picture: Picture) -> io.BytesIO | None:
-    """Return the file of a picture that was opened and not decoded; None where it was.
-
-    It is then decoded as any other file, and the caller's own picture is left as it is.
-    """
-    file = getattr(picture, "fp", None)
-    if not file or not getattr(picture, "tile", None):
-        return None
-    place = file.tell()
-    file.seek(0)
-    data = file.read()
-    file.seek(place)
-    return io.BytesIO(data)
-
-
-def _is_picture(images: object) -> bool:
-    """Return whether this is one array [h, w] or [h, w, 3], and not a batch of them."""
-    shape = getattr(images, "shape", None)
-    return shape is not None and (len(shape) == 2 or (len(shape) == 3 and shape[2] in (1, 3, 4)))
-
-
-def _picture(array: Any) -> Picture:
-    """Return an array as a picture. Raises TLError for what is none."""
-    import numpy as np
-    from PIL import Image
-
-    if not isinstance(array, np.ndarray):
-        raise TLError(
-            f"an image cannot be a {type(array).__name__}",
-            "give paths, pictures of PIL, or arrays uint8 [height, width, 3]",
-        )
-    if array.dtype != np.uint8 or not _is_picture(array) or 0 in array.shape:
-        raise TLError(
-            f"an array of {array.dtype} {list(array.shape)} is no image",
-            "give uint8 [height, width, 3], RGB from 0 to 255",
-        )
-    return Image.fromarray(array[:, :, 0] if array.shape[2:] == (1,) else array)

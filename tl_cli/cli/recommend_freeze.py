@@ -18,7 +18,7 @@ from tl_cli.cli.options import (
     Source,
     with_source,
 )
-from tl_cli.cli.session import blocks_of, manifest_of, opened_screen
+from tl_cli.cli.session import LOADING, blocks_of, manifest_of, opened_screen
 from tl_cli.store.output import ANOTHER, writing_to
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ def _show_measured(settings: RunConfig, screen: Screen, json: bool, folder: Path
     if folder:
         _prepare(folder)
     manifest = manifest_of(settings, screen)
-    screen.busy("Loading tensorflow")
+    screen.busy(LOADING)
     from tl_cli.engine.dry_run import dry_run
 
     found = dry_run(settings, manifest, screen.on_progress)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 
 LESS = "close other programs, or give fewer images, a smaller --batch-size or --image-size"
+LOADING = "Loading tensorflow"  # while a screen has nothing else to tell
 INTERRUPTED, TERMINATED = 130, 143  # exit codes: 128 and the signal's number
 
 

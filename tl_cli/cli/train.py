@@ -13,19 +13,16 @@ from tl_cli.cli.options import Json, Quiet, Source, Verbose, with_config_flags, 
 from tl_cli.cli.panels import HelpAll
 from tl_cli.cli.resume import reopened
 from tl_cli.cli.run_directory import begun, directory, watched
-from tl_cli.cli.session import manifest_of, opened_screen
+from tl_cli.cli.session import LOADING, manifest_of, opened_screen
+from tl_cli.cli.training import say_report, train_and_show, train_run, write_report
 from tl_cli.errors import TLError
 
 if TYPE_CHECKING:
     from tl_cli.config import RunConfig
     from tl_cli.console.screen import Screen
     from tl_cli.data.manifest import Manifest
-    from tl_cli.engine.networks.classifier import Classifier
     from tl_cli.engine.train import Trained
-    from tl_cli.plan import FreezePlan
     from tl_cli.results.dry_run import DryRun
-    from tl_cli.results.progress import OnProgress
-    from tl_cli.results.training import RunResult
     from tl_cli.store.run_dir import RunDir
 
 EXAMPLES = """
@@ -37,7 +34,6 @@ Examples:
   tl train --config configs/digits.yaml --set seed=1 --dry-run
 """
 PLANS = ("head", "half", "full")
-LOADING = "Loading tensorflow"
 
 
 @with_config_flags
@@ -98,7 +94,7 @@ def train(
         if others:
             _compare(settings, others, manifest, screen, json, overwrite, run)
         else:
-            report = _train(settings, manifest, screen, json, run)
+            report = train_and_show(settings, manifest, screen, json, run)
             if json:
                 print(jsonlib.dumps(report))
 
@@ -182,10 +178,10 @@ def _resume(
             with watched(run, screen):
                 manifest = manifest_of(settings, screen)
         _found(manifest, screen)
-        return _train(settings, manifest, screen, json, run)
+        return train_and_show(settings, manifest, screen, json, run)
     run = run.publish()
     if settings.report and not (run / run_dir.REPORT).is_file():
-        _say_report(_report(run, screen), screen, json)
+        say_report(write_report(run, screen), screen, json)
     resume.forget(run)
     screen.note(f"The run in {run.path} is finished: there is nothing left to do.")
     return _told(run) if json else {}
@@ -204,103 +200,10 @@ def _told(run: RunDir) -> Mapping[str, Any]:
 def whole(
     settings: RunConfig, screen: Screen, *, overwrite: bool = False
 ) -> tuple[RunDir, Trained, str | None]:
-    """Train one run from its configuration on; see `_trained`. Raises TLError."""
+    """Train one run from its configuration on; see `training.train_run`. Raises TLError."""
     _check(settings, False, False, overwrite)
     run = begun(settings, directory(settings, overwrite))
-    return _trained(settings, _scanned(settings, run, screen), screen, run)
-
-
-def _trained(
-    settings: RunConfig, manifest: Manifest, screen: Screen, run: RunDir
-) -> tuple[RunDir, Trained, str | None]:
-    """Train one run, put it in its place, and write its report; return where that lies, too."""
-    from tl_cli import trackers
-    from tl_cli.store import resume, run_dir
-
-    with (
-        watched(run, screen),
-        trackers.following(settings.track, run, screen.on_progress) as followed,
-    ):
-        trained = _run(settings, manifest, screen, run, followed.watch)
-        followed.finish()
-    run.status(run_dir.DONE)
-    run = run.publish()
-    if settings.gradient_flow:
-        _draw_gradients(run, screen)
-    report = _report(run, screen, trained.classifier) if settings.report else None
-    followed.close(run)
-    resume.forget(run)
-    return run, trained, report
-
-
-def _train(
-    settings: RunConfig, manifest: Manifest, screen: Screen, json: bool, run: RunDir
-) -> Mapping[str, Any]:
-    """Train one run, show it unless `json`, and return all that --json tells of it."""
-    run, trained, report = _trained(settings, manifest, screen, run)
-    if not json:
-        _show(trained.result, manifest, run, report, screen)
-    return {**trained.result.to_json(), "report": report}
-
-
-def _show(
-    result: RunResult, manifest: Manifest, run: RunDir, report: str | None, screen: Screen
-) -> None:
-    """Show what came out; of several runs in one command, each."""
-    from tl_cli.console.train import show_details, show_figure, show_outcome
-    from tl_cli.store import run_dir
-
-    if screen.quiet:
-        show_figure(screen, result, manifest)
-        return
-    if screen.verbose:
-        show_details(screen, result)
-    show_outcome(screen, result, manifest, run / run_dir.EXPORTED, report)
-
-
-def _say_report(report: str | None, screen: Screen, json: bool) -> None:
-    if report and not json:
-        from tl_cli.humanize import printable
-
-        screen.out.print(
-            f"Report: {printable(report)}", highlight=False, markup=False, soft_wrap=True
-        )
-
-
-def _run(
-    settings: RunConfig, manifest: Manifest, screen: Screen, run: RunDir, on_progress: OnProgress
-) -> Trained:
-    screen.busy(LOADING)
-    from tl_cli.engine.train import train
-
-    return train(
-        settings, manifest, run, on_progress, on_plan=lambda *told: _show_plan(screen, *told)
-    )
-
-
-def _show_plan(screen: Screen, plan: FreezePlan, seconds: Mapping[str, float]) -> None:
-    """Show what will be done, and go on telling what is done, with the time that it will take."""
-    from tl_cli.console.plan import show_plan
-    from tl_cli.console.train import show_intention
-
-    if screen.verbose:
-        show_plan(screen, plan.to_json())
-    elif not screen.quiet:
-        show_intention(screen, plan.to_json(), sum(seconds.values()))
-    screen.activity.expect(seconds)
-    screen.busy("Preparing what comes next")
-
-
-def _report(run: RunDir, screen: Screen, classifier: Classifier | None = None) -> str | None:
-    """Write the report; a run that is whole is not lost where that cannot be done."""
-    from tl_cli.cli.report import written
-
-    screen.busy("Writing the report")
-    try:
-        return str(written(run, built=classifier))
-    except TLError as error:
-        screen.note(f"no report was written: {error.message}", warning=True)
-        return None
+    return train_run(settings, _scanned(settings, run, screen), screen, run)
 
 
 def _others(settings: RunConfig, scratch: bool, plans: bool) -> dict[str, RunConfig]:
@@ -336,7 +239,7 @@ def _compare(
     except TLError:
         run.withdraw()
         raise
-    first = _train(settings, manifest, screen, json, run)
+    first = train_and_show(settings, manifest, screen, json, run)
     backbone = {"backbone": first["plan"]["backbone"]}  # of one that was chosen by `best`
     rows = [plan_row(compare.name_of(settings), first)]
     for name, other in others.items():
@@ -346,13 +249,5 @@ def _compare(
             rows.append(replace(same, name=name, same_as=same.name))
         else:
             its = begun(changed, RunDir.create(places[name], overwrite=overwrite))
-            rows.append(plan_row(name, _train(changed, manifest, screen, json, its)))
+            rows.append(plan_row(name, train_and_show(changed, manifest, screen, json, its)))
     compare.show_plans(PlanComparison(tuple(rows)), screen, json)
-
-
-def _draw_gradients(run: RunDir, screen: Screen) -> None:
-    from tl_cli.report.figures.training import gradients_png
-    from tl_cli.store import run_dir
-
-    if (run / run_dir.GRADIENTS).is_file():
-        screen.note(f"wrote {gradients_png(run / run_dir.GRADIENTS, run / 'gradients.png')}")
