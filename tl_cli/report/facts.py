@@ -73,6 +73,11 @@ class RunFacts:
         return str(self.tune.get("kept", ""))
 
     @property
+    def kept_in_short(self) -> str:
+        """What was kept after a tuning, as the comparison's table says it."""
+        return "head kept" if self.kept == "head" else self.kept
+
+    @property
     def frozen_blocks(self) -> int:
         """How many blocks of the saved backbone are as they were: all, where the head was kept."""
         return int(self.plan["blocks" if self.kept == "head" else "frozen_blocks"])
