@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import importlib.util
 import os
 import re
 import stat
@@ -76,6 +77,10 @@ def _of_content(size: int, head: bytes, tail: bytes, error: BaseException) -> st
         return "is cut short"
     if head[4:8] == b"ftyp" and head[8:11] in (b"hei", b"hev", b"mif", b"msf"):
         return "is HEIC, which needs pillow-heif (pip install pillow-heif)"
+    if head.startswith(b"DICM", 128):
+        if importlib.util.find_spec("pydicom"):
+            return "is damaged"
+        return "is DICOM, which needs pydicom (pip install pydicom)"
     if _is_image(head):
         return "is damaged"
     return f"is not an image ({_kind(head)})"

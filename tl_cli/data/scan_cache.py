@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import NamedTuple
 
 FILE = "scan.sqlite"
-TABLE = "looks_4"  # another number whenever a look comes to mean something else
+TABLE = "looks_5"  # another number whenever a look comes to mean something else
 WAIT = 30.0  # seconds for another process to finish its write
 EVERY = 5.0  # seconds of looks that a killed process may lose; each write is synced to the disk
 
@@ -50,6 +50,7 @@ class ScanEntry(NamedTuple):
     mode: str
     orientation: int
     phash: str
+    group: str = ""  # what the file says of whom it shows (see dicom.py)
 
 
 class ScanCache:
@@ -137,7 +138,8 @@ def _connected(file: Path) -> sqlite3.Connection:
         base.execute(
             f"CREATE TABLE IF NOT EXISTS {TABLE} (path BLOB PRIMARY KEY, size INTEGER,"
             " mtime_ns INTEGER, ctime_ns INTEGER, inode BLOB, digest TEXT, width INTEGER,"
-            " height INTEGER, mode TEXT, orientation INTEGER, phash TEXT, checksum INTEGER)"
+            " height INTEGER, mode TEXT, orientation INTEGER, phash TEXT, subject TEXT,"
+            " checksum INTEGER)"
             " WITHOUT ROWID"
         )
     except BaseException:
