@@ -10,11 +10,12 @@ from __future__ import annotations
 import functools
 import importlib
 import io
+import logging
 import warnings
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from tl_cli.data import deep_images, grey_levels
+from tl_cli.data import channels, deep_images, grey_levels
 from tl_cli.data.faults import BOMB_PIXELS, Fault, fault
 from tl_cli.data.manifest import Record
 from tl_cli.data.sources import samples
@@ -66,8 +67,9 @@ WHITE = (255, 255, 255, 255)
 
 def version() -> str:
     """Return what cached pixels are to be named by: equal files then give equal pixels."""
-    bits = grey_levels.in_use()
-    return f"{DECODE_VERSION}-{bits}bits" if bits else f"{DECODE_VERSION}"
+    bits, bands = grey_levels.in_use(), channels.in_use()
+    told = [f"{bits}bits"] * bool(bits) + ["_".join(map(str, bands or ()))] * bool(bands)
+    return "-".join([str(DECODE_VERSION), *told])
 
 
 def open_rgb(record: Record, size: int | None = None) -> Picture:
@@ -183,9 +185,13 @@ def _formats() -> tuple[str, ...]:
     if heif := _module("pillow_heif"):
         heif.register_heif_opener()
         formats.append("HEIF")
-    if dicom := _module("tl_cli.data.dicom"):
-        dicom.register()
-        formats.append(dicom.FORMAT)
+    for own in ("dicom", "bands"):
+        if module := _module(f"tl_cli.data.{own}"):
+            module.register()
+            # before Pillow's TIFF, which takes the first of many bands for red, green and blue
+            formats.insert(0 if own == "bands" else len(formats), module.FORMAT)
+    # what Pillow's readers of files log, on the way to an error that we tell
+    logging.getLogger("PIL").setLevel(logging.CRITICAL)
     return tuple(formats)
 
 
