@@ -118,6 +118,9 @@ class RunConfig(BaseModel):
     )
     data_dir: str | None = _data("Where tfds data sets lie.", metavar="DIR", rare=True)
     columns: Columns = _data("Of a table: path=file,label=species,...", metavar="NAMES", rare=True)
+    task: Literal["auto", "classification"] = _data(
+        "What a table's labels are; auto: as they look.", "auto", rare=True
+    )
     val: float = _data("Share of images for validation.", 0.2, gt=0, lt=1)
     test: float = _data("Share of images for the test.", 0.0, ge=0, lt=1)
     folds: int | None = _data("Folds of a cross-validation.", unset="none", rare=True, ge=2, le=100)

@@ -98,8 +98,11 @@ def manifest_of(settings: RunConfig, screen: Screen) -> Manifest:
         bad_images=settings.bad_images,
         data_dir=settings.data_dir,
         columns=settings.column_names(),
+        task=settings.task,
         **_to_keep(settings),
     )
+    if found.doubt:
+        raise TLError(f"'{settings.data}': {found.doubt.what}", found.doubt.choices)
     for text in _unused(settings, found):
         screen.note(text, warning=True)
     found = limit(found, settings.limit, settings.limit_per_class, settings.seed)

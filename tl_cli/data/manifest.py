@@ -43,6 +43,14 @@ class BadFile:
 
 
 @dataclass(frozen=True)
+class Doubt:
+    """What the labels may mean beside what they are taken for."""
+
+    what: str  # a clause
+    choices: str  # what to do, with the option that says which is meant
+
+
+@dataclass(frozen=True)
 class Manifest:
     """All images of a data set, in a stable order, with the classes sorted by name."""
 
@@ -51,6 +59,7 @@ class Manifest:
     records: tuple[Record, ...]
     bad: tuple[BadFile, ...] = ()
     notes: tuple[str, ...] = ()  # findings worth one line each to the user
+    doubt: Doubt | None = None  # to be asked about before anything is trained
 
     def of(self, split: str) -> tuple[Record, ...]:
         """Return the records of one split ("all" for every one), in order."""

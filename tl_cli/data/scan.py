@@ -11,7 +11,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tl_cli.data import class_names, decode, deep_images, digests, listing, pixel_cache
+from tl_cli.data import (
+    class_names,
+    decode,
+    deep_images,
+    digests,
+    label_forms,
+    listing,
+    pixel_cache,
+)
 from tl_cli.data.duplicates import findings, mark_near
 from tl_cli.data.faults import check_regular, fault
 from tl_cli.data.manifest import BadFile, Manifest, Options, Record, natural
@@ -26,6 +34,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 BAD_IMAGES = ("skip", "error")
+AUTO = "auto"  # the labels say by themselves what they are
 GLANCE = 32  # pixels; enough for the perceptual hash, and a JPEG then decodes at 1/8
 DRAFTED = ("JPEG", "MPO")  # formats that are decoded at reduced scale
 BATCH = 512  # images between two writes to the memory
@@ -39,6 +48,7 @@ def scan(
     bad_images: str = "skip",
     data_dir: str | None = None,
     columns: Mapping[str, str] | None = None,
+    task: str = AUTO,
     cache: Path | None = None,
     on_progress: Progress | None = None,
     least_classes: int = 2,
@@ -48,7 +58,8 @@ def scan(
     """Return the images of a source, each decoded once, in natural order of their paths.
 
     A split is set where the source has one, else it is "". What cannot be used is in `bad`; what is
-    worth knowing is in `notes`. `cache` is the folder where looks are remembered (scan.sqlite).
+    worth knowing is in `notes`. `task`: what a table's labels are; where that is open ("auto") and
+    they may be no classes, `doubt` says so. `cache`: where looks are remembered (scan.sqlite).
     `on_progress` gets (images looked at, images). `keep`: pixels; the decoded image is kept at that
     size for whoever needs it next (see kept.py), if its shorter side has at least `keep_from`
     pixels; what is remembered is not decoded, and so not kept. Raises TLError for a source that is
@@ -72,7 +83,8 @@ def scan(
     _check(listed, good, bad, bad_images, least_classes)
     good = mark_near(good)
     classes = tuple(sorted({r.label for r in good}))
-    manifest = Manifest(source, classes, tuple(good), tuple(bad), listed.notes)
+    doubt = label_forms.asked(listed) if task == AUTO and listing.kind(source) == "table" else None
+    manifest = Manifest(source, classes, tuple(good), tuple(bad), listed.notes, doubt)
     return manifest.with_records(good, *findings(manifest))
 
 
