@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 BAD_IMAGES = ("skip", "error")
-AUTO = "auto"  # the labels say by themselves what they are
 GLANCE = 32  # pixels; enough for the perceptual hash, and a JPEG then decodes at 1/8
 DRAFTED = ("JPEG", "MPO")  # formats that are decoded at reduced scale
 BATCH = 512  # images between two writes to the memory
@@ -48,7 +47,7 @@ def scan(
     bad_images: str = "skip",
     data_dir: str | None = None,
     columns: Mapping[str, str] | None = None,
-    task: str = AUTO,
+    task: str = label_forms.AUTO,
     cache: Path | None = None,
     on_progress: Progress | None = None,
     least_classes: int = 2,
@@ -68,7 +67,10 @@ def scan(
     """
     if bad_images not in BAD_IMAGES:
         raise unknown("value for bad_images", bad_images, BAD_IMAGES)
-    listed = class_names.joined(listing.listed(source, Options(data_dir, columns or {}, cache)))
+    listed = listing.listed(source, Options(data_dir, columns or {}, cache, task))
+    if listing.kind(source) == "table":
+        listed = label_forms.formed(listed, task)
+    listed = class_names.joined(listed)
     records = sorted(listed.records, key=lambda r: natural(r.path))
     good: list[Record] = []
     bad = list(listed.bad)
@@ -82,9 +84,13 @@ def scan(
     bad.sort(key=lambda b: natural(b.path))
     _check(listed, good, bad, bad_images, least_classes)
     good = mark_near(good)
-    classes = tuple(sorted({r.label for r in good}))
-    doubt = label_forms.asked(listed) if task == AUTO and listing.kind(source) == "table" else None
-    manifest = Manifest(source, classes, tuple(good), tuple(bad), listed.notes, doubt)
+    manifest = replace(
+        listed,
+        source=source,
+        classes=tuple(sorted({name for r in good for name in listed.names(r)})),
+        records=tuple(good),
+        bad=tuple(bad),
+    )
     return manifest.with_records(good, *findings(manifest))
 
 
@@ -117,14 +123,14 @@ def _check(
             f"{count(len(bad), 'file')} of {len(good) + len(bad):,} cannot be used: {named}",
             "repair or remove them, or skip them with --bad-images skip",
         )
-    classes = {r.label for r in good}
+    classes = {name for r in good for name in listed.names(r)}
     if len(classes) < least:
         why = [
             *listed.notes,
             *([f"{count(len(bad), 'file')} cannot be used: {named}"] if bad else []),
         ]
         raise TLError(
-            "; ".join([f"'{source}' has only one class, '{min(classes)}'", *why]),
+            "; ".join([f"'{source}' has only one class, '{min(classes, default='')}'", *why]),
             "a classifier needs at least two: DIR/<class>/<images>, one folder for each class",
         )
 
