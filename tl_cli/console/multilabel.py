@@ -32,7 +32,7 @@ KEPT_OUT = {
 
 def show_headline(screen: Screen, found: MultilabelEvaluation) -> None:
     """Say in one sentence how well labels are found."""
-    good = found.to_json()["learnt"]
+    good = found.learnt
     mark, colour = ("✔", "green") if good else ("✘", "red")
     images = f"{count(found.n, 'image')}{KEPT_OUT.get(found.split, '')}"
     value = f"{found.mean_average_precision:.3f}"
@@ -78,7 +78,7 @@ def show_figures(screen: Screen, found: MultilabelEvaluation) -> None:
 
 def caveats(found: MultilabelEvaluation, manifest: Manifest) -> Iterator[str]:
     """Yield what a careful person would add to the headline."""
-    if not found.to_json()["learnt"]:
+    if not found.learnt:
         yield (
             "That is no better than guessing, so nothing was learned that shows. Do the labels say "
             "what the images show? tl inspect DATA --plots"
@@ -89,7 +89,6 @@ def caveats(found: MultilabelEvaluation, manifest: Manifest) -> Iterator[str]:
         yield f"{copies:,} of them {what} of an image it learned from: the figure is too good."
     if found.n < FEW:
         yield f"Measured on {count(found.n, 'image')} only: more photos make the figure surer."
-    yield ("Several labels an image: the head alone is trained so far, on the network as it is.")
 
 
 def _row(row: LabelRow) -> tuple[str, ...]:

@@ -68,7 +68,7 @@ def evaluate(run: RunDir, request: EvaluationRequest, on_progress: OnProgress) -
     if request.own:
         request = replace(request, manifest=_still_there(run, request, fitted, on_progress))
     records, labels = predict.known(run, request.manifest, request.split)
-    classifier = predict.load_checkpoint(run, TASKS)
+    classifier = predict.load_checkpoint(run, tuple(TASKS))
     mirrored = request.tta and _may_mirror(run, classifier, fitted, on_progress)
     answers = _answers(classifier, records, labels, fitted, on_progress, mirrored=mirrored)
     trained_on = _trained_on(answers, fitted)

@@ -17,8 +17,7 @@ MOST_LABELS = 60  # rows of the table
 def caveats(facts: RunFacts) -> Iterator[str]:
     """Yield what a careful person adds to the headline, the gravest first."""
     figures = facts.figures
-    low = figures["intervals"]["mean_average_precision"]
-    if low and low[0] <= figures["chance_average_precision"]:
+    if not figures["learnt"]:
         yield "That is no surer than guessing: do the labels say what the images show?"
     if figures["n"] < FEW:
         yield f"Only {figures['n']:,} images were asked about: more would make the figure surer."

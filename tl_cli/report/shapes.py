@@ -184,6 +184,7 @@ class _LabelFigures(TypedDict):
     subset_accuracy: Share
     log_loss: Number
     chance_average_precision: Share
+    learnt: bool
     intervals: _LabelIntervals
     per_class: list[_Label]
     classes: list[Text]

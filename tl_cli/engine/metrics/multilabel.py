@@ -24,6 +24,7 @@ Array = NDArray[Any]
 
 MOST_DRAWS, LEAST_DRAWS, WORK = 1000, 200, 3e8  # draws x images x labels
 CHUNK = 50  # draws at a time
+EXCHANGED = 100  # orders by chance
 
 
 def evaluate(
@@ -65,7 +66,8 @@ def evaluate(
         micro_f1=float(metrics.f1_score(true, said, average="micro", zero_division=0)),
         subset_accuracy=float(metrics.accuracy_score(true, said)),
         log_loss=float(losses.mean()),
-        chance_average_precision=float(true[:, measured].mean()) if own else 0.0,
+        chance_average_precision=_guessing(support[measured], len(true)) if own else 0.0,
+        learnt=bool(own) and _learnt(probabilities[:, measured], true[:, measured], seed),
         intervals={
             "mean_average_precision": _percentiles(_mean(drawn["average_precision"])),
             "macro_f1": _percentiles(drawn["macro_f1"]),
@@ -99,6 +101,29 @@ def encode(names: Sequence[Sequence[str]], classes: Sequence[str]) -> Array:
     for row, own in zip(indicators, names, strict=True):
         row[figures.encode(own, classes)] = 1
     return indicators
+
+
+def _guessing(support: Array, n: int) -> float:
+    """Return the average precision to expect of an order by chance, mean over labels.
+
+    Bestgen 2015, "Exact expected average precision of the random baseline for system evaluation".
+    """
+    others = (support - 1) / max(n - 1, 1)
+    return float((others + (1 - others) * (1 / np.arange(1, n + 1)).sum() / n).mean())
+
+
+def _learnt(p: Array, true: Array, seed: int) -> bool:
+    """Return whether the order is better than nearly all (95 %) in which images are exchanged."""
+    draw, n = np.random.default_rng(seed), len(true)
+    order = np.argsort(-p, axis=0, kind="stable")
+
+    def mean(labels: Array) -> float:
+        ranked = np.take_along_axis(labels, order, 0)
+        precision = np.cumsum(ranked, 0) / np.arange(1, n + 1)[:, None]
+        return float(((precision * ranked).sum(0) / ranked.sum(0)).mean())
+
+    exchanged = [mean(true[draw.permutation(n)]) for _ in range(EXCHANGED)]
+    return mean(true) > float(np.percentile(exchanged, 95))
 
 
 def _resampled(
