@@ -22,6 +22,7 @@ from tl_cli.data import stratification
 from tl_cli.data.csv_io import read_csv, write_csv
 from tl_cli.data.manifest import MULTILABEL, Manifest, Record
 from tl_cli.data.split import assign_splits
+from tl_cli.data.scan import scan
 from tl_cli.data.subset import limit
 from tl_cli.engine.head import multilabel, platt
 from tl_cli.engine.head.problem import stratified_folds
@@ -92,6 +93,15 @@ def test_the_manifest_is_read_back_as_it_was(tmp_path: Path) -> None:
     write_csv(split, tmp_path / "m.csv")
     again = read_csv(tmp_path / "m.csv")
     assert (again.task, again.records, again.classes) == (MULTILABEL, split.records, split.classes)
+
+
+def test_a_run_s_manifest_is_a_table_to_train_on(folder: Path) -> None:
+    labels = ("a;b", "a", "b", "a;b")
+    images = sorted(folder.rglob("*.png"))
+    records = tuple(Record(str(p), name) for p, name in zip(images, labels * 2, strict=True))
+    write_csv(Manifest("t", ("a", "b"), records, task=MULTILABEL), folder / "manifest.csv")
+    again = scan(str(folder / "manifest.csv"))
+    assert (again.task, again.counts()) == (MULTILABEL, {"a": 6, "b": 6})
 
 
 # -- the head -------------------------------------------------------------------------------------

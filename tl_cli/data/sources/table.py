@@ -22,6 +22,7 @@ from tl_cli.data.sources.split_names import SPLIT_FOLDERS, split_of
 from tl_cli.errors import TLError, did_you_mean
 from tl_cli.humanize import count, naming
 
+LABEL, LABELS = "label", "labels"
 WHOLE = ("path", "label", "group")  # columns in which 3.0 is 3 where all are such
 WHOLE_NUMBER = re.compile(r"-?[0-9]+(\.0+)?")
 
@@ -166,6 +167,8 @@ def _rows(file: Path, columns: Mapping[str, str], *, several: bool) -> Rows:
     """
     names = {name: name for name in NEEDED + OPTIONAL} | dict(columns)
     rows = list(read(file, names.values()))
+    if "label" not in columns and rows and {LABEL, LABELS} & {*rows[0][1]} == {LABELS}:
+        names[LABEL] = LABELS  # as a run's manifest.csv has it
     labels = indicators.columns(rows, names) if several else []
     for line, row in rows:
         own = {ours: headers.column(theirs, row) for ours, theirs in names.items()}
