@@ -28,6 +28,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -117,10 +118,11 @@ def tl(*words: object) -> str:
     return done.stdout
 
 
-def trained(folder: Path, name: str, *options: str) -> dict:
+def trained(folder: Path, name: str, *options: str) -> dict[str, Any]:
     run, source = folder / name, folder / "labels.csv"
     words = ("train", source, "--output", run, "--no-report", "--json", "--effort", "quick")
-    return json.loads(tl(*words, *options))
+    told: dict[str, Any] = json.loads(tl(*words, *options))
+    return told
 
 
 def answers(

@@ -21,8 +21,8 @@ from tl_cli.config import RunConfig
 from tl_cli.data import stratification
 from tl_cli.data.csv_io import read_csv, write_csv
 from tl_cli.data.manifest import MULTILABEL, Manifest, Record
-from tl_cli.data.split import assign_splits
 from tl_cli.data.scan import scan
+from tl_cli.data.split import assign_splits
 from tl_cli.data.subset import limit
 from tl_cli.engine.head import multilabel, platt
 from tl_cli.engine.head.problem import stratified_folds
