@@ -26,6 +26,7 @@ from pydantic import (
 
 from tl_cli import catalog, flat_yaml
 from tl_cli.config_mistakes import sentence, together
+from tl_cli.data import channels as bands
 from tl_cli.data.manifest import CLASSIFICATION
 from tl_cli.errors import TLError, did_you_mean
 
@@ -66,6 +67,12 @@ def _columns(value: str | None) -> str | None:
     return value
 
 
+def _channels(value: str | None) -> str | None:
+    if value:
+        bands.parse(value)
+    return value
+
+
 def _text(value: Any) -> Any:
     return f"{value:g}" if isinstance(value, int | float) and not isinstance(value, bool) else value
 
@@ -73,6 +80,7 @@ def _text(value: Any) -> Any:
 Freeze = Annotated[str, BeforeValidator(_text), AfterValidator(_freeze)]
 Backbone = Annotated[str, AfterValidator(_backbone)]
 Columns = Annotated[str | None, AfterValidator(_columns)]
+Channels = Annotated[str | None, AfterValidator(_channels)]
 
 GROUPS = ("Data", "What to train", "Optimisation", "Speed and memory", "Output")
 
@@ -121,6 +129,9 @@ class RunConfig(BaseModel):
     columns: Columns = _data("Of a table: path=file,label=species,...", metavar="NAMES", rare=True)
     task: Literal["auto", "classification", "multilabel"] = _data(
         "What a table's labels are; auto: as they look.", "auto", rare=True
+    )
+    channels: Channels = _data(
+        "Bands that are red, green and blue.", metavar="3,2,1", unset="as in the file", rare=True
     )
     val: float = _data("Share of images for validation.", 0.2, gt=0, lt=1)
     test: float = _data("Share of images for the test.", 0.0, ge=0, lt=1)
@@ -259,6 +270,10 @@ class RunConfig(BaseModel):
                 "leave that out; or, where each combination is a class, --task classification",
             )
         return self.effective(task=task, freeze="head")
+
+    def bands(self) -> tuple[int, ...] | None:
+        """Return which bands of an image are red, green and blue; None: as the file says."""
+        return bands.parse(self.channels) if self.channels else None
 
     def effective(self, **decided: Any) -> RunConfig:
         """Return this configuration with what the tool decided in place of None and auto."""

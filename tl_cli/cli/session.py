@@ -95,9 +95,11 @@ def manifest_of(
 
     `tasks`: what labels may be for the command that asks; others are refused.
     """
+    from tl_cli.data import channels
     from tl_cli.data.split import assign_splits
     from tl_cli.data.subset import limit
 
+    channels.use(settings.bands())
     found = scanned(
         settings.data,
         screen,

@@ -16,6 +16,7 @@ from tl_cli.data import (
     decode,
     deep_images,
     digests,
+    groups,
     label_forms,
     listing,
     pixel_cache,
@@ -80,10 +81,10 @@ def scan(
         if isinstance(look, str):
             bad.append(BadFile(record.path, record.label, look))
         else:
-            good.append(replace(record, **look._asdict()))
+            good.append(_seen(record, look))
     bad.sort(key=lambda b: natural(b.path))
     _check(listed, good, bad, bad_images, least_classes)
-    good = mark_near(good)
+    good = mark_near(groups.named_by_files(good))
     manifest = replace(
         listed,
         source=source,
@@ -107,8 +108,14 @@ def records_of(
         if isinstance(look, str):
             bad.append(BadFile(record.path, "", look))
         else:
-            good.append(replace(record, **look._asdict()))
+            good.append(_seen(record, look))
     return good, bad
+
+
+def _seen(record: Record, look: ScanEntry) -> Record:
+    """Return a record with what a look found; the table's group goes before the file's own."""
+    found = look._asdict()
+    return replace(record, **found | {"group": record.group or look.group})
 
 
 def _check(
@@ -201,7 +208,8 @@ def look(path: str, keeper: pixel_cache.PixelWriter | None = None) -> ScanEntry:
         width, height = height, width
     if keeper and size and _state(path) == before:  # or these may be the pixels of other bytes
         keeper.take(digest, decode.squash(seen, size))
-    return ScanEntry(digest, width, height, mode, orientation, _difference_hash(small))
+    phash, subject = _difference_hash(small), decode.subject_of(image)
+    return ScanEntry(digest, width, height, mode, orientation, phash, subject)
 
 
 def _scale(width: int, height: int, size: int) -> int:
