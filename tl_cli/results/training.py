@@ -8,6 +8,7 @@ from typing import Any
 
 from tl_cli.results.evaluation import Evaluation
 from tl_cli.results.learning_curve import LearningCurve
+from tl_cli.results.update import UpdateResult
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,7 @@ class RunResult:
     scratch: FromScratchResult | None = None
     refit: bool = False  # whether the saved head was fitted to the validation images too
     notes: tuple[str, ...] = ()
+    update: UpdateResult | None = None  # where the images of another run were changed
 
     def metrics_json(self) -> dict[str, Any]:
         """Return what metrics.json holds."""
@@ -106,6 +108,7 @@ class RunResult:
             "image_size": self.image_size,
             "precision": self.precision,
             "notes": list(self.notes),
+            "update": self.update.to_json() if self.update else None,
         }
 
     def to_json(self) -> dict[str, Any]:
