@@ -89,4 +89,7 @@ def _said(answer: ImagePrediction) -> Text:
     for i, (name, probability) in enumerate(answer.guesses):
         text.append(f"{'   ' if i else ''}{printable(name)} ", "" if i else "bold")
         text.append(f"{probability:.3f}", "dim" if i else "")
+    others = [printable(name) for name in answer.candidates if name != answer.guesses[0][0]]
+    if others:
+        text.append(f"   or {', '.join(others)}", "dim")
     return text

@@ -23,6 +23,7 @@ from tl_cli.store.prediction_origin import PredictionOrigin
 
 UNSURE, UNKNOWN = "unsure", "unknown"
 HESITANT = 0.5  # a best guess below it is worth a word, whatever was asked for
+SET, SEPARATOR = ("set_size", "set"), ";"  # columns of a set; between its classes
 HEADER = ("path", "label", "probability", "error", "best_guess", "unknown_score")
 JSON_START = '{"path": '
 BYTES = ("utf-8", "surrogateescape")  # names on disk need not be valid UTF-8
@@ -37,6 +38,7 @@ class ImagePrediction:
     label: str = ""  # that of the best guess, `unknown` or `unsure`; "" with an error
     error: str = ""
     unknown_score: float | None = None  # above 1: unlike the training images
+    candidates: tuple[str, ...] = ()  # the classes of its set, where a coverage was asked for
 
     @property
     def is_unknown(self) -> bool:
@@ -44,7 +46,7 @@ class ImagePrediction:
 
     def to_json(self) -> dict[str, Any]:
         """Return JSON types, keys as documented in docs/json.md."""
-        return {
+        told = {
             "path": self.path,
             "label": self.label or None,
             "probability": round(self.guesses[0][1], 6) if self.guesses else None,
@@ -53,15 +55,16 @@ class ImagePrediction:
             "best_guess": self.guesses[0][0] if self.guesses else None,
             "unknown_score": None if self.unknown_score is None else round(self.unknown_score, 4),
         }
+        return told | ({"set": list(self.candidates)} if self.candidates else {})
 
 
-def csv_header(top: int) -> str:
-    """Return the names of the columns; those of further guesses come last."""
+def csv_header(top: int, sets: bool = False) -> str:
+    """Return the names of the columns; those of further guesses come last, and those of a set."""
     more = (f"{name}_{i}" for i in range(2, top + 1) for name in ("label", "probability"))
-    return csv_cells.row([*HEADER, *more])
+    return csv_cells.row([*HEADER, *more, *(SET if sets else ())])
 
 
-def csv_row(answer: ImagePrediction, top: int) -> str:
+def csv_row(answer: ImagePrediction, top: int, sets: bool = False) -> str:
     """Return one image's row, with probabilities to six digits."""
     guesses = [*answer.guesses, *[("", None)] * (top - len(answer.guesses))]
     told = [("" if p is None else f"{p:.6f}") for _, p in guesses]
@@ -69,10 +72,11 @@ def csv_row(answer: ImagePrediction, top: int) -> str:
     best, *further = more
     score = "" if answer.unknown_score is None else f"{answer.unknown_score:.4f}"
     first = (answer.path, answer.label, told[0], answer.error, best, score)
-    return csv_cells.row([*first, *further[1:]])
+    held = (len(answer.candidates) or "", SEPARATOR.join(answer.candidates)) if sets else ()
+    return csv_cells.row([*first, *further[1:], *held])
 
 
-def json_row(answer: ImagePrediction, top: int) -> str:
+def json_row(answer: ImagePrediction, top: int, sets: bool = False) -> str:
     """Return one image's line of JSON."""
     return json.dumps(answer.to_json()) + "\n"
 
@@ -81,8 +85,8 @@ def json_row(answer: ImagePrediction, top: int) -> str:
 class Format:
     """How answers are written, and read back by whoever goes on with a file."""
 
-    header: Callable[[int], str]
-    row: Callable[[ImagePrediction, int], str]
+    header: Callable[[int, bool], str]
+    row: Callable[[ImagePrediction, int, bool], str]
     read: Callable[[str], list[dict[str, Any]]]
     multiline: bool  # whether a row may hold line breaks, in quotes
 
@@ -90,7 +94,7 @@ class Format:
 FORMATS = {
     "csv": Format(csv_header, csv_row, csv_cells.rows, multiline=True),
     "jsonl": Format(
-        lambda top: "",
+        lambda top, sets: "",
         json_row,
         lambda text: [json.loads(line) for line in text.split("\n")[:-1]],
         multiline=False,
@@ -106,6 +110,7 @@ class PredictionSink:
     failed: int = 0
     hesitant: int = 0
     unknown: int = 0
+    sizes: Counter[int] = field(default_factory=Counter)  # of the sets, where there are any
     labels: Counter[str] = field(default_factory=Counter)
     on_screen: ClassVar[bool] = False
 
@@ -116,6 +121,7 @@ class PredictionSink:
         self.failed += sum(bool(answer.error) for answer in answers)
         self.labels.update(answer.label for answer in answers if answer.label)
         self.unknown += sum(answer.is_unknown for answer in answers)
+        self.sizes.update(len(answer.candidates) for answer in answers if answer.candidates)
         self.hesitant += sum(a.guesses[0][1] < HESITANT for a in answers if a.guesses)
 
     def take(self, answers: Sequence[ImagePrediction]) -> None:
@@ -152,12 +158,13 @@ class Printed(PredictionSink):
 
     form: str = "csv"
     top: int = 1
+    sets: bool = False
     on_screen = True
 
     def take(self, answers: Sequence[ImagePrediction]) -> None:
         shown = map(_shown, answers) if sys.stdout.isatty() else answers
-        rows = "".join(FORMATS[self.form].row(answer, self.top) for answer in shown)
-        header = "" if self.rows else FORMATS[self.form].header(self.top)
+        rows = "".join(FORMATS[self.form].row(answer, self.top, self.sets) for answer in shown)
+        header = "" if self.rows else FORMATS[self.form].header(self.top, self.sets)
         sys.stdout.buffer.write((header + rows).encode(*BYTES))
         sys.stdout.buffer.flush()  # raises where nobody reads any more
 
@@ -170,6 +177,7 @@ def _shown(answer: ImagePrediction) -> ImagePrediction:
         printable(answer.label),
         printable(answer.error),
         answer.unknown_score,
+        tuple(map(printable, answer.candidates)),
     )
 
 
@@ -181,14 +189,15 @@ class PredictionFile(PredictionSink):
     path: Path = field(kw_only=True)
     form: Format = field(kw_only=True)
     top: int = field(kw_only=True)
+    sets: bool = field(kw_only=True, default=False)
 
     def take(self, answers: Sequence[ImagePrediction]) -> None:
         """Append the rows: all of them or, where the disk is full or the user stops, none."""
-        self._append("".join(self.form.row(answer, self.top) for answer in answers))
+        self._append("".join(self.form.row(answer, self.top, self.sets) for answer in answers))
 
     def begin(self) -> None:
         """Write the header."""
-        self._append(self.form.header(self.top))
+        self._append(self.form.header(self.top, self.sets))
 
     def _append(self, text: str) -> None:
         whole, left = self.file.tell(), memoryview(text.encode(*BYTES))
@@ -213,6 +222,7 @@ def writing(
     inputs: Sequence[str],
     origin: PredictionOrigin,
     batch: int = 1,
+    sets: bool = False,
 ) -> Iterator[PredictionFile]:
     """Open a file for the answers to `inputs`; with `resume`, behind the rows that it has.
 
@@ -229,7 +239,7 @@ def writing(
         path.parent.mkdir(parents=True, exist_ok=True)
         file = path.open("ab+", buffering=0)
     with file:
-        sheet = PredictionFile(file=file, path=path, form=FORMATS[form], top=top)
+        sheet = PredictionFile(file=file, path=path, form=FORMATS[form], top=top, sets=sets)
         _go_on(sheet, inputs, origin, batch)
         yield sheet
         os.fsync(file.fileno())
@@ -241,7 +251,7 @@ def _go_on(
     """Cut off a row that is not whole, count those that are, and check that they belong here."""
     sheet.file.seek(0)
     content = sheet.file.read().decode(*BYTES)
-    header = sheet.form.header(sheet.top)
+    header = sheet.form.header(sheet.top, sheet.sets)
     ends = [0, *_ends(content, sheet.form)]
     text = content[: ends[-1]]
     rows = _read(sheet, text) if text and text.startswith(header) else None
