@@ -18,6 +18,7 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from bench_policy import SETS, manifest_of
@@ -35,14 +36,16 @@ ASKED = (0.8, 0.9, 0.95)
 HEADS = ("refit", "strict")
 
 
-def lines(folder: Path, size: int, rounds: int) -> Iterator[dict]:
+def lines(folder: Path, size: int, rounds: int) -> Iterator[dict[str, Any]]:
     manifest = manifest_of(folder, None, 0)
     flags = {"data": manifest.source, "seed": 0, "image_size": size}
     context = prepare(config.load(flags=flags), manifest)
     head = choice.solve(context, choice.extract(context, silent))
     x = np.concatenate([head.features["train"], head.features["val"]])
     y, test, asked = context.labels("train", "val"), head.features["test"], context.labels("test")
-    found = {(name, share): [] for name in HEADS for share in ASKED}
+    found: dict[tuple[str, float], list[Any]] = {
+        (name, share): [] for name in HEADS for share in ASKED
+    }
     for seed in range(rounds):
         fit, held = train_test_split(
             np.arange(len(y)), test_size=0.2, stratify=y, random_state=seed
@@ -71,10 +74,8 @@ def lines(folder: Path, size: int, rounds: int) -> Iterator[dict]:
         }  # fmt: skip
 
 
-def table(rows: list[dict]) -> None:
-    print(
-        "| set | classes | accuracy | asked | covered | 5 to 95 % | mean size | alone | strict |"
-    )
+def table(rows: list[dict[str, Any]]) -> None:
+    print("| set | classes | accuracy | asked | covered | 5 to 95 % | mean size | alone | strict |")
     print("|---|---|---|---|---|---|---|---|---|")
     strict = {(r["set"], r["asked"]): r for r in rows if r["head"] == "strict"}
     for r in rows:
@@ -88,7 +89,7 @@ def table(rows: list[dict]) -> None:
 
 
 @style.in_style
-def figure(rows: list[dict], path: Path) -> None:
+def figure(rows: list[dict[str, Any]], path: Path) -> None:
     drawn, axes = style.axes_of(8.4, 3.4, len(ASKED), sharey=True)
     names = sorted({r["set"] for r in rows})
     for ax, share in zip(axes, ASKED, strict=True):
@@ -105,7 +106,6 @@ def figure(rows: list[dict], path: Path) -> None:
         ax.xaxis.set_major_formatter(style.percent)
     axes[0].invert_yaxis()
     axes[1].set_xlabel("test images whose set holds the right class; bars: 5 to 95 % of the splits")
-    drawn.tight_layout()
     saved(drawn, path)
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from tl_cli.config import RunConfig
 from tl_cli.data.manifest import Manifest, Record
-from tl_cli.engine import evidence, features, rank, recommend_freeze, resources, run_files
+from tl_cli.engine import data_map, evidence, features, rank, recommend_freeze, resources, run_files
 from tl_cli.engine.context import RunContext, prepare
 from tl_cli.engine.features import BATCH
 from tl_cli.engine.finetune import flip_check, settings, successive_halving, time_budget
@@ -144,6 +144,7 @@ def ended(
     if context.config.report:
         with clock.stage("report"):
             result = _for_the_report(context, result, head, saved)
+            run_files.write_map(run, data_map.points(context, head) if head else ())
         result = replace(result, seconds=clock.all())
     run_files.write_result(run, result)
     return Trained(result, saved)
