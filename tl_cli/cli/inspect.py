@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tl_cli.cli.options import Columns, DataDir, Json, Quiet, help_of
+from tl_cli.cli.options import Channels, Columns, DataDir, Json, Quiet, help_of
 from tl_cli.cli.session import opened_screen, scanned
 from tl_cli.errors import TLError, unknown
 from tl_cli.store.marker import make_marked
@@ -55,6 +55,7 @@ def inspect(
         bool, typer.Option("--strict", help="Exit with 1 where something is wrong.")
     ] = False,
     columns: Columns = None,
+    channels: Channels = None,
     data_dir: DataDir = None,
     json: Json = False,
     quiet: Quiet = False,
@@ -69,7 +70,8 @@ def inspect(
             raise typer.BadParameter("--output is for the pictures: add --plots or --augment")
         if label_errors:
             given = {"--plots": plots, "--augment": augment, "--strict": strict,
-                     "--columns": columns, "--data-dir": data_dir}  # fmt: skip
+                     "--columns": columns, "--channels": channels,
+                     "--data-dir": data_dir}  # fmt: skip
             if unused := [name for name, value in given.items() if value]:
                 raise typer.BadParameter(f"--label-errors is of a run: leave out {unused[0]}")
             from tl_cli.cli import label_errors as doubts
@@ -83,7 +85,9 @@ def inspect(
         if apply or overwrite:
             given_alone = "--apply" if apply else "--overwrite"
             raise typer.BadParameter(f"{given_alone} goes with --label-errors")
-        settings = configs.load(flags={"data": data, "columns": columns, "data_dir": data_dir})
+        settings = configs.load(
+            flags={"data": data, "columns": columns, "channels": channels, "data_dir": data_dir}
+        )
         manifest, found = _inspected(settings, screen)
         _show(found, screen, json)
         if plots or augment:
@@ -95,9 +99,10 @@ def inspect(
 
 def _inspected(settings: RunConfig, screen: Screen) -> tuple[Manifest, Inspection]:
     """Scan the images, split them as a training would, and look at both."""
-    from tl_cli.data import inspection
+    from tl_cli.data import channels, inspection
     from tl_cli.data.split import assign_splits
 
+    channels.use(settings.bands())
     manifest = scanned(
         settings.data,
         screen,

@@ -131,6 +131,9 @@ def _changed(facts: RunFacts, settings: RunConfig, asked: Asked, screen: Screen)
 
 
 def _scanned(folder: Path, facts: RunFacts, settings: RunConfig, screen: Screen) -> Manifest:
+    from tl_cli.data import channels
+
+    channels.use(settings.bands())
     keep = {"keep": int(facts.config["image_size"])} if settings.cache else {}
     return scanned(str(folder), screen, bad_images=settings.bad_images, least_classes=1, **keep)
 
