@@ -37,9 +37,20 @@ def inspect(
         bool,
         typer.Option("--label-errors", help="Of a RUN: training images that look mislabelled."),
     ] = False,
-    output: Annotated[
-        Path | None, typer.Option(help="Folder for the pictures; ./inspect if not given.")
+    apply: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="With --label-errors: train again with what you wrote into its table.",
+        ),
     ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(help="Folder for the pictures, ./inspect; with --apply, of the new run."),
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Of --label-errors: replace what is there.")
+    ] = False,
     strict: Annotated[
         bool, typer.Option("--strict", help="Exit with 1 where something is wrong.")
     ] = False,
@@ -64,10 +75,17 @@ def inspect(
                      "--data-dir": data_dir}  # fmt: skip
             if unused := [name for name, value in given.items() if value]:
                 raise typer.BadParameter(f"--label-errors is of a run: leave out {unused[0]}")
-            from tl_cli.cli.label_errors import show_label_errors
+            from tl_cli.cli import label_errors as doubts
 
-            show_label_errors(Path(data), output or OUTPUT, screen, json)
+            if apply:
+                doubts.apply(Path(data), apply, output, screen, json, overwrite=overwrite)
+            else:
+                place = output or OUTPUT
+                doubts.show_label_errors(Path(data), place, screen, json, overwrite=overwrite)
             return
+        if apply or overwrite:
+            given_alone = "--apply" if apply else "--overwrite"
+            raise typer.BadParameter(f"{given_alone} goes with --label-errors")
         settings = configs.load(
             flags={
                 "data": data,

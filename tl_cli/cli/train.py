@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from tl_cli.cli import update
 from tl_cli.cli.options import Json, Quiet, Source, Verbose, with_config_flags, with_source
 from tl_cli.cli.panels import HelpAll
 from tl_cli.cli.resume import reopened
@@ -66,6 +67,16 @@ def train(
         Path | None,
         typer.Option("--resume", metavar="RUN", help="Go on with a run that was cut off."),
     ] = None,
+    add: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="DIR", help="Of a RUN: take in images, of its classes or new ones."),
+    ] = None,
+    remove: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="CLASS|PATH", help="Of a RUN: take out images, and erase what is kept of them."
+        ),
+    ] = None,
     quiet: Quiet = False,
     verbose: Verbose = False,
     help_all: HelpAll = False,
@@ -75,6 +86,15 @@ def train(
         from tl_cli import config as configs
 
         flags = with_source(flags, source)
+        if add or remove:
+            fixed = {"--config": config, "--set": set_, "--dry-run": dry_run, "--resume": resume}
+            fixed |= {"--compare-scratch": compare_scratch, "--compare-freeze": compare_freeze}
+            update.check_alone(flags, [name for name, value in fixed.items() if value])
+            asked = update.Asked(tuple(add or ()), tuple(remove or ()))
+            report = update.updated(flags, asked, screen, json, overwrite=overwrite)
+            if json:
+                print(jsonlib.dumps(report))
+            return
         if resume:
             if overwrite or compare_scratch or compare_freeze or dry_run:
                 raise typer.BadParameter("--resume goes on with one run, as it was begun")

@@ -98,4 +98,7 @@ def _said(answer: ImagePrediction) -> Text:
         lesser = i and not isinstance(answer, LabelsPrediction)
         text.append(f"{'   ' if i else ''}{printable(name)} ", "" if lesser else "bold")
         text.append(f"{probability:.3f}", "dim" if i else "")
+    others = [printable(name) for name in answer.candidates if name != answer.guesses[0][0]]
+    if others:
+        text.append(f"   or {', '.join(others)}", "dim")
     return text

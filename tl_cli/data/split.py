@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from tl_cli.data import groups, small_classes, stratification
 from tl_cli.data.draws import chance, rank
-from tl_cli.data.manifest import JOINT, MULTILABEL, Manifest
+from tl_cli.data.manifest import JOINT, MULTILABEL, Manifest, Record
 from tl_cli.errors import TLError
 from tl_cli.humanize import count, naming
 
@@ -89,6 +89,52 @@ def assign_splits(
             "add images of other groups, or of other pictures, to the classes",
         )
     return manifest.with_records(manifest.records, *_unmeasured(manifest, whole))
+
+
+def assign_added(
+    kept: Sequence[Record],
+    new: Sequence[Record],
+    *,
+    val: float,
+    test: float,
+    seed: int = 0,
+    folds: int = 0,
+    fold: int = 0,
+) -> tuple[tuple[Record, ...], tuple[str, ...]]:
+    """Return new images with their splits, beside those that have one already; and notes.
+
+    What was decided of the kept images holds. A split of the new images' source is kept; one that
+    must not part from a kept image (see `groups`) goes where that is, where it is held out the
+    most; of the others each class gives the shares of `assign_splits`. A class that has no kept
+    image gets one to train and one to validate on. Raises TLError where that cannot be.
+    """
+    _check(val, test, folds, fold)
+    key_of = groups.keys([*kept, *new])
+    splits: dict[str, str] = {}
+    for key, record in zip(key_of, kept, strict=False):
+        splits[key] = max(splits.get(key, "train"), record.split, key=HELD_OUT.__getitem__)
+    old = {record.label for record in kept}
+    keys = key_of[len(kept) :]
+    free = [(key, r) for key, r in zip(keys, new, strict=True) if key not in splits]
+    part = Manifest("", tuple(sorted({r.label for r in new} - old)), tuple(r for _, r in free))
+    share = _Shares(test, val, folds, fold)
+    for label, own in _ranked(part, [key for key, _ in free], seed).items():
+        # by the content: of images that come one by one, each draws anew
+        for key, place in _places(own, chance(seed, "added", f"{label} {own[0][0]}")):
+            splits[key] = share.split(place)
+    fresh = [(key, r) for key, r in zip(keys, new, strict=True) if r.label in part.classes]
+    notes, _ = small_classes.mend(
+        part.with_records(r for _, r in fresh),
+        [key for key, _ in fresh],
+        splits,
+        seed,
+        share.validates,
+    )
+    placed = (
+        replace(r, split=splits[key] if r.is_open else r.split)
+        for key, r in zip(keys, new, strict=True)
+    )
+    return tuple(placed), notes
 
 
 @dataclass(frozen=True)

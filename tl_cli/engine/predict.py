@@ -19,6 +19,7 @@ from tl_cli.data.faults import check_regular, fault
 from tl_cli.data.manifest import CLASSIFICATION, Manifest, Record
 from tl_cli.data.sources.samples import SCHEME
 from tl_cli.engine import unknown_file
+from tl_cli.engine.conformal import ConformalSets
 from tl_cli.engine.images import dataset, image_store
 from tl_cli.engine.networks import classifier
 from tl_cli.engine.networks.classifier import Classifier
@@ -144,13 +145,14 @@ def answers(
     least: float = 0.0,
     batch_size: int = BATCH,
     unlike: UnknownScore | None = None,
+    sets: ConformalSets | None = None,
 ) -> Iterator[list[ImagePrediction]]:
     """Yield, batch by batch and in order, one answer for each path, file in memory, or picture.
 
     With the `top` best guesses each; labelled `unknown` where the image is beyond the threshold of
     `unlike`, else `unsure` where the best guess has a probability below `least`; with an error
-    where the image cannot be opened. Of several labels, all from their thresholds on. Holds a few
-    batches in memory.
+    where the image cannot be opened. Of several labels, all from their thresholds on. With `sets`,
+    each has its set of classes. Holds a few batches in memory.
     """
     if least and UNSURE in built.classes:
         raise TLError(f"a class of this network is called '{UNSURE}'", "leave out --min-confidence")
@@ -160,7 +162,7 @@ def answers(
         yield [
             ImagePrediction(_path(given), error=image)
             if isinstance(image, str)
-            else _answer(_path(given), *next(said), built, top, least)
+            else _answer(_path(given), *next(said), built, top, least, sets)
             for given, image in zip(chunk, images, strict=True)
         ]
 
@@ -210,6 +212,7 @@ def _answer(
     built: Classifier,
     top: int,
     least: float,
+    sets: ConformalSets | None,
 ) -> ImagePrediction:
     classes = built.classes
     if built.thresholds:
@@ -217,7 +220,9 @@ def _answer(
     best = np.argsort(-p, kind="stable")[:top]
     guesses = tuple((classes[i], float(p[i])) for i in best)
     label = UNSURE if guesses[0][1] < least else guesses[0][0]
-    return ImagePrediction(path, guesses, UNKNOWN if (unlike or 0) > 1 else label, "", unlike)
+    label = UNKNOWN if (unlike or 0) > 1 else label
+    candidates = tuple(classes[i] for i in sets.of(p[None])[0]) if sets else ()
+    return ImagePrediction(path, guesses, label, "", unlike, candidates)
 
 
 def _several(path: str, p: np.ndarray, built: Classifier) -> ImagePrediction:

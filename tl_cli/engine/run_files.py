@@ -16,7 +16,8 @@ from tl_cli.engine.finetune.settings import FinetuneSettings, from_json, to_json
 from tl_cli.engine.head.choice import SolvedHead
 from tl_cli.engine.trained_model import TrainedModel
 from tl_cli.plan import FreezePlan
-from tl_cli.results import predictions
+from tl_cli.results import data_map, predictions
+from tl_cli.results.data_map import MapPoint
 from tl_cli.results.predictions import Prediction
 from tl_cli.results.training import RunResult
 from tl_cli.store import resume, run_dir
@@ -132,6 +133,12 @@ def write_predictions(
     thresholds = trained.classifier.thresholds
     rows = _predictions(context, answers, thresholds)
     run.write_text(run_dir.PREDICTIONS, predictions.csv_text(rows))
+
+
+def write_map(run: RunDir, points: Sequence[MapPoint]) -> None:
+    """Write map.csv, where there is a map."""
+    if points:
+        run.write_text(run_dir.MAP, data_map.csv_text(points))
 
 
 def write_result(run: RunDir, result: RunResult) -> None:

@@ -6,7 +6,7 @@ Never prints: it reports through `on_progress`.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -14,7 +14,7 @@ import numpy as np
 
 from tl_cli.config import RunConfig
 from tl_cli.data.manifest import CLASSIFICATION, TASKS, Manifest, Record
-from tl_cli.engine import evidence, features, rank, recommend_freeze, resources, run_files
+from tl_cli.engine import data_map, evidence, features, rank, recommend_freeze, resources, run_files
 from tl_cli.engine.context import RunContext, prepare
 from tl_cli.engine.features import BATCH
 from tl_cli.engine.finetune import (
@@ -120,17 +120,40 @@ def train(
         with clock.stage("save"):
             run_files.save(run, context, trained, decided.plan)
 
+    outcome = finetuned.result if finetuned else None
+    return ended(context, run, decided.plan, trained, head, outcome, clock, on_progress)
+
+
+def ended(
+    context: RunContext,
+    run: RunDir,
+    plan: FreezePlan,
+    trained: TrainedModel,
+    head: SolvedHead | None,
+    outcome: Outcome,
+    clock: Clock,
+    on_progress: OnProgress,
+    *,
+    pixels: Collection[Record] | None = None,
+) -> Trained:
+    """Measure what a run has saved, as it is on disk, and write down what it came to.
+
+    `pixels`: the images that can be opened, where some are gone.
+    """
     with clock.stage("evaluate"):
         saved = load_checkpoint(run, TASKS)  # what is measured is what is on disk
         test = _test_probabilities(context, saved, on_progress)
         metrics = _metrics(context, trained, test)
         run_files.write_predictions(run, context, trained, {"val": trained.held_out, "test": test})
-        for note in _caveats(context, decided.plan, metrics, _difference(context, saved, trained)):
+        difference = _difference(context, saved, trained, pixels)
+        for note in _caveats(context, plan, metrics, difference):
             on_progress(note)
-    result = _result(context, run, decided.plan, metrics, trained, head, finetuned, clock)
-    if config.report:
+    result = _result(context, run, plan, metrics, trained, head, outcome, clock)
+    if context.config.report:
         with clock.stage("report"):
             result = _for_the_report(context, result, head, saved)
+            if head and context.manifest.task == CLASSIFICATION:
+                run_files.write_map(run, data_map.points(context, head))
         result = replace(result, seconds=clock.all())
     run_files.write_result(run, result)
     return Trained(result, saved)
@@ -239,16 +262,25 @@ def _metrics(
     }
 
 
-def _difference(context: RunContext, saved: Classifier, trained: TrainedModel) -> float:
+def _difference(
+    context: RunContext,
+    saved: Classifier,
+    trained: TrainedModel,
+    pixels: Collection[Record] | None = None,
+) -> float:
     """Return how far the network on disk, from pixels, is from what was computed in parts.
 
-    As the greatest difference of a probability on some validation images of every class.
+    As the greatest difference of a probability on some validation images of every class, of those
+    in `pixels` if that is given.
     """
     records = context.manifest.of("val")
+    there = np.array([pixels is None or record in pixels for record in records])
+    if not there.any():
+        return 0.0
     _, numbers = np.unique([record.label for record in records], return_inverse=True)
-    kinds = numbers.max() + 1
-    most = CHECKED_A_CLASS if CHECKED_A_CLASS * kinds <= CHECKED else 1
-    chosen = np.concatenate([np.flatnonzero(numbers == kind)[:most] for kind in range(kinds)])
+    kinds = np.unique(numbers[there])
+    most = CHECKED_A_CLASS if CHECKED_A_CLASS * len(kinds) <= CHECKED else 1
+    chosen = np.concatenate([np.flatnonzero(there & (numbers == kind))[:most] for kind in kinds])
     chosen = chosen[: max(CHECKED, len(context.classes))]  # of labels there are many combinations
     whole = _from_pixels(saved, [records[i] for i in chosen])
     return float(np.abs(whole - trained.fitted[chosen]).max())
@@ -332,10 +364,9 @@ def _result(
     metrics: Mapping[str, Figures],
     trained: TrainedModel,
     head: SolvedHead | None,
-    finetuned: Finetuned[FinetuneResult | FromScratchResult] | None,
+    outcome: Outcome,
     clock: Clock,
 ) -> RunResult:
-    outcome = finetuned.result if finetuned else None
     return RunResult(
         run=str(run.final_path),
         plan=plan.to_json(),

@@ -16,7 +16,7 @@ from tl_cli.data.manifest import CLASSIFICATION, MULTILABEL, Record
 from tl_cli.errors import TLError
 from tl_cli.humanize import count, printable, short
 from tl_cli.plan.blocks import Block
-from tl_cli.report import images, labels_page
+from tl_cli.report import data_map, images, labels_page
 from tl_cli.report.caveats import caveats
 from tl_cli.report.facts import RunFacts
 from tl_cli.report.figures import answers, evidence, training
@@ -73,6 +73,8 @@ def report_html(facts: RunFacts, heat: Mapping[str, np.ndarray] | None = None) -
         kept=_saved(facts, refit=False),
         chose=_chose(facts),
         again=any(row["name"].startswith("solved again") for row in facts.candidates),
+        map=data_map.of_run(facts),
+        doubts=shlex.join(["tl", "inspect", str(facts.place), "--label-errors"]),
         classes=_by_class(figures),
         confused=confused(figures["classes"], figures["confusion"], MOST_PAIRS),
         matrix=len(figures["classes"]) <= MOST_CELLS,

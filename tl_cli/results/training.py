@@ -10,6 +10,7 @@ from tl_cli.data.manifest import CLASSIFICATION
 from tl_cli.results.evaluation import Evaluation
 from tl_cli.results.learning_curve import LearningCurve
 from tl_cli.results.multilabel import MultilabelEvaluation
+from tl_cli.results.update import UpdateResult
 
 
 @dataclass(frozen=True)
@@ -99,6 +100,7 @@ class RunResult:
     refit: bool = False  # whether the saved head was fitted to the validation images too
     notes: tuple[str, ...] = ()
     task: str = CLASSIFICATION
+    update: UpdateResult | None = None  # where the images of another run were changed
 
     def metrics_json(self) -> dict[str, Any]:
         """Return what metrics.json holds."""
@@ -120,6 +122,7 @@ class RunResult:
             "image_size": self.image_size,
             "precision": self.precision,
             "notes": list(self.notes),
+            "update": self.update.to_json() if self.update else None,
         }
 
     def to_json(self) -> dict[str, Any]:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from tl_cli import csv_cells
 from tl_cli.data.manifest import MULTILABEL, names_in
 
+SET, SEPARATOR = ("set_size", "set"), ";"  # columns of a set; between its classes
 HEADER = ("path", "label", "probability", "error", "best_guess", "unknown_score")
 
 
@@ -22,6 +24,7 @@ class ImagePrediction:
     label: str = ""  # that of the best guess, `unknown` or `unsure`; "" with an error
     error: str = ""
     unknown_score: float | None = None  # above 1: unlike the training images
+    candidates: tuple[str, ...] = ()  # the classes of its set, where a coverage was asked for
 
     @property
     def is_unknown(self) -> bool:
@@ -29,7 +32,7 @@ class ImagePrediction:
 
     def to_json(self) -> dict[str, Any]:
         """Return JSON types, keys as documented in docs/json.md."""
-        return {
+        told = {
             "path": self.path,
             "label": self.label or None,
             "probability": round(self.guesses[0][1], 6) if self.guesses else None,
@@ -38,6 +41,7 @@ class ImagePrediction:
             "best_guess": self.guesses[0][0] if self.guesses else None,
             "unknown_score": None if self.unknown_score is None else round(self.unknown_score, 4),
         }
+        return told | ({"set": list(self.candidates)} if self.candidates else {})
 
 
 @dataclass(frozen=True)
@@ -63,13 +67,13 @@ class LabelsPrediction(ImagePrediction):
         }
 
 
-def csv_header(top: int) -> str:
-    """Return the names of the columns; those of further guesses come last."""
+def csv_header(top: int, *, sets: bool = False) -> str:
+    """Return the names of the columns; those of further guesses come last, and those of a set."""
     more = (f"{name}_{i}" for i in range(2, top + 1) for name in ("label", "probability"))
-    return csv_cells.row([*HEADER, *more])
+    return csv_cells.row([*HEADER, *more, *(SET if sets else ())])
 
 
-def csv_row(answer: ImagePrediction, top: int) -> str:
+def csv_row(answer: ImagePrediction, top: int, *, sets: bool = False) -> str:
     """Return one image's row, with probabilities to six digits."""
     guesses = [*answer.guesses, *[("", None)] * (top - len(answer.guesses))]
     told = [("" if p is None else f"{p:.6f}") for _, p in guesses]
@@ -77,7 +81,8 @@ def csv_row(answer: ImagePrediction, top: int) -> str:
     best, *further = more
     score = "" if answer.unknown_score is None else f"{answer.unknown_score:.4f}"
     first = (answer.path, answer.label, told[0], answer.error, best, score)
-    return csv_cells.row([*first, *further[1:]])
+    held = (len(answer.candidates) or "", SEPARATOR.join(answer.candidates)) if sets else ()
+    return csv_cells.row([*first, *further[1:], *held])
 
 
 def json_row(answer: ImagePrediction, top: int) -> str:
@@ -95,10 +100,16 @@ class Format:
     multiline: bool  # whether a row may hold line breaks, in quotes
 
 
-def format_of(form: str, several: Sequence[str] = ()) -> Format:
-    """Return how answers are written; of `several` labels an image, with a column a class."""
-    if form != "csv" or not several:
+def format_of(form: str, several: Sequence[str] = (), *, sets: bool = False) -> Format:
+    """Return how answers are written; of `several` labels an image, with a column a class.
+
+    `sets`: with each image's set of classes.
+    """
+    if form != "csv" or not (several or sets):
         return FORMATS[form]
+    if sets:
+        header, row = partial(csv_header, sets=True), partial(csv_row, sets=True)
+        return replace(FORMATS[form], header=header, row=row)
     columns = ("path", "label", "error", *(f"probability_{name}" for name in several))
 
     def csv_of(answer: ImagePrediction, top: int) -> str:

@@ -42,6 +42,7 @@ class PredictionSink:
     failed: int = 0
     hesitant: int = 0
     unknown: int = 0
+    sizes: Counter[int] = field(default_factory=Counter)  # of the sets, where there are any
     labels: Counter[str] = field(default_factory=Counter)
     on_screen: ClassVar[bool] = False
 
@@ -52,6 +53,7 @@ class PredictionSink:
         self.failed += sum(bool(answer.error) for answer in answers)
         self.labels.update(name for answer in answers for name in _names(answer))
         self.unknown += sum(answer.is_unknown for answer in answers)
+        self.sizes.update(len(answer.candidates) for answer in answers if answer.candidates)
         self.hesitant += sum(
             a.guesses[0][1] < HESITANT
             for a in answers
@@ -93,11 +95,12 @@ class Printed(PredictionSink):
     form: str = "csv"
     top: int = 1
     several: Sequence[str] = ()  # the classes, where an image may have several labels
+    sets: bool = False
     on_screen = True
 
     def take(self, answers: Sequence[ImagePrediction]) -> None:
         shown = map(_shown, answers) if sys.stdout.isatty() else answers
-        form = format_of(self.form, self.several)
+        form = format_of(self.form, self.several, sets=self.sets)
         rows = "".join(form.row(answer, self.top) for answer in shown)
         header = "" if self.rows else form.header(self.top)
         sys.stdout.buffer.write((header + rows).encode(*BYTES))
@@ -115,6 +118,7 @@ def _shown(answer: ImagePrediction) -> ImagePrediction:
         guesses=guesses,
         label=printable(answer.label),
         error=printable(answer.error),
+        candidates=tuple(map(printable, answer.candidates)),
     )
 
 
@@ -159,6 +163,7 @@ def writing(
     origin: PredictionOrigin,
     batch: int = 1,
     several: Sequence[str] = (),
+    sets: bool = False,
 ) -> Iterator[PredictionFile]:
     """Open a file for the answers to `inputs`; with `resume`, behind the rows that it has.
 
@@ -177,7 +182,8 @@ def writing(
         path.parent.mkdir(parents=True, exist_ok=True)
         file = path.open("ab+", buffering=0)
     with file:
-        sheet = PredictionFile(file=file, path=path, form=format_of(form, several), top=top)
+        chosen = format_of(form, several, sets=sets)
+        sheet = PredictionFile(file=file, path=path, form=chosen, top=top)
         _go_on(sheet, inputs, origin, batch)
         yield sheet
         os.fsync(file.fileno())
