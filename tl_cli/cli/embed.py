@@ -15,6 +15,7 @@ import typer
 from tl_cli.cli.options import Json, Quiet
 from tl_cli.cli.predict import tell_left_out
 from tl_cli.cli.session import opened_screen
+from tl_cli.cli.shard import ShardOption
 
 if TYPE_CHECKING:
     from tl_cli.catalog import Card
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from tl_cli.data.manifest import BadFile, Record
     from tl_cli.engine.embed import Embedder
     from tl_cli.store.run_dir import RunDir
+    from tl_cli.store.shards import Shard
 
 
 def embed(
@@ -32,12 +34,15 @@ def embed(
         list[str],
         typer.Argument(help="Images, folders, 'patterns', lists (.txt, .csv), or - for stdin."),
     ],
-    output: Annotated[Path, typer.Option(help="FILE.npy, .npz, .parquet or .csv.")],
+    output: Annotated[
+        Path | None, typer.Option(help="FILE.npy, .npz, .parquet or .csv; not with --shard.")
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
     image_size: Annotated[
         int | None,
         typer.Option(min=32, max=1024, help="Pixels, of a BACKBONE; its own if not given."),
     ] = None,
+    shard: ShardOption = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -46,16 +51,24 @@ def embed(
         from tl_cli.console.embed import show_embedding
         from tl_cli.data.sources.inputs import named_images
         from tl_cli.results.embedding import Embedding
-        from tl_cli.store import embedding_writer
+        from tl_cli.store import embedding_writer, shards
 
+        if (output is None) == (shard is None):
+            raise typer.BadParameter("give --output, or --shard, which writes nothing yet")
+        share = shards.parsed(shard) if shard else None
         of = source_of(source, image_size)
         left_out: Counter[str] = Counter()
         inputs = named_images(paths, sys.stdin, left_out)
-        embedding_writer.check(output, overwrite=overwrite)
+        if output:
+            embedding_writer.check(output, overwrite=overwrite)
         tell_left_out(left_out, screen)
         started = time.perf_counter()
         records, bad = readable(inputs, screen)
         embedder = embedder_of(of, image_size, records)
+        if share:
+            _pass_share(embedder, records, share, screen, json)
+            return
+        assert output
         cached = embedder.passed(records)
         rows = embedder.embed(records, screen.on_progress)
         table = embedding_writer.write(output, records, rows)
@@ -77,6 +90,17 @@ def embed(
             show_embedding(screen, result)
         if bad:
             raise typer.Exit(1)
+
+
+def _pass_share(
+    embedder: Embedder, records: Sequence[Record], share: Shard, screen: Screen, json: bool
+) -> None:
+    """Let a share of the images pass, and say what is left."""
+    from tl_cli.cli.shard import show
+    from tl_cli.engine.shard import of_embedding
+
+    result = of_embedding(embedder, records, share, screen.on_progress)
+    show(result, screen, json)
 
 
 def readable(paths: Sequence[str], screen: Screen) -> tuple[list[Record], list[BadFile]]:

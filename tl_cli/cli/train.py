@@ -14,6 +14,7 @@ from tl_cli.cli.panels import HelpAll
 from tl_cli.cli.resume import reopened
 from tl_cli.cli.run_directory import begun, directory, watched
 from tl_cli.cli.session import LOADING, manifest_of, opened_screen
+from tl_cli.cli.shard import ShardOption, train_share
 from tl_cli.cli.training import say_report, train_and_show, train_run, write_report
 from tl_cli.errors import TLError
 
@@ -60,6 +61,7 @@ def train(
     plots: Annotated[
         bool, typer.Option("--plots", help="With --dry-run: draw the loss by learning rate.")
     ] = False,
+    shard: ShardOption = None,
     json: Json = False,
     resume: Annotated[
         Path | None,
@@ -75,7 +77,7 @@ def train(
 
         flags = with_source(flags, source)
         if resume:
-            if overwrite or compare_scratch or compare_freeze or dry_run:
+            if overwrite or compare_scratch or compare_freeze or dry_run or shard:
                 raise typer.BadParameter("--resume goes on with one run, as it was begun")
             report = _resume(*reopened(resume, config, set_ or (), flags, screen), screen, json)
             if json:
@@ -86,6 +88,11 @@ def train(
         settings = configs.load(config, set_ or (), flags)
         others = _others(settings, compare_scratch, compare_freeze)
         _check(settings, bool(others), dry_run, overwrite)
+        if shard:
+            if others or dry_run:
+                raise typer.BadParameter("--shard lets images pass the network, and does no more")
+            train_share(settings, shard, screen, json)
+            return
         if dry_run:
             _dry_run(settings, manifest_of(settings, screen), screen, json, plots)
             return

@@ -15,6 +15,7 @@ from tl_cli.data.manifest import SPLITS
 from tl_cli.engine import features
 from tl_cli.engine.context import RunContext
 from tl_cli.engine.features import Rows
+from tl_cli.engine.features.shards import Pass
 from tl_cli.engine.head import LinearHead, choose_head, solver
 from tl_cli.engine.networks import classifier
 from tl_cli.engine.networks.classifier import Classifier
@@ -58,14 +59,20 @@ def extract(context: RunContext, on_progress: OnProgress) -> Rows:
     Where a part may stay frozen and another be trained, the tensor at the likely cut comes from the
     same pass and is kept for the tuning.
     """
-    records = [record for split in SPLITS for record in context.manifest.of(split)]
+    whole = whole_pass(context)
     return features.extract(
         context.backbone,
-        records,
-        context.pass_specs,
+        whole.records,
+        whole.wanted,
         keep=context.config.cache,
         on_progress=on_progress,
     )[0]
+
+
+def whole_pass(context: RunContext) -> Pass:
+    """Return the pass of all images: which they are, in order, and for which tables."""
+    records = [record for split in SPLITS for record in context.manifest.of(split)]
+    return Pass(records, context.pass_specs)
 
 
 def by_split(context: RunContext, rows: np.ndarray) -> dict[str, np.ndarray]:
