@@ -24,7 +24,7 @@ from pydantic import (
     field_validator,
 )
 
-from tl_cli import catalog, flat_yaml
+from tl_cli import catalog, engines, flat_yaml
 from tl_cli.config_mistakes import sentence, together
 from tl_cli.errors import TLError, did_you_mean
 
@@ -65,12 +65,19 @@ def _columns(value: str | None) -> str | None:
     return value
 
 
+def _engine(value: str | None) -> str | None:
+    if value and (wrong := engines.problem(value)):
+        raise ValueError(wrong)
+    return value
+
+
 def _text(value: Any) -> Any:
     return f"{value:g}" if isinstance(value, int | float) and not isinstance(value, bool) else value
 
 
 Freeze = Annotated[str, BeforeValidator(_text), AfterValidator(_freeze)]
 Backbone = Annotated[str, AfterValidator(_backbone)]
+Engine = Annotated[str | None, AfterValidator(_engine)]
 Columns = Annotated[str | None, AfterValidator(_columns)]
 
 GROUPS = ("Data", "What to train", "Optimisation", "Speed and memory", "Output")
@@ -208,6 +215,9 @@ class RunConfig(BaseModel):
     cache_memory: float | None = _speed(
         "GB of decoded images to hold in memory.", rare=True, gt=0, le=1e6
     )
+    engine: Engine = _speed(
+        "Let the images pass on a Ray cluster.", metavar="ray[:ADDRESS]", unset="none", rare=True
+    )
     feature_dtype: Literal["float16", "float32"] = _speed(
         "How features are kept on disk.", "float16", rare=True
     )
@@ -313,6 +323,9 @@ def _contradictions(config: RunConfig) -> list[str]:
     if config.backbone == catalog.BEST and (config.from_scratch or config.weights):
         other = "from_scratch" if config.from_scratch else f"weights {config.weights}"
         return [f"backbone best is chosen among pretrained networks: leave out {other}"]
+    if config.engine and (config.from_scratch or not config.cache):
+        other = "from_scratch lets none pass" if config.from_scratch else "cache false keeps none"
+        return [f"engine {config.engine} makes features that are kept, and {other}: leave one out"]
     if not config.from_scratch:
         return []
     clash = {"weights": config.weights, "similarity": config.similarity}

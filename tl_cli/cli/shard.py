@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from tl_cli.console.screen import Screen
     from tl_cli.results.shard import ShardResult
 
+EngineOption = Annotated[
+    str | None,
+    typer.Option("--engine", metavar="ray[:ADDRESS]", help="Let the images pass on a Ray cluster."),
+]
 ShardOption = Annotated[
     str | None,
     typer.Option(
@@ -51,10 +55,9 @@ def train_share(settings: RunConfig, text: str, screen: Screen, json: bool) -> N
     shard = shards.parsed(text)
     manifest = manifest_of(settings, screen)
     screen.busy(LOADING)
-    from tl_cli.engine.shard import of_training
+    from tl_cli.engine.shard import TrainingWork, pass_share
 
-    result = of_training(settings, manifest, shard, screen.on_progress)
-    show(result, screen, json)
+    show(pass_share(TrainingWork(settings, manifest), shard, screen.on_progress), screen, json)
 
 
 def show(result: ShardResult, screen: Screen, json: bool) -> None:

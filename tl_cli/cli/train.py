@@ -108,7 +108,7 @@ def train(
 
 def _check(settings: RunConfig, comparing: bool, dry_run: bool, overwrite: bool) -> None:
     """Raise, before the images are looked at, where what was asked for cannot be done."""
-    from tl_cli import catalog, trackers
+    from tl_cli import catalog, engines, trackers
     from tl_cli.store import reading
     from tl_cli.store.run_dir import RunDir
 
@@ -117,6 +117,7 @@ def _check(settings: RunConfig, comparing: bool, dry_run: bool, overwrite: bool)
     elif not settings.from_scratch and settings.backbone != catalog.BEST:
         catalog.require_pretrained(catalog.get(settings.backbone, settings.preprocessing))
     trackers.require(settings.track)
+    engines.require(settings.engine)
     if comparing and (settings.from_scratch or dry_run):
         raise typer.BadParameter("a comparison goes with a training from pretrained weights")
     if settings.output and not (dry_run or comparing):

@@ -14,7 +14,7 @@ import numpy as np
 
 from tl_cli.config import RunConfig
 from tl_cli.data.manifest import Manifest, Record
-from tl_cli.engine import evidence, features, rank, recommend_freeze, resources, run_files
+from tl_cli.engine import evidence, features, rank, ray_pass, recommend_freeze, resources, run_files
 from tl_cli.engine.context import RunContext, prepare
 from tl_cli.engine.features import BATCH
 from tl_cli.engine.finetune import flip_check, settings, successive_halving, time_budget
@@ -81,6 +81,8 @@ def train(
     head = seen = None
     if not config.from_scratch:
         with clock.stage("features"):
+            if config.engine:
+                ray_pass.run_training(context, on_progress)  # elsewhere; what follows finds it
             layers = evidence.batchnorm_distances(context, on_progress)
             rows = choice.extract(context, on_progress)  # each image passes once
         with clock.stage("head"):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from tl_cli.data.manifest import Record
 from tl_cli.engine.features import extraction
@@ -73,7 +74,7 @@ def extract_shard(
             "name a folder that all machines see in the environment variable TL_CACHE",
         )
     images = passed = 0
-    places = {}
+    places: dict[str, Path] = {}
     for own in parts(passes, shard):
         tables = extraction.tables_of(backbone, own.wanted, shard)
         lacking = [r for r in own.records if any(r.digest not in t.index for t in tables)]
