@@ -52,6 +52,7 @@ def solved(context) -> dict:
     """Return what the head alone comes to, by kind, and what the plan would go by."""
     from tl_cli.engine import evidence
     from tl_cli.engine.head import choice
+from tl_cli.engine.head.row_blocks import columns
     from tl_cli.results.progress import silent
 
     start = time.process_time()
@@ -63,7 +64,7 @@ def solved(context) -> dict:
     seen = evidence.gather_evidence(context, rows, head, layers)
     width = context.widths(context.taps)[-1]
     last = head.candidates["last"].probabilities(
-        choice.by_split(context, rows.array())["test"][:, -width:]
+        columns(choice.by_split(context, rows.array())["test"], slice(-width, None))
     )
     return {
         "head": head.kind,
@@ -88,6 +89,7 @@ def tuned(context, freeze: str) -> dict:
     from tl_cli.engine.finetune.state import assign, copies
     from tl_cli.engine.finetune.training_data import TrainingData
     from tl_cli.engine.head import choice
+from tl_cli.engine.head.row_blocks import columns
     from tl_cli.results.progress import silent
 
     head = choice.solve(context, choice.extract(context, silent))
@@ -131,6 +133,7 @@ def candidate_row(context, head, candidate) -> dict:
     from tl_cli.engine.finetune import candidates
     from tl_cli.engine.finetune.validation import accuracy, calibrated
     from tl_cli.engine.head import choice
+from tl_cli.engine.head.row_blocks import columns
     from tl_cli.engine.head.linear_head import fit_temperature
     from tl_cli.engine.metrics.figures import log_losses
 

@@ -26,6 +26,7 @@ from tl_cli.engine.finetune.settings import FinetuneSettings
 from tl_cli.engine.head import choice
 from tl_cli.engine.head.choice import SolvedHead
 from tl_cli.engine.head.learning_curve import learning_curve
+from tl_cli.engine.head.row_blocks import stacked
 from tl_cli.engine.metrics.figures import evaluate
 from tl_cli.engine.networks.classifier import Classifier
 from tl_cli.engine.predict import load_checkpoint, probabilities
@@ -217,7 +218,7 @@ def _test_probabilities(
     if not passed or saved.backbone.digest != context.backbone.digest:
         return probabilities(saved, records, on_progress)
     [rows] = features.extract(saved.backbone, records, [context.feature_spec])
-    return choice.probabilities_of(context, saved, rows.array())
+    return choice.probabilities_of(context, saved, rows)
 
 
 def _metrics(
@@ -301,7 +302,7 @@ def _learning_curve(context: RunContext, head: SolvedHead) -> LearningCurve | No
     return learning_curve(
         head.features["train"],
         context.labels("train"),
-        np.concatenate([head.features[split] for split in held_out]),
+        stacked([head.features[split] for split in held_out]),
         context.labels(*held_out),
         len(context.classes),
         head.widths,

@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
+from tl_cli.engine.head.row_blocks import Features
+
 Array = NDArray[Any]
 
 # Rows turned to float64 at a time where the features may be larger than memory.
@@ -24,7 +26,7 @@ CHUNK = 4096
 class Problem:
     """Checked inputs: features [N, D] as given, labels, mean-one weights [N], folds [N]."""
 
-    x: Array
+    x: Features
     labels: Array
     classes: int
     weight: Array
@@ -77,7 +79,7 @@ def take_groups(groups: Array | None, rows: Array) -> Array | None:
 
 
 def check(
-    features: Array,
+    features: Features,
     labels: ArrayLike,
     classes: int,
     sample_weight: ArrayLike | None,
@@ -100,7 +102,7 @@ def check(
     return Problem(features, labels, classes, weight, fold, mean_of(features, weight))
 
 
-def check_labels(features: Array, labels: ArrayLike, classes: int) -> Array:
+def check_labels(features: Features, labels: ArrayLike, classes: int) -> Array:
     labels = np.asarray(labels)
     shape = features.shape
     if len(shape) != 2 or shape[1] == 0 or labels.shape != shape[:1]:
@@ -112,7 +114,7 @@ def check_labels(features: Array, labels: ArrayLike, classes: int) -> Array:
     return labels.astype(np.intp)
 
 
-def chunks(features: Array) -> Iterator[tuple[int, Array]]:
+def chunks(features: Features) -> Iterator[tuple[int, Array]]:
     for start in range(0, len(features), CHUNK):
         yield start, np.asarray(features[start : start + CHUNK], np.float64)
 
@@ -124,7 +126,7 @@ def global_scale(squares: float, n: int, mean: Array) -> float:
     return root if root > 1e-10 * np.abs(mean).max() else 1.0
 
 
-def mean_of(features: Array, weight: Array) -> Array:
+def mean_of(features: Features, weight: Array) -> Array:
     total = sum(weight[i : i + len(chunk)] @ chunk for i, chunk in chunks(features))
     mean = np.asarray(total) / weight.sum()
     if not np.all(np.isfinite(mean)):
