@@ -52,7 +52,7 @@ def solved(context) -> dict:
     """Return what the head alone comes to, by kind, and what the plan would go by."""
     from tl_cli.engine import evidence
     from tl_cli.engine.head import choice
-from tl_cli.engine.head.row_blocks import columns
+    from tl_cli.engine.head.row_blocks import columns
     from tl_cli.results.progress import silent
 
     start = time.process_time()
@@ -89,7 +89,6 @@ def tuned(context, freeze: str) -> dict:
     from tl_cli.engine.finetune.state import assign, copies
     from tl_cli.engine.finetune.training_data import TrainingData
     from tl_cli.engine.head import choice
-from tl_cli.engine.head.row_blocks import columns
     from tl_cli.results.progress import silent
 
     head = choice.solve(context, choice.extract(context, silent))
@@ -133,7 +132,6 @@ def candidate_row(context, head, candidate) -> dict:
     from tl_cli.engine.finetune import candidates
     from tl_cli.engine.finetune.validation import accuracy, calibrated
     from tl_cli.engine.head import choice
-from tl_cli.engine.head.row_blocks import columns
     from tl_cli.engine.head.linear_head import fit_temperature
     from tl_cli.engine.metrics.figures import log_losses
 

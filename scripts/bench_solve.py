@@ -2,10 +2,9 @@
 
     python scripts/bench_solve.py SETS [--set trashnet] [--rows 10000,100000,1000000]
 
-SETS is a folder of <set>/{train,test}/<class>/*; TL_SETS is used where it is not given. The features
-are those of EfficientNet-Lite0 at 128 px of the set's training images, the columns that a head
-sees (1,472 at three depths), repeated with noise of half their deviation, as float16 on disk. For
-each number of rows the joined ridge head is solved in a process of its own, on disk, and in memory
+SETS is a folder of <set>/{train,test}/<class>/*; TL_SETS is used where it is not given. The rows
+are the features of EfficientNet-Lite0 at 128 px of the set's training images, the columns that a
+head sees, repeated with noise of half their deviation, as float16 on disk. For each number of rows the joined ridge head is solved in a process of its own, on disk, and in memory
 where that is chosen too. Prints a Markdown table. Needs 3 GB of disk for a million rows (--folder).
 """
 
