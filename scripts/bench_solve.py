@@ -4,8 +4,9 @@
 
 SETS is a folder of <set>/{train,test}/<class>/*; TL_SETS is used where it is not given. The rows
 are the features of EfficientNet-Lite0 at 128 px of the set's training images, the columns that a
-head sees, repeated with noise of half their deviation, as float16 on disk. For each number of rows the joined ridge head is solved in a process of its own, on disk, and in memory
-where that is chosen too. Prints a Markdown table. Needs 3 GB of disk for a million rows (--folder).
+head sees, repeated with noise of half their deviation, as float16 on disk. For each number of rows
+the joined ridge head is solved in a process of its own, on disk, and up to --in-memory in memory
+too. Prints a Markdown table. Needs 3 GB of disk for a million rows (--folder).
 """
 
 import argparse
