@@ -17,7 +17,7 @@ from tiny import coloured, split_of, tiny_backbone
 from tl_cli.data.manifest import Record
 from tl_cli.engine import features
 from tl_cli.engine.features import FeatureSpec
-from tl_cli.engine.features.shards import Pass, extract_shard, parts
+from tl_cli.engine.features.shards import Pass, extract_shard, once, parts
 from tl_cli.errors import TLError
 from tl_cli.store import cache, cache_folder, shards
 from tl_cli.store.joined_tables import JoinedTable
@@ -91,7 +91,7 @@ def test_all_shards_together_are_the_rows_of_one_process(
 
 def test_the_shares_are_whole_batches_and_no_image_is_in_two(passes: list[Pass]) -> None:
     for count in (1, 2, 7, 100):
-        found = [parts(passes, Shard(n, count)) for n in range(1, count + 1)]
+        found = [parts(once(passes), Shard(n, count)) for n in range(1, count + 1)]
         for stage in (0, 1):
             sizes = [len(own[stage].records) for own in found if own[stage].records]
             assert all(size % features.BATCH == 0 for size in sizes[:-1])

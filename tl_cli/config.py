@@ -121,7 +121,9 @@ class RunConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     data: str = _data(
-        "DIR of class folders, FILE.csv, tfds:NAME or sample:digits.", ..., metavar="SOURCE"
+        "DIR of class folders or of shards (.tar, .parquet), FILE.csv, tfds:NAME, sample:digits.",
+        ...,
+        metavar="SOURCE",
     )
     data_dir: str | None = _data("Where tfds data sets lie.", metavar="DIR", rare=True)
     columns: Columns = _data("Of a table: path=file,label=species,...", metavar="NAMES", rare=True)

@@ -17,7 +17,7 @@ from typing import Any
 from tl_cli import engines
 from tl_cli.engine.context import RunContext
 from tl_cli.engine.features import BATCH, extraction
-from tl_cli.engine.features.shards import Pass, ShardDone, extract_shard, parts
+from tl_cli.engine.features.shards import Pass, ShardDone, extract_shard, once, parts
 from tl_cli.engine.networks.loading import Backbone
 from tl_cli.engine.shard import TrainingWork, Work, training_passes
 from tl_cli.errors import TLError
@@ -56,8 +56,9 @@ def run(
     if not todo:
         return
     with _cluster(engines.address_of(engine)) as ray:
-        sizes = {shard: sum(len(own.records) for own in parts(passes, shard)) for shard in todo}
-        total, done = sum(sizes.values()), 0
+        own = once(passes)
+        total = sum(len(each.records) for shard in todo for each in parts(own, shard))
+        done = 0
         workers = _workers(ray)
         on_progress(Note(f"{len(todo):,} shards by {workers:,} workers of a Ray cluster"))
         for result in _results(ray, work, todo):
@@ -80,13 +81,13 @@ def _lacking(backbone: Backbone, passes: Sequence[Pass]) -> list[Shard]:
     """Return the shares with an image that lacks a row."""
     specs = {spec for each in passes for spec in each.wanted}
     known = {spec: extraction.tables_of(backbone, [spec])[0].index for spec in specs}
-    of = count(passes)
+    dealt, of = once(passes), count(passes)
     return [
         shard
         for shard in (Shard(number, of) for number in range(1, of + 1))
         if any(
             record.digest not in known[spec]
-            for own in parts(passes, shard)
+            for own in parts(dealt, shard)
             for spec in own.wanted
             for record in own.records
         )

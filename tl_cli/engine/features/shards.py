@@ -40,19 +40,24 @@ class ShardDone:
     finished: tuple[int, ...]  # the shares of this count that are done by now
 
 
-def parts(passes: Sequence[Pass], shard: Shard) -> list[Pass]:
-    """Return a share of each pass. An image of an earlier pass is left out of the later ones.
-
-    Batches are those that one process makes, so that a row is computed in the same company.
-    """
+def once(passes: Sequence[Pass]) -> list[Pass]:
+    """Return the passes with each image once, in the first that it is in."""
     seen: set[str] = set()
-    own = []
+    found = []
     for each in passes:
         unique = {r.digest: r for r in each.records if r.digest not in seen}
         seen |= unique.keys()
-        mine = shard.part(list(unique.values()), extraction.BATCH)
-        own.append(Pass(mine, each.wanted, each.stage))
-    return own
+        found.append(Pass(list(unique.values()), each.wanted, each.stage))
+    return found
+
+
+def parts(passes: Sequence[Pass], shard: Shard) -> list[Pass]:
+    """Return a share of each of the passes that `once` gave.
+
+    Batches are those that one process makes, so that a row is computed in the same company.
+    """
+    batch = extraction.BATCH
+    return [Pass(shard.part(p.records, batch), p.wanted, p.stage) for p in passes]
 
 
 def extract_shard(
@@ -75,7 +80,7 @@ def extract_shard(
         )
     images = passed = 0
     places: dict[str, Path] = {}
-    for own in parts(passes, shard):
+    for own in parts(once(passes), shard):
         tables = extraction.tables_of(backbone, own.wanted, shard)
         lacking = [r for r in own.records if any(r.digest not in t.index for t in tables)]
         images, passed = images + len(own.records), passed + len(lacking)
