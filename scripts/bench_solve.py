@@ -138,7 +138,8 @@ def main() -> None:
                 way = "on disk" if on_disk else "in memory"
                 memory = (found["bytes"] - found["before"]) / 1e9
                 print(
-                    f"| {number:,} | {size:.2f} GB | {way} | {found['cpu']:.0f} | {found['seconds']:.0f} | "
+                    f"| {number:,} | {size:.2f} GB | {way} | "
+                    f"{found['cpu']:.0f} | {found['seconds']:.0f} | "
                     f"{memory:.2f} GB | {found['right']:.3f} | {difference} |",
                     flush=True,
                 )
