@@ -13,6 +13,7 @@ from typing import Protocol
 
 from tl_cli.catalog import Card
 from tl_cli.config import RunConfig
+from tl_cli.data import channels
 from tl_cli.data.manifest import Manifest, Record
 from tl_cli.engine import embed, evidence
 from tl_cli.engine.context import RunContext, prepare
@@ -41,6 +42,7 @@ class TrainingWork:
     room: int | None = None  # bytes of features that may be kept; None: as measured here
 
     def opened(self) -> tuple[Backbone, list[Pass]]:
+        channels.use(self.config.bands())  # of this process, which may be a worker's
         context = prepare(self.config, self.manifest)
         if self.room is not None:  # another machine's disk would change what is kept
             context = replace(context, room=self.room)
