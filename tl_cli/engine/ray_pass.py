@@ -110,7 +110,7 @@ def _cluster(address: str | None) -> Iterator[Any]:
         try:
             with quiet():
                 ray.init(**({"address": address} | options if address else options))
-        except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+        except Exception as error:  # Ray raises bare ones, where it did not come up in time
             where = f"the Ray cluster at {address}" if address else "a Ray cluster on this machine"
             told = str(error).strip().splitlines()
             raise TLError(
