@@ -19,6 +19,7 @@ from tl_cli.engine import features
 from tl_cli.engine.features import FeatureSpec
 from tl_cli.engine.features.shards import Pass, extract_shard, once, parts
 from tl_cli.errors import TLError
+from tl_cli.results.shard import ShardResult
 from tl_cli.store import cache, cache_folder, shards
 from tl_cli.store.joined_tables import JoinedTable
 from tl_cli.store.shards import Shard, parsed
@@ -293,3 +294,10 @@ def test_what_cannot_be_shared_out(colours: Path, options: tuple[str, ...], said
 def test_an_embedding_is_written_or_shared_out() -> None:
     done = tl("embed", "efficientnet_lite0", "photos")
     assert done.exit_code == 2 and "--shard" in done.stderr
+
+
+def test_the_documented_keys_of_a_share_are_the_ones_that_are_printed() -> None:
+    from test_docs import promised
+
+    told = ShardResult("1/2", 3, 2, [2], 0.5).to_json()
+    assert promised("tl train --shard") == set(told)
