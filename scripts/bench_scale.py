@@ -51,7 +51,7 @@ def pass_seconds(where: Path, name: str, most: int = 256) -> tuple[float, int]:
 
 
 def hours(seconds: float) -> str:
-    return f"{seconds / 3600:,.1f} h" if seconds < 1e6 else f"{seconds / 86400:,.0f} days"
+    return f"{seconds / 3600:,.1f} h" if seconds >= 7200 else f"{seconds / 60:,.0f} min"
 
 
 def main() -> None:
