@@ -107,6 +107,7 @@ def test_every_option_of_train_is_a_key_of_the_configuration():
         "json",
         "quiet",
         "resume",
+        "shard",
         "help_all",
         "source",
         "verbose",

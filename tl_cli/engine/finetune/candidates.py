@@ -22,6 +22,7 @@ from tl_cli.engine.finetune.validation import accuracy, calibrated, validation_l
 from tl_cli.engine.head import choice
 from tl_cli.engine.head.choice import SolvedHead
 from tl_cli.engine.head.linear_head import fit_temperature, scores_of
+from tl_cli.engine.head.row_blocks import stacked
 from tl_cli.engine.metrics.figures import log_losses
 from tl_cli.engine.networks.classifier import Classifier
 from tl_cli.engine.trained_model import TrainedModel
@@ -169,7 +170,7 @@ def _unknown(context: RunContext, solved: SolvedHead) -> UnknownScore | None:
         return None
     splits = ("train", "val") if context.config.refit else ("train",)
     return unknown.fit(
-        np.concatenate([solved.features[split] for split in splits]),
+        stacked([solved.features[split] for split in splits]),
         context.labels(*splits),
         solved.widths,
         groups=context.groups(*splits),

@@ -5,6 +5,7 @@ Knows nothing of tuning.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -14,14 +15,16 @@ from tl_cli.data.manifest import SPLITS
 from tl_cli.engine import features
 from tl_cli.engine.context import RunContext
 from tl_cli.engine.features import Rows
-from tl_cli.engine.head import choose_head
+from tl_cli.engine.features.shards import Pass
+from tl_cli.engine.head import choose_head, row_blocks
+from tl_cli.engine.head.row_blocks import Features, RowBlocks, columns, stacked, taken
 from tl_cli.engine.networks import classifier
 from tl_cli.engine.networks.classifier import Classifier
 from tl_cli.engine.tasks import Head
 from tl_cli.results.progress import OnProgress
 from tl_cli.results.training import HeadResult, MultilabelHeadResult
 
-Features = Mapping[str, np.ndarray]  # by split, float32 [n, D], of each image in order
+BySplit = Mapping[str, Features]  # float32 [n, D], of each image in order
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,7 @@ class SolvedHead:
     taps: tuple[int, ...]
     widths: tuple[int, ...]  # columns of each tap
     head: Head
-    features: Features  # of these taps
+    features: BySplit  # of these taps
     candidates: Mapping[str, Head]  # by kind: what it was chosen from
 
     @property
@@ -50,29 +53,39 @@ def extract(context: RunContext, on_progress: OnProgress) -> Rows:
     Where a part may stay frozen and another be trained, the tensor at the likely cut comes from the
     same pass and is kept for the tuning.
     """
-    records = [record for split in SPLITS for record in context.manifest.of(split)]
+    whole = whole_pass(context)
     return features.extract(
         context.backbone,
-        records,
-        context.pass_specs,
+        whole.records,
+        whole.wanted,
         keep=context.config.cache,
         on_progress=on_progress,
     )[0]
 
 
-def by_split(context: RunContext, rows: np.ndarray) -> dict[str, np.ndarray]:
+def whole_pass(context: RunContext) -> Pass:
+    """Return the pass of all images: which they are, in order, and for which tables."""
+    records = [record for split in SPLITS for record in context.manifest.of(split)]
+    return Pass(records, context.pass_specs)
+
+
+def by_split(context: RunContext, rows: Features) -> dict[str, Features]:
     """Return what `extract` gave, split by split."""
-    sizes = [len(context.manifest.of(split)) for split in SPLITS]
-    return dict(zip(SPLITS, np.split(rows, np.cumsum(sizes)[:-1]), strict=True))
+    ends = np.cumsum([0, *(len(context.manifest.of(split)) for split in SPLITS)])
+    parts = itertools.pairwise(ends.tolist())
+    return {s: taken(rows, slice(*part)) for s, part in zip(SPLITS, parts, strict=True)}
 
 
 def solve(context: RunContext, rows: Rows) -> SolvedHead:
-    """Solve the head on what `extract` returned: see `solve_on`."""
+    """Solve the head on what `extract` returned: see `solve_on`.
+
+    Where the features do not fit into memory, they stay on disk and are read in blocks.
+    """
     width = sum(context.widths(context.taps))
-    return solve_on(context, by_split(context, rows.array()[:, -width:]))
+    return solve_on(context, by_split(context, row_blocks.kept(rows, width)))
 
 
-def solve_on(context: RunContext, pooled: Features) -> SolvedHead:
+def solve_on(context: RunContext, pooled: BySplit) -> SolvedHead:
     """Solve the head on the last tap, on the joined taps, or on both to keep the better one.
 
     By cross-validation on the training images: see `choose_head`. `pooled`: by split, what all of
@@ -82,7 +95,7 @@ def solve_on(context: RunContext, pooled: Features) -> SolvedHead:
     last = slice(-widths[-1], None)
     heads = {}
     if context.config.head != "multi" or len(widths) == 1:
-        heads["last"] = _solved(context, pooled["train"][:, last], widths[-1:], "train")
+        heads["last"] = _solved(context, columns(pooled["train"], last), widths[-1:], "train")
     if context.config.head != "last" and len(widths) > 1:
         heads["multi"] = _solved(context, pooled["train"], widths, "train")
     kind = next(iter(heads))
@@ -93,13 +106,13 @@ def solve_on(context: RunContext, pooled: Features) -> SolvedHead:
             context.labels("train"),
             context.sample_weights("train"),
         )
-    columns, count = (last, 1) if kind == "last" else (slice(None), len(taps))
+    chosen, count = (last, 1) if kind == "last" else (slice(None), len(taps))
     return SolvedHead(
         kind=kind,
         taps=taps[-count:],
         widths=widths[-count:],
         head=heads[kind],
-        features={split: array[:, columns] for split, array in pooled.items()},
+        features={split: columns(array, chosen) for split, array in pooled.items()},
         candidates=heads,
     )
 
@@ -112,7 +125,7 @@ def refit(context: RunContext, solved: SolvedHead, temperature: float = 1.0) -> 
     """
     if not context.config.refit:
         return _softened(solved.head, 1 / temperature)
-    both = np.concatenate([solved.features["train"], solved.features["val"]])
+    both = stacked([solved.features["train"], solved.features["val"]])
     # of the same kind: raw scores of ridge and of logistic regression are not of one scale
     head = _solved(context, both, solved.widths, "train", "val", method=solved.head.kind)
     if temperature != 1.0:  # raw scores, divided by what the plain head's were divided by
@@ -134,11 +147,20 @@ def attach(context: RunContext, solved: SolvedHead, head: Head | None = None) ->
     return built
 
 
-def probabilities_of(context: RunContext, classifier: Classifier, rows: np.ndarray) -> np.ndarray:
+def probabilities_of(
+    context: RunContext, classifier: Classifier, rows: Rows | Features
+) -> np.ndarray:
     """Return what a classifier's head says of rows that `extract` made, float32 [n, C]."""
     weights, bias = (np.asarray(w) for w in classifier.head.get_weights())
     width = sum(context.widths(classifier.taps))
-    return context.task.activate(rows[:, -width:] @ weights + bias).astype("float32")
+    features = (
+        columns(rows, slice(rows.shape[1] - width, rows.shape[1]))
+        if isinstance(rows, np.ndarray | RowBlocks)
+        else row_blocks.kept(rows, width)
+    )
+    step = row_blocks.BLOCK if isinstance(features, RowBlocks) else max(1, len(features))
+    parts = [features[i : i + step] @ weights for i in range(0, len(features), step)]
+    return context.task.activate(np.concatenate(parts) + bias).astype("float32")
 
 
 def _softened(head: Head, factor: float) -> Head:
@@ -147,7 +169,7 @@ def _softened(head: Head, factor: float) -> Head:
 
 def _solved(
     context: RunContext,
-    array: np.ndarray,
+    array: Features,
     widths: Sequence[int],
     *splits: str,
     method: str = "auto",

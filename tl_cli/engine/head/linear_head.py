@@ -15,6 +15,7 @@ from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 
 from tl_cli.engine.head.problem import CHUNK, chunks, global_scale, mean_of
+from tl_cli.engine.head.row_blocks import Features, RowBlocks, divided
 from tl_cli.engine.metrics.figures import LEAST_PROBABILITY, log_losses
 from tl_cli.results.training import HeadResult
 
@@ -38,7 +39,7 @@ class LinearHead:
     held_out: Array  # float32 [N, C], calibrated probabilities of each image when held out
     kind: str = "ridge"  # "ridge" | "logistic"
 
-    def probabilities(self, features: Array) -> Array:
+    def probabilities(self, features: Features) -> Array:
         """Return float32 [N, C] for features [N, D] of any float dtype."""
         parts = [
             softmax(chunk.astype(np.float32) @ self.weights + self.bias, axis=1)
@@ -142,6 +143,26 @@ def join(taps: Sequence[Array], out: Array | None = None) -> tuple[Array, Array]
         part = slice(start, start + CHUNK)
         joined[part] = np.concatenate([tap[part] for tap in taps], axis=1) / scales
     return joined, scales
+
+
+def join_depths(features: Features, widths: Sequence[int]) -> tuple[Features, Array]:
+    """Return the columns of several depths joined, and by what each was divided: see `join`."""
+    if isinstance(features, RowBlocks):
+        return joined_on_disk(features, widths)
+    return join(np.split(features, np.cumsum(widths)[:-1], axis=1))
+
+
+def joined_on_disk(features: RowBlocks, widths: Sequence[int]) -> tuple[RowBlocks, Array]:
+    """As `join`, of taps [N, sum of widths] that lie side by side on disk: nothing is copied."""
+    mean = mean_of(features, np.ones(len(features)))
+    squares = np.zeros(len(mean))
+    for _, chunk in chunks(features):
+        squares += np.sum((chunk - mean) ** 2, axis=0)
+    ends = np.cumsum(widths)[:-1]
+    by_tap = zip(np.split(squares, ends), np.split(mean, ends), strict=True)
+    deviations = [global_scale(float(s.sum()), len(features), m) for s, m in by_tap]
+    scales = np.repeat(deviations, widths).astype(np.float32)
+    return divided(features, scales), scales
 
 
 def _deviation(tap: Array) -> float:
