@@ -7,8 +7,9 @@ images. Knows nothing of networks.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from statistics import mean
 from typing import Any
 
 CLAIM_FROM = 20  # images a class below which the depths are not compared
@@ -36,10 +37,11 @@ class Evidence:
     images: int  # that were looked at
     distance: float | None  # D, nats; None where the backbone has no BatchNorm
     thirds: tuple[float, float, float] | None  # D of the early, middle and late BatchNorms
-    similarity: float | None  # S, 0..1; None where D is, or where it was never calibrated
+    similarity: float | None  # S, 0..1; None where D is
     probes: tuple[Probe, ...]  # by depth; the last one is what a plain head looks at
     joined: Probe  # several depths at once
     pixels: Probe  # the bare image in 16 x 16
+    estimated: bool = False  # S was read off the anchors of other networks
 
     @property
     def last(self) -> Probe:
@@ -81,6 +83,7 @@ class Evidence:
             probes=tuple(Probe(**probe) for probe in evidence["probes"]),
             joined=Probe(**evidence["joined"]),
             pixels=Probe(**evidence["pixels"]),
+            estimated=evidence.get("estimated", False),
         )
 
 
@@ -93,6 +96,18 @@ def similarity(distance: float, anchors: Anchors, image_size: int) -> float:
     photos, letters = _anchors_at(anchors, image_size)
     steepness = math.log(LIKE_PHOTOS / LIKE_LETTERS) / (letters - photos)
     return min(1.0, LIKE_PHOTOS * math.exp(-steepness * (distance - photos)))
+
+
+def mean_anchors(measured: Sequence[Anchors]) -> Anchors:
+    """Return the mean of the anchors of several networks, at the sizes that all were measured at.
+
+    For a network that was never measured itself.
+    """
+    sizes = sorted(set.intersection(*(set(anchors) for anchors in measured)))
+    return {
+        size: (mean(of[size][0] for of in measured), mean(of[size][1] for of in measured))
+        for size in sizes
+    }
 
 
 def _anchors_at(anchors: Anchors, image_size: int) -> tuple[float, float]:
