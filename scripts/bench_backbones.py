@@ -1,19 +1,24 @@
 """What networks with real weights are worth, head alone, each at its own image size.
 
-    python scripts/bench_backbones.py [SETS ...] [--backbones a,b] [--limit 2000]
-        [--out FILE.jsonl] [--table]
+    python scripts/bench_backbones.py [SETS ...] [--backbones a,b=WEIGHTS] [--limit 150]
+        [--limit-test 150] [--cache DIR] [--out FILE.jsonl] [--docs]
 
 SETS are folders of <set>/{train,test}/<class>/* (TL_SETS where none is given, several joined by a
-colon). Every run is the command itself in a process of its own with an empty cache. One JSON line a
-run is appended to --out, and runs that stand there are not made again. Prints a Markdown table, in
-which a difference counts as one where McNemar's exact test on the same test images says so;
---table prints that of what is there and runs nothing.
+colon). Of each set at most --limit and --limit-test images are used, the same for every network, in
+the shares of the classes. Every run is the command itself in a process of its own with an empty
+cache, or with --cache: what scripts/bench_rank.py looked at there need not be looked at again (the
+accuracies are the same, the seconds are not). One JSON line a run is appended to --out, and runs
+that stand there are not made again. Prints a Markdown table, in which a difference counts as one
+where McNemar's exact test on the same test images says so; --docs writes it into docs/backbones.md
+and runs nothing.
 """
 
 import argparse
 import csv
 import json
 import os
+import random
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -24,17 +29,37 @@ from scipy.stats import binomtest
 from tl_cli import catalog
 
 NETWORKS = "efficientnet_lite0,efficientnet_lite1,efficientnet_lite2"
+PAGE = Path(__file__).parent.parent / "docs" / "backbones.md"
+BEGIN, END = "<!-- heads -->\n", "<!-- /heads -->\n"
+LEAST = 3  # images a class, where it has them
 
 
-def measure(images: Path, name: str, limit: int) -> dict:
+def copy_some(images: Path, limits: dict[str, int], work: Path) -> Path:
+    """Copy at most so many images a split, always the same; return the copy's folder."""
+    for split, limit in limits.items():
+        classes = sorted(path for path in (images / split).iterdir() if path.is_dir())
+        files = {folder.name: sorted(folder.iterdir()) for folder in classes}
+        share = min(1.0, limit / sum(map(len, files.values())))
+        for name, own in files.items():
+            random.Random(name).shuffle(own)
+            (work / images.name / split / name).mkdir(parents=True)
+            for file in own[: max(LEAST, round(share * len(own)))]:
+                shutil.copy(file, work / images.name / split / name)
+    return work / images.name
+
+
+def measure(images: Path, network: str, limits: dict[str, int], cache: Path | None) -> dict:
+    name, _, weights = network.partition("=")
     size = catalog.get(name).image_size
     with tempfile.TemporaryDirectory() as work:
+        some = copy_some(images, limits, Path(work))
         command = [
-            sys.executable, "-m", "tl_cli", "train", "--data", str(images), "--backbone", name,
-            "--image-size", str(size), "--freeze", "head", "--limit", str(limit), "--no-report",
+            sys.executable, "-m", "tl_cli", "train", "--data", str(some), "--backbone", name,
+            "--image-size", str(size), "--freeze", "head", "--no-report",
             "--output", f"{work}/run", "--json", "--quiet",
+            *(["--weights", weights] if weights else []),
         ]  # fmt: skip
-        environment = {**os.environ, "TL_CACHE": f"{work}/cache"}
+        environment = {**os.environ, "TL_CACHE": str(cache or f"{work}/cache")}
         done = subprocess.run(command, capture_output=True, text=True, env=environment)
         if done.returncode:
             raise SystemExit(f"{' '.join(command)}\n{done.stderr}")
@@ -46,12 +71,13 @@ def measure(images: Path, name: str, limit: int) -> dict:
         "set": images.name,
         "backbone": name,
         "image_size": size,
+        "limits": limits,
         "train": said["plan"]["size"],
         "accuracy": test["accuracy"],
         "log_loss": test["log_loss"],
         "seconds": {k: round(v, 1) for k, v in said["seconds"].items()},
         "right": {
-            row["path"].removeprefix(str(images)): int(row["label"] == row["predicted"])
+            row["path"].removeprefix(str(some)): int(row["label"] == row["predicted"])
             for row in rows
         },
     }
@@ -92,23 +118,30 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("sets", nargs="*", default=os.environ.get("TL_SETS", "").split(":"))
     parser.add_argument("--backbones", default=NETWORKS)
-    parser.add_argument("--limit", type=int, default=2000)
+    parser.add_argument("--limit", type=int, default=150, help="Images of train/.")
+    parser.add_argument("--limit-test", type=int, default=150)
+    parser.add_argument("--cache", type=Path)
     parser.add_argument("--out", type=Path, default=Path("docs/data/backbones.jsonl"))
-    parser.add_argument("--table", action="store_true", help="Run nothing.")
+    parser.add_argument("--docs", action="store_true", help="Write docs/backbones.md; run nothing.")
     given = parser.parse_args()
+    limits = {"train": given.limit, "test": given.limit_test}
     lines = given.out.read_text().splitlines() if given.out.exists() else []
     found = [json.loads(line) for line in lines]
     done = {(row["set"], row["backbone"]) for row in found}
     folders = [p for root in given.sets if root for p in sorted(Path(root).iterdir()) if p.is_dir()]
-    for images in [] if given.table else folders:
+    for images in [] if given.docs else folders:
         for name in given.backbones.split(","):
-            if (images.name, name) in done:
+            if (images.name, name.partition("=")[0]) in done:
                 continue
-            found.append(measure(images, name, given.limit))
+            found.append(measure(images, name, limits, given.cache))
             with given.out.open("a") as file:
                 file.write(json.dumps(found[-1]) + "\n")
             print(images.name, name, found[-1]["accuracy"], file=sys.stderr, flush=True)
-    print("\n".join(table(found)))
+    lines = table(found)
+    print("\n".join(lines))
+    if given.docs:
+        before, rest = PAGE.read_text().split(BEGIN)
+        PAGE.write_text(before + BEGIN + "\n".join(lines) + "\n" + END + rest.split(END)[1])
 
 
 if __name__ == "__main__":

@@ -1,13 +1,16 @@
 """Does `tl rank` pick the right network, and what does asking it cost?
 
-    python scripts/bench_rank.py SETS [MORE] --among a,b,c=FILE [--heads FILE] [--out FILE]
+    python scripts/bench_rank.py SETS [MORE] --among a,b,c=FILE [--heads FILE] [--limit 150]
+        [--cache DIR] [--out FILE] [--docs]
 
 SETS are folders of <set>/{train,test}/<class>/*; TL_SETS, joined by colons, where none is given. On
-each set `tl rank` is run as a command of its own with an empty cache; it sees the images of train/
-alone. Whether its pick was right is read off the test images: --heads holds the lines of
-scripts/bench_backbones.py, the head of every network trained and tested at its own image size. What
-the training of all of them would have cost is what `tl rank` estimates. One JSON line a set is
-appended to --out, and what stands there is not run again; a table is printed.
+each set `tl rank` is run as a command of its own with an empty cache (--cache: kept there); it sees
+at most --limit images of train/ alone, those that scripts/bench_backbones.py draws. Whether its
+pick was right is read off the test images: --heads holds the lines of scripts/bench_backbones.py,
+the head of every network trained and tested at its own image size. What the training of all of them
+would have cost is what `tl rank` estimates. One JSON line a set is appended to --out, and what
+stands there is not run again; a table is printed, and --docs writes it into docs/backbones.md and
+runs nothing.
 """
 
 import argparse
@@ -19,18 +22,24 @@ import tempfile
 import time
 from pathlib import Path
 
+from bench_backbones import PAGE, copy_some
 
-def measure(images: Path, among: str) -> dict:
-    command = [sys.executable, "-m", "tl_cli", "rank", str(images), "--among", among]
-    start = time.monotonic()
-    with tempfile.TemporaryDirectory() as cache:
-        environment = {**os.environ, "TL_CACHE": cache}
+BEGIN, END = "<!-- rank -->\n", "<!-- /rank -->\n"
+
+
+def measure(images: Path, among: str, limit: int, cache: Path | None) -> dict:
+    with tempfile.TemporaryDirectory() as work:
+        some = copy_some(images, {"train": limit, "test": limit}, Path(work))
+        command = [sys.executable, "-m", "tl_cli", "rank", str(some), "--among", among]
+        environment = {**os.environ, "TL_CACHE": str(cache or f"{work}/cache")}
+        start = time.monotonic()
         done = subprocess.run(
             [*command, "--json", "-q"], capture_output=True, text=True, env=environment
         )
+        seconds = time.monotonic() - start
     if done.returncode:
         raise SystemExit(f"{' '.join(command)}\n{done.stderr}")
-    return {"set": images.name, "seconds": time.monotonic() - start, **json.loads(done.stdout)}
+    return {"set": images.name, "limit": limit, "seconds": seconds, **json.loads(done.stdout)}
 
 
 def table(rankings: list[dict], heads: dict[tuple[str, str], float]) -> list[str]:
@@ -61,22 +70,29 @@ def table(rankings: list[dict], heads: dict[tuple[str, str], float]) -> list[str
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("sets", nargs="*", default=os.environ.get("TL_SETS", "").split(":"))
-    parser.add_argument("--among", required=True)
+    parser.add_argument("--among", default="")
     parser.add_argument("--heads", type=Path, default=Path("docs/data/backbones.jsonl"))
     parser.add_argument("--out", type=Path, default=Path("docs/data/rank.jsonl"))
+    parser.add_argument("--limit", type=int, default=150)
+    parser.add_argument("--cache", type=Path)
+    parser.add_argument("--docs", action="store_true", help="Write docs/backbones.md; run nothing.")
     given = parser.parse_args()
     rankings = read(given.out)
     done = {row["set"] for row in rankings}
     folders = [p for root in given.sets if root for p in sorted(Path(root).iterdir()) if p.is_dir()]
-    for images in folders:
+    for images in [] if given.docs else folders:
         if images.name in done:
             continue
-        rankings.append(measure(images, given.among))
+        rankings.append(measure(images, given.among, given.limit, given.cache))
         with given.out.open("a") as file:
             file.write(json.dumps(rankings[-1]) + "\n")
         print(images.name, rankings[-1]["best"], file=sys.stderr, flush=True)
     heads = {(row["set"], row["backbone"]): row["accuracy"] for row in read(given.heads)}
-    print("\n".join(table(rankings, heads)))
+    lines = table(rankings, heads)
+    print("\n".join(lines))
+    if given.docs:
+        before, rest = PAGE.read_text().split(BEGIN)
+        PAGE.write_text(before + BEGIN + "\n".join(lines) + "\n" + END + rest.split(END)[1])
 
 
 def read(file: Path) -> list[dict]:
