@@ -1,32 +1,36 @@
 """What networks with real weights are worth, head alone, each at its own image size.
 
     python scripts/bench_backbones.py [SETS ...] [--backbones a,b=WEIGHTS] [--limit 150]
-        [--limit-test 150] [--cache DIR] [--out FILE.jsonl] [--docs]
+        [--limit-test 150] [--out FILE.jsonl] [--docs]
 
 SETS are folders of <set>/{train,test}/<class>/* (TL_SETS where none is given, several joined by a
 colon). Of each set at most --limit and --limit-test images are used, the same for every network, in
-the shares of the classes. Every run is the command itself in a process of its own with an empty
-cache, or with --cache: what scripts/bench_rank.py looked at there need not be looked at again (the
-accuracies are the same, the seconds are not). One JSON line a run is appended to --out, and runs
-that stand there are not made again. Prints a Markdown table, in which a difference counts as one
-where McNemar's exact test on the same test images says so; --docs writes it into docs/backbones.md
-and runs nothing.
+the shares of the classes. What is measured is the head alone as `tl train --freeze head` saves it,
+with the cache in TL_CACHE: what scripts/bench_rank.py looked at there is not looked at again. One
+JSON line a run is appended to --out, and runs that stand there are not made again. Prints a
+Markdown table, in which a difference counts as one where McNemar's exact test on the same test
+images says so; --docs writes it into docs/backbones.md and runs nothing.
 """
 
 import argparse
-import csv
 import json
 import os
 import random
 import shutil
-import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 from scipy.stats import binomtest
 
-from tl_cli import catalog
+from tl_cli import catalog, config
+from tl_cli.data.scan import scan
+from tl_cli.data.split import assign_splits
+from tl_cli.engine.context import prepare
+from tl_cli.engine.head import choice
+from tl_cli.engine.metrics.figures import log_losses
+from tl_cli.results.progress import silent
 
 NETWORKS = "efficientnet_lite0,efficientnet_lite1,efficientnet_lite2"
 PAGE = Path(__file__).parent.parent / "docs" / "backbones.md"
@@ -48,38 +52,35 @@ def copy_some(images: Path, limits: dict[str, int], work: Path) -> Path:
     return work / images.name
 
 
-def measure(images: Path, network: str, limits: dict[str, int], cache: Path | None) -> dict:
+def measure(images: Path, network: str, limits: dict[str, int]) -> dict:
+    """Return what `tl train --freeze head` comes to, done in this process."""
+    import keras
+
     name, _, weights = network.partition("=")
     size = catalog.get(name).image_size
+    keras.backend.clear_session()
+    start = time.process_time()
     with tempfile.TemporaryDirectory() as work:
         some = copy_some(images, limits, Path(work))
-        command = [
-            sys.executable, "-m", "tl_cli", "train", "--data", str(some), "--backbone", name,
-            "--image-size", str(size), "--freeze", "head", "--no-report",
-            "--output", f"{work}/run", "--json", "--quiet",
-            *(["--weights", weights] if weights else []),
-        ]  # fmt: skip
-        environment = {**os.environ, "TL_CACHE": str(cache or f"{work}/cache")}
-        done = subprocess.run(command, capture_output=True, text=True, env=environment)
-        if done.returncode:
-            raise SystemExit(f"{' '.join(command)}\n{done.stderr}")
-        said = json.loads(done.stdout)
-        with Path(f"{work}/run/predictions.csv").open() as file:
-            rows = [row for row in csv.DictReader(file) if row["split"] == "test"]
-    test = said["metrics"]["test"]
+        flags = {"data": str(some), "backbone": name, "image_size": size, "freeze": "head"}
+        flags |= {"weights": weights} if weights else {}
+        manifest = assign_splits(scan(str(some)), seed=0)
+        context = prepare(config.load(flags=flags), manifest)
+        head = choice.solve(context, choice.extract(context, silent))
+        said = choice.refit(context, head).probabilities(head.features["test"])
+        labels = context.labels("test")
+        right = said.argmax(1) == labels
+        paths = [r.path.removeprefix(str(some.resolve())) for r in context.manifest.of("test")]
     return {
         "set": images.name,
         "backbone": name,
         "image_size": size,
         "limits": limits,
-        "train": said["plan"]["size"],
-        "accuracy": test["accuracy"],
-        "log_loss": test["log_loss"],
-        "seconds": {k: round(v, 1) for k, v in said["seconds"].items()},
-        "right": {
-            row["path"].removeprefix(str(some)): int(row["label"] == row["predicted"])
-            for row in rows
-        },
+        "train": len(context.manifest.of("train")),
+        "accuracy": float(right.mean()),
+        "log_loss": float(log_losses(said, labels).mean()),
+        "cpu_seconds": round(time.process_time() - start, 1),
+        "right": dict(zip(paths, map(int, right), strict=True)),
     }
 
 
@@ -120,7 +121,6 @@ def main() -> None:
     parser.add_argument("--backbones", default=NETWORKS)
     parser.add_argument("--limit", type=int, default=150, help="Images of train/.")
     parser.add_argument("--limit-test", type=int, default=150)
-    parser.add_argument("--cache", type=Path)
     parser.add_argument("--out", type=Path, default=Path("docs/data/backbones.jsonl"))
     parser.add_argument("--docs", action="store_true", help="Write docs/backbones.md; run nothing.")
     given = parser.parse_args()
@@ -133,7 +133,7 @@ def main() -> None:
         for name in given.backbones.split(","):
             if (images.name, name.partition("=")[0]) in done:
                 continue
-            found.append(measure(images, name, limits, given.cache))
+            found.append(measure(images, name, limits))
             with given.out.open("a") as file:
                 file.write(json.dumps(found[-1]) + "\n")
             print(images.name, name, found[-1]["accuracy"], file=sys.stderr, flush=True)

@@ -1,7 +1,7 @@
 """What would another head gain: a Gaussian kernel in place of a line, if folds choose between them?
 
     python scripts/bench_heads.py SETS [MORE ...] [--images 200,400,all] [--seeds 2] [--size 128]
-        [--limit 1500] [--limit-test 600] [--features DIR] [--out FILE] [--table]
+        [--limit 1500] [--limit-test 600] [--features DIR] [--out FILE] [--docs]
 
 SETS are folders of <set>/{train,test}/<class>/*; TL_SETS, joined by colons, where none is given.
 Of each set at most --limit and --limit-test images pass the default network once, and what it makes
@@ -10,12 +10,12 @@ does, these heads are solved, chosen by the folds of the training images, solved
 training and validation images together, and asked about the test images:
 
 - linear: what `tl train` saves, on the last depth or on all that are joined.
-- kernel: exp(-g |x - z|^2) of the joined features to at most 1,000 training images z (Williams &
-  Seeger 2001), whitened, then the same ridge: kernel ridge regression. g is FACTORS times one over
-  the median squared distance, by the folds' log loss.
+- kernel: a Gaussian kernel on the joined features (`tl_cli/engine/head/kernel.py`), its width by
+  the folds' log loss.
 
 One JSON line a cell (set, images, seed) is appended to --out, what stands there is not run again;
-Markdown is printed: the kernel's gain, and what the folds' choice made of it.
+Markdown is printed, and with --docs written: the kernel's gain, and what the folds' choice makes of
+it, by less log loss (better) or by more than a standard error less (surely).
 """
 
 import argparse
@@ -27,8 +27,6 @@ from pathlib import Path
 
 import numpy as np
 from bench_backbones import copy_some
-from scipy.linalg import eigh
-from sklearn.metrics.pairwise import euclidean_distances
 
 from tl_cli import catalog, engine
 from tl_cli.data import groups
@@ -38,15 +36,15 @@ from tl_cli.data.split import assign_splits
 from tl_cli.data.subset import limit
 from tl_cli.engine import features
 from tl_cli.engine.features import FeatureSpec
-from tl_cli.engine.head import choose_head, join, solver
+from tl_cli.engine.head import choose_head, solver
+from tl_cli.engine.head.kernel import solve_kernel
 from tl_cli.engine.head.linear_head import LinearHead, paired_gain
-from tl_cli.engine.head.ridge import one_thread
 from tl_cli.engine.metrics.figures import encode, log_losses
 from tl_cli.engine.networks import loading
 from tl_cli.engine.networks.pooling import POOLINGS
 
-FACTORS = (0.25, 0.5, 1.0, 2.0)
-CENTRES = 1_000
+PAGE = Path(__file__).parent.parent / "docs" / "heads.md"
+BEGIN, END = "<!-- gains -->\n", "<!-- /gains -->\n"
 RULES = ("always", "better", "surely")  # how the folds may choose the kernel
 
 
@@ -69,28 +67,6 @@ def looked_at(images: Path, given: argparse.Namespace) -> tuple[Manifest, dict, 
         np.savez(kept, rows=np.asarray(rows.array(), "float32"), widths=widths, paths=paths)
     held = np.load(kept)
     return manifest, dict(zip(held["paths"], held["rows"], strict=True)), tuple(held["widths"])
-
-
-class Kernel:
-    """The layer: from joined features [n, D] to whitened likenesses [n, at most CENTRES]."""
-
-    def __init__(self, x: np.ndarray, widths: tuple[int, ...], seed: int) -> None:
-        joined, self.scales = join(np.split(x, np.cumsum(widths)[:-1], axis=1))
-        chosen = np.random.default_rng(seed).permutation(len(x))[:CENTRES]
-        self.centres = joined[np.sort(chosen)].astype("float64")
-        self.between = euclidean_distances(self.centres, squared=True)
-        off = self.between[~np.eye(len(self.centres), dtype=bool)]
-        self.median = float(np.median(off))
-
-    def distances(self, x: np.ndarray) -> np.ndarray:
-        return euclidean_distances((x / self.scales).astype("float64"), self.centres, squared=True)
-
-    def layer(self, distances: np.ndarray, factor: float) -> np.ndarray:
-        with one_thread():
-            values, vectors = eigh(np.exp(-self.between * factor / self.median))
-            keep = values > 1e-6 * values[-1]
-            white = vectors[:, keep] / np.sqrt(values[keep])
-            return np.exp(-distances * factor / self.median) @ white
 
 
 def linear(x, labels, widths, classes, own, seed) -> tuple[str, LinearHead, int]:
@@ -137,26 +113,16 @@ def cell(manifest: Manifest, rows: dict, widths: tuple[int, ...], n: int | None,
     linear_seconds = time.process_time() - start
 
     start = time.process_time()
-    kernel = Kernel(x["train"], widths, seed)
-    far = kernel.distances(x["train"])
-    heads = {
-        factor: solver.solve(
-            kernel.layer(far, factor), y["train"], classes, seed=seed, groups=own, method="ridge"
-        )
-        for factor in FACTORS
-    }
-    factor = min(heads, key=lambda f: heads[f].cv_log_loss)
-    chosen = heads[factor]
-    again = Kernel(both, widths, seed)
-    solved = solver.solve(
-        again.layer(again.distances(both), factor), y_both, classes, seed=seed, groups=own_both,
-        method="ridge",
-    )  # fmt: skip
-    second = figures(solved, again.layer(again.distances(x["test"]), factor), y["test"])
+    chosen = solve_kernel(x["train"], widths, y["train"], classes, seed=seed, groups=own)
+    assert chosen.factor is not None
+    again = solve_kernel(
+        both, widths, y_both, classes, factors=[chosen.factor], seed=seed, groups=own_both
+    )
+    second = figures(again, x["test"], y["test"])
     gain, error = paired_gain(chosen.held_out, line.held_out, y["train"])
     return {
         "train": len(x["train"]), "classes": classes, "test": len(x["test"]),
-        "kind": kind, "method": line.kind, "factor": factor,
+        "kind": kind, "method": line.kind, "factor": chosen.factor,
         "linear": {**first, "cv_accuracy": line.cv_accuracy, "cv_log_loss": line.cv_log_loss},
         "kernel": {**second, "cv_accuracy": chosen.cv_accuracy, "cv_log_loss": chosen.cv_log_loss},
         "gain": gain, "gain_stderr": error,
@@ -177,7 +143,7 @@ def table(rows: list[dict]) -> list[str]:
         + "".join(f"| {rule} " for rule in RULES[1:]) + "|",
         "|---" * (6 + len(RULES[1:])) + "|",
     ]  # fmt: skip
-    for images in dict.fromkeys(row["images"] for row in rows):
+    for images in sorted({row["images"] for row in rows}, key=lambda n: (n == "all", n)):
         here = [row for row in rows if row["images"] == images]
         gains: dict[str, list] = {rule: [] for rule in RULES}
         losses: dict[str, list] = {rule: [] for rule in RULES}
@@ -217,12 +183,12 @@ def main() -> None:
     parser.add_argument("--limit-test", type=int, default=600)
     parser.add_argument("--features", type=Path, default=Path("/tmp/bench_heads"))
     parser.add_argument("--out", type=Path, default=Path("docs/data/heads.jsonl"))
-    parser.add_argument("--table", action="store_true", help="Run nothing.")
+    parser.add_argument("--docs", action="store_true", help="Write docs/heads.md; run nothing.")
     given = parser.parse_args()
     lines = given.out.read_text().splitlines() if given.out.exists() else []
     found = [json.loads(line) for line in lines]
     done = {(row["set"], row["images"], row["seed"]) for row in found}
-    roots = [] if given.table else given.sets
+    roots = [] if given.docs else given.sets
     folders = [p for root in roots if root for p in sorted(Path(root).iterdir()) if p.is_dir()]
     for images in folders:
         manifest, rows, widths = looked_at(images, given)
@@ -239,7 +205,11 @@ def main() -> None:
                     file.write(json.dumps(found[-1]) + "\n")
                 print(images.name, n, seed, row["linear"]["test_accuracy"],
                       row["kernel"]["test_accuracy"], file=sys.stderr, flush=True)  # fmt: skip
-    print("\n".join(table(found)))
+    lines = table(found)
+    print("\n".join(lines))
+    if given.docs:
+        before, rest = PAGE.read_text().split(BEGIN)
+        PAGE.write_text(before + BEGIN + "\n".join(lines) + "\n" + END + rest.split(END)[1])
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """How far known images are from what a backbone was trained on: the anchors of similarity.
 
     python scripts/calibrate_similarity.py SETS [MORE] [--backbones a,b=WEIGHTS] [--sizes 128]
-        [--anchor-sizes 64,224] [--out FILE.jsonl] [--docs]
+        [--anchor-sizes 64,224] [--images 256] [--out FILE.jsonl] [--docs]
 
 SETS is a folder of <set>/train/<class>/*; TL_SETS is used where it is not given; every set in MORE
 is measured too. At --sizes all sets are measured, at --anchor-sizes those alone that the anchors
@@ -35,13 +35,13 @@ PAGE = Path(__file__).parent.parent / "docs" / "policy.md"
 BEGIN, END = "<!-- agreement -->\n", "<!-- /agreement -->\n"
 
 
-def measured(source: str, backbone: loading.Backbone) -> dict:
+def measured(source: str, backbone: loading.Backbone, images: int) -> dict:
     """Return D of all images by BatchNorm layer, and D of random subsets."""
     records = [r for r in scan(source, cache=cache_folder.usable()).records if r.split != "test"]
-    chosen = [records[i] for i in stratified(records, MOMENTS_OF)]
+    chosen = [records[i] for i in stratified(records, images)]
     rows = features.extract(backbone, chosen, [FeatureSpec(moments=True)])[0].array()
     rng = np.random.default_rng(0)
-    subsets = [rows[rng.permutation(len(rows))[:OF]] for _ in range(SUBSETS)]
+    subsets = [rows[rng.permutation(len(rows))[:OF]] for _ in range(SUBSETS * (len(rows) > OF))]
     layers = batchnorm_shift.distances(backbone.model, rows)
     return {
         "thirds": [round(float(part.mean()), 5) for part in np.array_split(layers, 3)],
@@ -50,6 +50,7 @@ def measured(source: str, backbone: loading.Backbone) -> dict:
             round(float(batchnorm_shift.distances(backbone.model, part).mean()), 5)
             for part in subsets
         ],
+        "images": len(chosen),
     }
 
 
@@ -71,7 +72,12 @@ def measure(where: Path, more: Path | None, given: argparse.Namespace, found: li
                     continue
                 card = catalog.get(name)
                 backbone = backbone or loading.load(card, size, weights or loading.PRETRAINED)
-                row = {"backbone": name, "size": size, "set": key[2], **measured(source, backbone)}
+                row = {
+                    "backbone": name,
+                    "size": size,
+                    "set": key[2],
+                    **measured(source, backbone, given.images),
+                }
                 found.append(row)
                 done.add(key)
                 with given.out.open("a") as file:
@@ -105,8 +111,9 @@ def distances(found: list[dict], name: str) -> list[str]:
         size = row["size"]
         thirds = " | ".join(f"{part:.3f}" for part in row["thirds"])
         whole = similarity(row["distance"], anchors, size)
-        spread = np.std([similarity(d, anchors, size) for d in row["subsets"]])
-        figures = f"{row['distance']:.3f} | {thirds} | {whole:.2f} | {spread:.3f}"
+        spreads = [similarity(d, anchors, size) for d in row["subsets"]]
+        spread = f"{np.std(spreads):.3f}" if spreads else ""  # of no more than a subset's images
+        figures = f"{row['distance']:.3f} | {thirds} | {whole:.2f} | {spread}"
         lines.append(f"| {size} | {row['set']} | {figures} |")
     return lines
 
@@ -147,6 +154,7 @@ def main() -> None:
     parser.add_argument("--backbones", default=catalog.DEFAULT)
     parser.add_argument("--sizes", default="128")
     parser.add_argument("--anchor-sizes", default="32,64,96,160,224")
+    parser.add_argument("--images", type=int, default=MOMENTS_OF, help="Of a set, at most.")
     parser.add_argument("--out", type=Path, default=Path("docs/data/similarity.jsonl"))
     parser.add_argument(
         "--docs", action="store_true", help="Write docs/policy.md; measure nothing."

@@ -14,7 +14,7 @@ from tl_cli.results.learning_curve import LearningCurve
 class HeadResult:
     """How the solved head did on the held-out folds of the training images."""
 
-    kind: str  # last or multi
+    kind: str  # last, multi or kernel
     strength: float
     temperature: float
     cv_accuracy: float

@@ -15,9 +15,11 @@ from tl_cli.data.manifest import SPLITS
 from tl_cli.engine import features
 from tl_cli.engine.context import RunContext
 from tl_cli.engine.features import Rows
-from tl_cli.engine.head import LinearHead, choose_head, solver
+from tl_cli.engine.head import LinearHead, choose_head, kernel, solver
+from tl_cli.engine.head.kernel import KERNEL
 from tl_cli.engine.networks import classifier
 from tl_cli.engine.networks.classifier import Classifier
+from tl_cli.engine.networks.kernel_layers import set_kernel
 from tl_cli.results.progress import OnProgress
 from tl_cli.results.training import HeadResult
 
@@ -28,12 +30,13 @@ Features = Mapping[str, np.ndarray]  # by split, float32 [n, D], of each image i
 class SolvedHead:
     """The head that was chosen, and what it sees."""
 
-    kind: str  # last or multi
+    kind: str  # last, multi or kernel
     taps: tuple[int, ...]
     widths: tuple[int, ...]  # columns of each tap
     head: LinearHead
     features: Features  # of these taps
     candidates: Mapping[str, LinearHead]  # by kind: what it was chosen from
+    line: SolvedHead | None = None  # of a kernel head: the better of the others
 
     @property
     def result(self) -> HeadResult:
@@ -80,12 +83,34 @@ def solve(context: RunContext, rows: Rows) -> SolvedHead:
     return solve_on(context, by_split(context, rows.array()[:, -width:]))
 
 
-def solve_on(context: RunContext, pooled: Features) -> SolvedHead:
+def solve_on(context: RunContext, pooled: Features, *, bend: bool = True) -> SolvedHead:
     """Solve the head on the last tap, on the joined taps, or on both to keep the better one.
 
-    By cross-validation on the training images: see `choose_head`. `pooled`: by split, what all of
-    `context.taps` make of the images, float32 [n, D].
+    With enough images also one with a kernel on the joined taps. By cross-validation on the
+    training images: see `choose_head` and `kernel.better`. `pooled`: by split, what all of
+    `context.taps` make of the images, float32 [n, D]; `bend`: whether a kernel may be tried.
     """
+    line = _line(context, pooled)
+    wanted, widths = context.config.head, tuple(context.widths(context.taps))
+    worth = wanted == "auto" and kernel.worth(len(pooled["train"]), sum(widths))
+    if not bend or (wanted != KERNEL and not worth):
+        return line
+    head = _kernel(context, pooled["train"], widths, kernel.FACTORS, "train")
+    labels, weights = context.labels("train"), context.sample_weights("train")
+    if wanted != KERNEL and not kernel.better(head, line.head, labels, weights):
+        return replace(line, candidates={**line.candidates, KERNEL: head})
+    return SolvedHead(
+        kind=KERNEL,
+        taps=context.taps,
+        widths=widths,
+        head=head,
+        features=pooled,
+        candidates={**line.candidates, KERNEL: head},
+        line=line,
+    )
+
+
+def _line(context: RunContext, pooled: Features) -> SolvedHead:
     taps, widths = context.taps, tuple(context.widths(context.taps))
     last = slice(-widths[-1], None)
     heads = {}
@@ -121,8 +146,12 @@ def refit(context: RunContext, solved: SolvedHead, temperature: float = 1.0) -> 
     if not context.config.refit:
         return _softened(solved.head, 1 / temperature)
     both = np.concatenate([solved.features["train"], solved.features["val"]])
-    # of the same kind: raw scores of ridge and of logistic regression are not of one scale
-    head = _solved(context, both, solved.widths, "train", "val", method=solved.head.kind)
+    if solved.head.factor is not None:
+        factors = [solved.head.factor]
+        head = _kernel(context, both, solved.widths, factors, "train", "val")
+    else:
+        # of the same kind: raw scores of ridge and of logistic regression are not of one scale
+        head = _solved(context, both, solved.widths, "train", "val", method=solved.head.kind)
     if temperature != 1.0:  # raw scores, divided by what the plain head's were divided by
         temperature *= solved.head.temperature / head.temperature
     return _softened(head, 1 / temperature)
@@ -130,17 +159,44 @@ def refit(context: RunContext, solved: SolvedHead, temperature: float = 1.0) -> 
 
 def attach(context: RunContext, solved: SolvedHead, head: LinearHead | None = None) -> Classifier:
     """Return the classifier of the backbone and a solved head; `head`: in place of its own."""
-    built = classifier.build(context.backbone, context.classes, solved.taps, context.config.pooling)
     head = head or solved.head
+    built = classifier.build(
+        context.backbone,
+        context.classes,
+        solved.taps,
+        context.config.pooling,
+        centres=len(head.kernel.centres) if head.kernel else 0,
+    )
+    if head.kernel and built.kernel:
+        set_kernel(built.kernel, *head.kernel.layers())
     built.set_head(head.weights, head.bias)
     return built
 
 
 def probabilities_of(context: RunContext, classifier: Classifier, rows: np.ndarray) -> np.ndarray:
     """Return what a classifier's head says of rows that `extract` made, float32 [n, C]."""
-    weights, bias = (np.asarray(w) for w in classifier.head.get_weights())
     width = sum(context.widths(classifier.taps))
-    return softmax(rows[:, -width:] @ weights + bias, axis=1).astype("float32")
+    return softmax(classifier.scores(rows[:, -width:]), axis=1).astype("float32")
+
+
+def _kernel(
+    context: RunContext,
+    array: np.ndarray,
+    widths: Sequence[int],
+    factors: Sequence[float],
+    *splits: str,
+) -> LinearHead:
+    """Return a kernel head on the joined columns, of the best of some widths of the kernel."""
+    return kernel.solve_kernel(
+        array,
+        widths,
+        context.labels(*splits),
+        len(context.classes),
+        factors=factors,
+        seed=context.config.seed,
+        sample_weight=context.sample_weights(*splits),
+        groups=context.groups(*splits),
+    )
 
 
 def _softened(head: LinearHead, factor: float) -> LinearHead:
