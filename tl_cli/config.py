@@ -26,6 +26,7 @@ from pydantic import (
 
 from tl_cli import catalog, flat_yaml
 from tl_cli.config_mistakes import sentence, together
+from tl_cli.data import channels as bands
 from tl_cli.errors import TLError, did_you_mean
 
 FREEZE = ("auto", "head", "half", "full")
@@ -65,6 +66,12 @@ def _columns(value: str | None) -> str | None:
     return value
 
 
+def _channels(value: str | None) -> str | None:
+    if value:
+        bands.parse(value)
+    return value
+
+
 def _text(value: Any) -> Any:
     return f"{value:g}" if isinstance(value, int | float) and not isinstance(value, bool) else value
 
@@ -72,6 +79,7 @@ def _text(value: Any) -> Any:
 Freeze = Annotated[str, BeforeValidator(_text), AfterValidator(_freeze)]
 Backbone = Annotated[str, AfterValidator(_backbone)]
 Columns = Annotated[str | None, AfterValidator(_columns)]
+Channels = Annotated[str | None, AfterValidator(_channels)]
 
 GROUPS = ("Data", "What to train", "Optimisation", "Speed and memory", "Output")
 
@@ -118,6 +126,9 @@ class RunConfig(BaseModel):
     )
     data_dir: str | None = _data("Where tfds data sets lie.", metavar="DIR", rare=True)
     columns: Columns = _data("Of a table: path=file,label=species,...", metavar="NAMES", rare=True)
+    channels: Channels = _data(
+        "Bands that are red, green and blue.", metavar="3,2,1", unset="as in the file", rare=True
+    )
     val: float = _data("Share of images for validation.", 0.2, gt=0, lt=1)
     test: float = _data("Share of images for the test.", 0.0, ge=0, lt=1)
     folds: int | None = _data("Folds of a cross-validation.", unset="none", rare=True, ge=2, le=100)
@@ -233,6 +244,10 @@ class RunConfig(BaseModel):
         """Return what the table calls our columns, where it calls them something else."""
         pairs = (pair.split("=", 1) for pair in (self.columns or "").split(",") if pair)
         return {ours.strip(): theirs.strip() for ours, theirs in pairs}
+
+    def bands(self) -> tuple[int, ...] | None:
+        """Return which bands of an image are red, green and blue; None: as the file says."""
+        return bands.parse(self.channels) if self.channels else None
 
     def effective(self, **decided: Any) -> RunConfig:
         """Return this configuration with what the tool decided in place of None and auto."""

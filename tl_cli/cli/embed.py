@@ -14,6 +14,7 @@ import typer
 
 from tl_cli.cli.options import Json, Quiet
 from tl_cli.cli.predict import tell_left_out
+from tl_cli.cli.run_directory import look_as
 from tl_cli.cli.session import opened_screen
 
 if TYPE_CHECKING:
@@ -126,6 +127,7 @@ def source_of(source: str, image_size: int | None) -> RunDir | Card:
     run = run_dir.checkpoint_of(Path(source))
     if image_size is not None:
         raise typer.BadParameter("--image-size is for a BACKBONE: a run has its own")
+    look_as(run)
     return run
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tl_cli.cli.options import BadImages, Columns, Data, Json, Quiet
+from tl_cli.cli.run_directory import look_as
 from tl_cli.cli.session import opened_screen, scanned, tell
 
 if TYPE_CHECKING:
@@ -121,6 +122,7 @@ def evaluated(
     if data is None:
         found = read_csv(run / run_dir.MANIFEST)
         return found, split or ("test" if found.of("test") else "val")
+    look_as(run)
     found = scanned(data, screen, bad_images=bad_images, least_classes=1, columns=columns)
     tell(found, screen)
     return found, split or ("test" if found.of("test") else "all")

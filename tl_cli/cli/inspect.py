@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tl_cli.cli.options import Columns, DataDir, Json, Quiet, help_of
+from tl_cli.cli.options import Channels, Columns, DataDir, Json, Quiet, help_of
 from tl_cli.cli.session import opened_screen, scanned
 from tl_cli.errors import TLError, unknown
 from tl_cli.store.marker import make_marked
@@ -44,6 +44,7 @@ def inspect(
         bool, typer.Option("--strict", help="Exit with 1 where something is wrong.")
     ] = False,
     columns: Columns = None,
+    channels: Channels = None,
     data_dir: DataDir = None,
     json: Json = False,
     quiet: Quiet = False,
@@ -58,14 +59,17 @@ def inspect(
             raise typer.BadParameter("--output is for the pictures: add --plots or --augment")
         if label_errors:
             given = {"--plots": plots, "--augment": augment, "--strict": strict,
-                     "--columns": columns, "--data-dir": data_dir}  # fmt: skip
+                     "--columns": columns, "--channels": channels,
+                     "--data-dir": data_dir}  # fmt: skip
             if unused := [name for name, value in given.items() if value]:
                 raise typer.BadParameter(f"--label-errors is of a run: leave out {unused[0]}")
             from tl_cli.cli.label_errors import show_label_errors
 
             show_label_errors(Path(data), output or OUTPUT, screen, json)
             return
-        settings = configs.load(flags={"data": data, "columns": columns, "data_dir": data_dir})
+        settings = configs.load(
+            flags={"data": data, "columns": columns, "channels": channels, "data_dir": data_dir}
+        )
         manifest, found = _inspected(settings, screen)
         _show(found, screen, json)
         if plots or augment:
@@ -77,9 +81,10 @@ def inspect(
 
 def _inspected(settings: RunConfig, screen: Screen) -> tuple[Manifest, Inspection]:
     """Scan the images, split them as a training would, and look at both."""
-    from tl_cli.data import inspection
+    from tl_cli.data import channels, inspection
     from tl_cli.data.split import assign_splits
 
+    channels.use(settings.bands())
     manifest = scanned(
         settings.data,
         screen,

@@ -15,6 +15,14 @@ if TYPE_CHECKING:
     from tl_cli.store.run_dir import RunDir
 
 
+def look_as(run: RunDir) -> None:
+    """Have images looked at from here on as the training of a run did: the same bands of many."""
+    from tl_cli.data import channels
+    from tl_cli.store import checkpoint, run_dir
+
+    channels.use(checkpoint.describe(run / run_dir.CHECKPOINT).get("channels"))
+
+
 def directory(settings: RunConfig, overwrite: bool) -> RunDir:
     """Create and return the run's directory: --output, or a free name in runs/."""
     from tl_cli.store.run_dir import RunDir, name_for

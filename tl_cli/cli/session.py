@@ -89,9 +89,11 @@ def of_the_system(error: OSError) -> TLError:
 
 def manifest_of(settings: RunConfig, screen: Screen) -> Manifest:
     """Scan the images, take the subset and split them as configured; say what was found."""
+    from tl_cli.data import channels
     from tl_cli.data.split import assign_splits
     from tl_cli.data.subset import limit
 
+    channels.use(settings.bands())
     found = scanned(
         settings.data,
         screen,

@@ -10,11 +10,12 @@ from __future__ import annotations
 import functools
 import importlib
 import io
+import logging
 import warnings
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from tl_cli.data import deep_images, grey_levels
+from tl_cli.data import channels, deep_images, grey_levels
 from tl_cli.data.faults import BOMB_PIXELS, Fault, fault
 from tl_cli.data.manifest import Record
 from tl_cli.data.sources import samples
@@ -43,7 +44,7 @@ SUFFIXES = frozenset(
     f".{ending}"
     for ending in (
         *("jpg", "jpeg", "jpe", "jfif", "png", "apng", "gif", "bmp", "dib", "webp", "tif", "tiff"),
-        *("avif", "heic", "heif", "ppm", "pgm", "pbm", "pnm"),
+        *("avif", "heic", "heif", "ppm", "pgm", "pbm", "pnm", "dcm", "dicom"),
     )
 )
 
@@ -60,14 +61,15 @@ UPRIGHT = {
     7: "TRANSVERSE",
     8: "ROTATE_90",
 }
-OF_PILLOW = r"PIL\."  # the modules whose warnings are ignored
+OF_READERS = r"(PIL|pydicom)\."  # the modules whose warnings are ignored
 WHITE = (255, 255, 255, 255)
 
 
 def version() -> str:
     """Return what cached pixels are to be named by: equal files then give equal pixels."""
-    bits = grey_levels.in_use()
-    return f"{DECODE_VERSION}-{bits}bits" if bits else f"{DECODE_VERSION}"
+    bits, bands = grey_levels.in_use(), channels.in_use()
+    told = [f"{bits}bits"] * bool(bits) + ["_".join(map(str, bands or ()))] * bool(bands)
+    return "-".join([str(DECODE_VERSION), *told])
 
 
 def open_rgb(record: Record, size: int | None = None) -> Picture:
@@ -132,6 +134,12 @@ def pixels(image: Picture, size: int | None = None, *, alone: bool = False) -> P
     return _upright(_rgb(shown), orientation(image))
 
 
+def subject_of(image: Picture) -> str:
+    """Return what images of one patient have in common, where the file (DICOM) says so, or ""."""
+    module = _module("tl_cli.data.dicom") if image.format == "DICOM" else None
+    return str(module.subject_of(image)) if module else ""
+
+
 def squash(image: Picture, size: int) -> Picture:
     """Return the whole image as a square: nothing is cut off, the proportions are not kept."""
     if image.size == (size, size):
@@ -170,30 +178,38 @@ def _on_white(image: Picture) -> Picture:
 
 @functools.cache
 def _formats() -> tuple[str, ...]:
-    """Import the formats that are read; HEIC too where pillow-heif is installed."""
+    """Import the formats that are read; those of extras too, where these are installed."""
     for plugin in FORMATS.values():
         importlib.import_module(f"PIL.{plugin}ImagePlugin")
-    heif = _heif()
-    if heif is None:
-        return tuple(FORMATS)
-    heif.register_heif_opener()
-    return (*FORMATS, "HEIF")
+    formats = [*FORMATS]
+    if heif := _module("pillow_heif"):
+        heif.register_heif_opener()
+        formats.append("HEIF")
+    for own in ("dicom", "bands"):
+        if module := _module(f"tl_cli.data.{own}"):
+            module.register()
+            # before Pillow's TIFF, which takes the first of many bands for red, green and blue
+            formats.insert(0 if own == "bands" else len(formats), module.FORMAT)
+    # what Pillow's readers of files log, on the way to an error that we tell
+    logging.getLogger("PIL").setLevel(logging.CRITICAL)
+    return tuple(formats)
 
 
-def _heif() -> ModuleType | None:
+def _module(name: str) -> ModuleType | None:
+    """Return a module; None where what it needs is not installed."""
     try:
-        return importlib.import_module("pillow_heif")
+        return importlib.import_module(name)
     except ImportError:
         return None
 
 
 def _hush() -> None:
-    """Have Pillow's warnings ignored: what matters of them is told as our own findings.
+    """Have the readers' warnings ignored: what matters of them is told as our own findings.
 
     Not `catch_warnings`, which is not safe in threads. Looked for each time, because whoever
     does use it drops the filter again.
     """
     if not any(
-        getattr(module, "pattern", "") == OF_PILLOW for _, _, _, module, _ in warnings.filters
+        getattr(module, "pattern", "") == OF_READERS for _, _, _, module, _ in warnings.filters
     ):
-        warnings.filterwarnings("ignore", module=OF_PILLOW)
+        warnings.filterwarnings("ignore", module=OF_READERS)

@@ -7,6 +7,7 @@ file, 16 levels. So the lower byte is read, too. Knows nothing of data sets: see
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 from tl_cli.data import grey_levels
@@ -23,6 +24,8 @@ OTHER_BYTE = {
     for mode in ("RGB", "RGBA")
     for one, other in _OTHER.items()
 }
+BANDS = "BANDS"  # the format whose images have their levels whole: see bands.py
+USUAL = (1.0, 255.0, 65_535.0)  # what floats are usually scaled to
 GREY_WITH_ALPHA, FOUR_BYTES = "LA;16B", "RGBA"  # two channels of 16 bits are four of 8
 
 
@@ -38,6 +41,8 @@ class Raw(NamedTuple):
         """Return it for an image of which only the header was read; None for 8 bits."""
         if image.mode.startswith(("I", "F")):
             return cls("", None, "")
+        if image.format == BANDS:
+            return cls(BANDS, None, "")
         tiles: list[Any] = getattr(image, "tile", [])
         modes = {tile[3] if isinstance(tile[3], str) else tile[3][0] for tile in tiles if tile[3]}
         mode = modes.pop() if len(modes) == 1 else ""
@@ -62,6 +67,8 @@ def eight_bits(image: Picture, raw: Raw, scale: int | None) -> Picture:
     bits = _bits(image, raw)
     if not raw.mode:
         return _grey(image, scale if bits and scale else bits)
+    if raw.mode == BANDS:
+        return _of_bands(image, scale if bits and scale else bits)
     scale = scale or bits or grey_levels.FILE
     if raw.mode != GREY_WITH_ALPHA and scale == grey_levels.FILE:
         return image  # the upper bytes
@@ -77,6 +84,9 @@ def _bits(image: Picture, raw: Raw) -> int | None:
 
     if image.mode.startswith("F"):
         return None
+    if raw.mode == BANDS:
+        whole = _levels(image)
+        return grey_levels.bits_of(whole) if whole.dtype == np.uint16 else None
     levels = np.asarray(image)
     if raw.mode:
         channels = levels[..., :1] if raw.mode == GREY_WITH_ALPHA else levels[..., :3]
@@ -93,10 +103,31 @@ def _grey(image: Picture, bits: int | None) -> Picture:
     from PIL import Image
 
     levels = np.nan_to_num(np.asarray(image, dtype=np.float64))
-    top = float(levels.max())
-    usual = (2.0**32 - 1,) if image.mode.startswith("I") else (1.0, 255.0, 65535.0)
-    full = 2.0**bits - 1 if bits else next((scale for scale in usual if top <= scale), top)
-    return Image.fromarray(_scaled(levels, full))
+    usual = (2.0**32 - 1,) if image.mode.startswith("I") else USUAL
+    return Image.fromarray(_scaled(levels, 2.0**bits - 1 if bits else _full(levels, usual)))
+
+
+def _full(levels: np.ndarray, usual: Sequence[float]) -> float:
+    """Return the smallest usual scale that holds all levels, else the greatest of them."""
+    top = float(levels.max(initial=0.0))
+    return next((scale for scale in usual if top <= scale), top)
+
+
+def _levels(image: Picture) -> np.ndarray:
+    """Return what a loaded image of bands has: uint8, uint16 or float32 [h, w, 3]."""
+    levels: np.ndarray = image.levels  # type: ignore[attr-defined]
+    return levels
+
+
+def _of_bands(image: Picture, bits: int | None) -> Picture:
+    import numpy as np
+    from PIL import Image
+
+    levels = _levels(image)
+    if levels.dtype == np.uint8:
+        return image
+    whole = np.nan_to_num(levels.astype(np.float64))
+    return Image.fromarray(_scaled(whole, 2.0**bits - 1 if bits else _full(whole, USUAL)))
 
 
 def _colour(image: Picture, raw: Raw, bits: int) -> Picture:

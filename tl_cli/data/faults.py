@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import importlib.util
 import os
 import re
 import stat
@@ -20,7 +21,8 @@ MAGIC = {  # the mark, and what such a file is called if it is not an image
     b"%!PS": "PostScript",
     b"8BPS": "Photoshop document",
 }
-IMAGE_MAGIC = (JPEG, PNG, b"GIF8", b"BM", b"II*\0", b"MM\0*", b"P4", b"P5", b"P6")
+TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+IMAGE_MAGIC = (JPEG, PNG, b"GIF8", b"BM", *TIFF, b"P4", b"P5", b"P6")
 
 
 class Fault(Exception):
@@ -76,6 +78,10 @@ def _of_content(size: int, head: bytes, tail: bytes, error: BaseException) -> st
         return "is cut short"
     if head[4:8] == b"ftyp" and head[8:11] in (b"hei", b"hev", b"mif", b"msf"):
         return "is HEIC, which needs pillow-heif (pip install pillow-heif)"
+    if head.startswith(b"DICM", 128) and not _installed("pydicom"):
+        return "is DICOM, which needs pydicom (pip install pydicom)"
+    if head.startswith(TIFF) and "cannot identify" in str(error) and not _installed("tifffile"):
+        return "is a TIFF that Pillow does not read: tifffile may (pip install tifffile)"
     if _is_image(head):
         return "is damaged"
     return f"is not an image ({_kind(head)})"
@@ -98,7 +104,13 @@ def _is_cut(size: int, head: bytes, tail: bytes) -> bool:
 def _is_image(head: bytes) -> bool:
     if head.startswith(b"RIFF"):
         return head[8:12] == b"WEBP"
+    if head.startswith(b"DICM", 128):
+        return True
     return head.startswith(IMAGE_MAGIC) or head[4:12] in (b"ftypavif", b"ftypavis")
+
+
+def _installed(package: str) -> bool:
+    return importlib.util.find_spec(package) is not None
 
 
 def _kind(head: bytes) -> str:

@@ -6,14 +6,34 @@ them, an image is no test. Every split and every fold keeps them together by the
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from tl_cli.data.manifest import Record
+
+PATIENT = "patient "  # how a group begins that the file itself names (see dicom.py)
+MOST = 0.5  # of all images: no patient has so many of a data set
 
 
 def content(record: Record) -> str:
     """Return what a record is known by: the digest of its content, or its path without one."""
     return record.digest or record.path
+
+
+def named_by_files(records: Sequence[Record]) -> list[Record]:
+    """Return records whose files (DICOM) name a patient, less a name that most of them share.
+
+    That is what removing names has left ("ANONYMOUS"), and would make one group of everything.
+    """
+    seen = Counter(record.group for record in records if record.group.startswith(PATIENT))
+    shared = {name for name, images in seen.items() if images > len(records) * MOST}
+    return [replace(r, group="") if r.group in shared else r for r in records]
+
+
+def patients(records: Iterable[Record]) -> int:
+    """Return how many patients the files name."""
+    return len({r.group for r in records if r.group.startswith(PATIENT)})
 
 
 def keys(records: Sequence[Record]) -> list[str]:

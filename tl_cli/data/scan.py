@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tl_cli.data import class_names, decode, deep_images, digests, listing, pixel_cache
+from tl_cli.data import class_names, decode, deep_images, digests, groups, listing, pixel_cache
 from tl_cli.data.duplicates import findings, mark_near
 from tl_cli.data.faults import check_regular, fault
 from tl_cli.data.manifest import BadFile, Manifest, Options, Record, natural
@@ -67,10 +67,10 @@ def scan(
         if isinstance(look, str):
             bad.append(BadFile(record.path, record.label, look))
         else:
-            good.append(replace(record, **look._asdict()))
+            good.append(_seen(record, look))
     bad.sort(key=lambda b: natural(b.path))
     _check(listed, good, bad, bad_images, least_classes)
-    good = mark_near(good)
+    good = mark_near(groups.named_by_files(good))
     classes = tuple(sorted({r.label for r in good}))
     manifest = Manifest(source, classes, tuple(good), tuple(bad), listed.notes)
     return manifest.with_records(good, *findings(manifest))
@@ -89,8 +89,14 @@ def records_of(
         if isinstance(look, str):
             bad.append(BadFile(record.path, "", look))
         else:
-            good.append(replace(record, **look._asdict()))
+            good.append(_seen(record, look))
     return good, bad
+
+
+def _seen(record: Record, look: ScanEntry) -> Record:
+    """Return a record with what a look found; the table's group goes before the file's own."""
+    found = look._asdict()
+    return replace(record, **found | {"group": record.group or look.group})
 
 
 def _check(
@@ -183,7 +189,8 @@ def look(path: str, keeper: pixel_cache.PixelWriter | None = None) -> ScanEntry:
         width, height = height, width
     if keeper and size and _state(path) == before:  # or these may be the pixels of other bytes
         keeper.take(digest, decode.squash(seen, size))
-    return ScanEntry(digest, width, height, mode, orientation, _difference_hash(small))
+    phash, subject = _difference_hash(small), decode.subject_of(image)
+    return ScanEntry(digest, width, height, mode, orientation, phash, subject)
 
 
 def _scale(width: int, height: int, size: int) -> int:

@@ -15,8 +15,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple
 
+from tl_cli.data import channels
+
 FILE = "scan.sqlite"
-TABLE = "looks_4"  # another number whenever a look comes to mean something else
+TABLE = "looks_5"  # another number whenever a look comes to mean something else
 WAIT = 30.0  # seconds for another process to finish its write
 EVERY = 5.0  # seconds of looks that a killed process may lose; each write is synced to the disk
 
@@ -50,6 +52,7 @@ class ScanEntry(NamedTuple):
     mode: str
     orientation: int
     phash: str
+    group: str = ""  # what the file says of whom it shows (see dicom.py)
 
 
 class ScanCache:
@@ -78,7 +81,7 @@ class ScanCache:
         if not self._base or not states:
             return {}
         marks = ", ".join("?" * len(states))
-        query = f"SELECT * FROM {TABLE} WHERE path IN ({marks})"
+        query = f"SELECT * FROM {_table()} WHERE path IN ({marks})"
         try:
             rows = self._base.execute(query, [state.path for state in states]).fetchall()
         except sqlite3.Error:
@@ -104,8 +107,13 @@ class ScanCache:
         if rows:
             marks = ", ".join("?" * len(rows[0]))
             with contextlib.suppress(sqlite3.Error), base:
-                base.executemany(f"INSERT OR REPLACE INTO {TABLE} VALUES ({marks})", rows)
+                base.executemany(f"INSERT OR REPLACE INTO {_table()} VALUES ({marks})", rows)
         self._written = time.monotonic()
+
+
+def _table() -> str:
+    """Return the table's name: of one file, other bands are another image."""
+    return "_".join([TABLE, *map(str, channels.in_use() or ())])
 
 
 def _check(row: Sequence[object]) -> int:
@@ -135,9 +143,10 @@ def _connected(file: Path) -> sqlite3.Connection:
     base = sqlite3.connect(file, timeout=WAIT)
     try:
         base.execute(
-            f"CREATE TABLE IF NOT EXISTS {TABLE} (path BLOB PRIMARY KEY, size INTEGER,"
+            f"CREATE TABLE IF NOT EXISTS {_table()} (path BLOB PRIMARY KEY, size INTEGER,"
             " mtime_ns INTEGER, ctime_ns INTEGER, inode BLOB, digest TEXT, width INTEGER,"
-            " height INTEGER, mode TEXT, orientation INTEGER, phash TEXT, checksum INTEGER)"
+            " height INTEGER, mode TEXT, orientation INTEGER, phash TEXT, subject TEXT,"
+            " checksum INTEGER)"
             " WITHOUT ROWID"
         )
     except BaseException:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from tl_cli.data import grey_levels
 from tl_cli.data.duplicates import FEW, IMBALANCE, findings
+from tl_cli.data.groups import patients
 from tl_cli.data.manifest import BadFile, Manifest, Record
 from tl_cli.humanize import count, short
 
@@ -44,6 +45,7 @@ def found(
     yield from _refused(scanned, refused)
     yield from _leaks(exact, near)
     yield from _groups(scanned)
+    yield from _patients(scanned)
     yield from _labels(exact, near)
     yield from _copies(exact)
     yield from _similar(near)
@@ -111,6 +113,13 @@ def _groups(scanned: Manifest) -> Iterator[Finding]:
             "What is measured holds for groups that were trained on, and not for new ones.",
             tuple(f"{name!r}: {', '.join(sorted(own[name]))}" for name in across),
         )
+
+
+def _patients(scanned: Manifest) -> Iterator[Finding]:
+    if number := patients(scanned.records):
+        text = f"the files name {count(number, 'patient')}"
+        meaning = "Images of one patient are never on both sides of a split."
+        yield Finding("patients", NOTE, number, text, meaning)
 
 
 def _labels(exact: Sequence[Group], near: Sequence[Group]) -> Iterator[Finding]:

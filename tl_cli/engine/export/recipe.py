@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 
-from tl_cli.data import grey_levels, presence
+from tl_cli.data import channels, grey_levels, presence
 from tl_cli.data.manifest import Record
 from tl_cli.engine.export.network import Network
 from tl_cli.export_formats import Format
@@ -58,11 +58,20 @@ def page(network: Network, form: Format, name: str) -> str:
         title=form.title,
         size=network.size,
         count=len(network.built.classes),
-        more=MORE.get(form.name, ""),
+        more=_bands() + MORE.get(form.name, ""),
         deep=SCALED.format(full) if bits else UNSCALED,
         python=program("Python", "py.txt"),
         javascript=program("JavaScript", "js.txt"),
     )
+
+
+def _bands() -> str:
+    """Return on which bands the network was trained, where its files had more than three."""
+    chosen = channels.in_use()
+    if not chosen:
+        return ""
+    named = " and ".join([", ".join(map(str, chosen[:-1])), str(chosen[-1])][len(chosen) == 1 :])
+    return f"\nOf images of many bands it was trained on {named} (counted from 1), in this order.\n"
 
 
 def usage(network: Network, form: Format, exported: Path, image: str) -> str:

@@ -18,7 +18,7 @@ import keras
 import numpy as np
 
 from tl_cli import __version__, catalog
-from tl_cli.data import grey_levels
+from tl_cli.data import channels, grey_levels
 from tl_cli.engine.networks import graph, loading
 from tl_cli.engine.networks.kernel_layers import kernel_layers
 from tl_cli.engine.networks.loading import Backbone
@@ -208,6 +208,7 @@ class Classifier:
             "classes": list(self.classes),
             "grey_bits": grey_levels.in_use(),
             **({"centres": self.head.kernel.shape[0]} if self.kernel else {}),
+            **({"channels": list(bands)} if (bands := channels.in_use()) else {}),
             **({"architecture": own} if (own := self.backbone.architecture) else {}),
             **facts,
         }
@@ -269,6 +270,7 @@ def load(run: RunDir) -> tuple[Classifier, Mapping[str, Any]]:
     """
     described = describe(run)
     grey_levels.use(described.get("grey_bits", grey_levels.FILE))
+    channels.use(described.get("channels"))
     card = catalog.get(described["backbone"])
     size = described["image_size"]
     if "architecture" in described:
