@@ -90,22 +90,23 @@ def table(found: list[dict]) -> list[str]:
     heads = [f"{name}, {catalog.get(name).image_size} px" for name in names]
     lines = [f"| set | test images | {' | '.join(heads)} |", "|---|---|" + "---|" * len(names)]
     better = dict.fromkeys(names[1:], 0)
-    sets = 0
+    sets = dict.fromkeys(names[1:], 0)
     for of in dict.fromkeys(row["set"] for row in found):
         rows = {row["backbone"]: row for row in found if row["set"] == of}
-        if len(rows) < len(names):
-            continue
-        sets += 1
         first = rows[names[0]]
         cells = [f"{first['accuracy']:.3f}, {first['log_loss']:.3f}"]
         for name in names[1:]:
+            if name not in rows:
+                cells.append("")
+                continue
             row = rows[name]
             better[name] += row["accuracy"] > first["accuracy"]
+            sets[name] += 1
             cells.append(
                 f"{row['accuracy']:.3f}, {row['log_loss']:.3f} (p {mcnemar(first, row):.2g})"
             )
         lines.append(f"| {of} | {len(first['right'])} | {' | '.join(cells)} |")
-    counts = [f"better on {n} of {sets}" for n in better.values()]
+    counts = [f"better on {better[name]} of {sets[name]}" for name in better]
     return [*lines, f"| | | | {' | '.join(counts)} |"]
 
 

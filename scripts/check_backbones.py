@@ -5,9 +5,10 @@
 Built, cut, a head solved on one pass, the half behind a cut tuned for a step (what is frozen
 compared bit by bit), saved, reloaded, exported as SavedModel and ONNX and run there, explained, and
 its plain model.keras opened where neither this package nor KerasHub can be imported. The smallest
-networks first, a few a process. One JSON line a network is appended to --out, and a network that stands there is not
-taken again (--again: those that failed are). --docs writes the table of docs/backbones.md from the
-lines. What is wrong with a network is a line too, and the exit code is 1.
+networks first, a few a process. One JSON line a network is appended to --out, and a network that
+stands there is not taken again (--again: those that failed are). --docs writes the table of
+docs/backbones.md from the lines. What is wrong with a network is a line too, and the exit code is
+1.
 """
 
 import argparse
