@@ -172,7 +172,7 @@ def main() -> None:
     for name in names:
         print(f'"{name}": {anchors_of(found, name)},\n')
         print("\n".join(distances(found, name)), end="\n\n")
-    agreed = agreement(found, names, sizes[0])
+    agreed = agreement(found, names, sizes[0]) if sizes else []
     print("\n".join(agreed))
     if given.docs:
         before, rest = PAGE.read_text().split(BEGIN)

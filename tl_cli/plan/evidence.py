@@ -99,14 +99,17 @@ def similarity(distance: float, anchors: Anchors, image_size: int) -> float:
 
 
 def mean_anchors(measured: Sequence[Anchors]) -> Anchors:
-    """Return the mean of the anchors of several networks, at the sizes that all were measured at.
+    """Return the mean of the anchors of several networks, for one that was never measured itself.
 
-    For a network that was never measured itself.
+    At each size of those that were measured at it.
     """
-    sizes = sorted(set.intersection(*(set(anchors) for anchors in measured)))
+    by_size: dict[int, list[tuple[float, float]]] = {}
+    for anchors in measured:
+        for size, pair in anchors.items():
+            by_size.setdefault(size, []).append(pair)
     return {
-        size: (mean(of[size][0] for of in measured), mean(of[size][1] for of in measured))
-        for size in sizes
+        size: (mean(photos for photos, _ in pairs), mean(letters for _, letters in pairs))
+        for size, pairs in sorted(by_size.items())
     }
 
 
