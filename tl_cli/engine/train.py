@@ -17,7 +17,13 @@ from tl_cli.data.manifest import Manifest, Record
 from tl_cli.engine import evidence, features, rank, recommend_freeze, resources, run_files
 from tl_cli.engine.context import RunContext, prepare
 from tl_cli.engine.features import BATCH
-from tl_cli.engine.finetune import flip_check, settings, successive_halving, time_budget
+from tl_cli.engine.finetune import (
+    flip_check,
+    in_parts,
+    settings,
+    successive_halving,
+    time_budget,
+)
 from tl_cli.engine.finetune.candidates import HEAD, from_head, head_candidate, judged
 from tl_cli.engine.finetune.checkpoints import Checkpoints
 from tl_cli.engine.finetune.finetune import finetune, softened
@@ -38,7 +44,6 @@ from tl_cli.results.learning_curve import LearningCurve
 from tl_cli.results.progress import Note, OnProgress, begun
 from tl_cli.results.training import FinetuneResult, FromScratchResult, RunResult
 from tl_cli.store import run_dir
-from tl_cli.store.checkpoint import IMAGE_SIZES
 from tl_cli.store.run_dir import RunDir
 
 OnPlan = Callable[[FreezePlan, Mapping[str, float]], None]  # the plan, the seconds it will take
@@ -93,20 +98,19 @@ def train(
 
     with clock.stage("plan"):
         decided = before or _decide(context, seen, head, clock, on_progress)
+        decided = in_parts.fitted(context, decided, on_progress)
         run_files.write_plan(run, context, decided, head)
         building = clock.seconds["build"] + clock.seconds.get("head", 0.0)
         on_plan(decided.plan, time_budget.forecast(context, decided, building))
 
     finetuned: Finetuned[FinetuneResult | FromScratchResult] | None = None
     if decided.plan.trains_backbone:
-        with clock.stage("tune"), resources.memory_told(partial(_smaller, context, decided)):
+        with clock.stage("tune"):
             if head:
                 _announce(run, context, decided, trained, head, clock, on_progress)
-                _check_memory(context, decided)
-                finetuned = finetune(context, decided, head, on_progress, Checkpoints(run))
-            else:
-                _check_memory(context, decided)
-                finetuned = train_from_scratch(context, decided, on_progress, Checkpoints(run))
+            in_parts.check(context, decided)
+            tune = partial(_tuned, context, head, Checkpoints(run), on_progress)
+            finetuned = in_parts.trained(context, decided, tune, on_progress)
         trained = finetuned.trained
         run_files.write_history(run, finetuned.history, finetuned.gradients)
         with clock.stage("save"):
@@ -131,21 +135,17 @@ def train(
 # == what the story calls ==========================================================================
 
 
-def _check_memory(context: RunContext, decided: FinetuneSettings) -> None:
-    resources.check_step(*_step(context, decided), partial(_smaller, context, decided))
-
-
-def _step(context: RunContext, decided: FinetuneSettings) -> tuple[int, int]:
-    """Return the bytes that a training step keeps of an image, and how many images it has."""
-    images = min(decided.plan.batch_size, len(context.manifest.of("train")))
-    return context.activation_bytes(decided.plan.frozen_blocks), images
-
-
-def _smaller(context: RunContext, decided: FinetuneSettings, memory: int) -> str:
-    """Return what would fit into so many bytes where the tuning did not."""
-    batch = resources.fitting_batch(*_step(context, decided), memory)
-    half = max(IMAGE_SIZES[0], context.backbone.image_size // 2)
-    return f"--batch-size {batch} would fit" if batch else f"--image-size {half} takes a quarter"
+def _tuned(
+    context: RunContext,
+    head: SolvedHead | None,
+    checkpoints: Checkpoints,
+    on_progress: OnProgress,
+    settings: FinetuneSettings,
+) -> Finetuned[FinetuneResult | FromScratchResult]:
+    """Tune from the solved head, or train everything where there is none."""
+    if head is None:
+        return train_from_scratch(context, settings, on_progress, checkpoints)
+    return finetune(context, settings, head, on_progress, checkpoints)
 
 
 def _decide(
