@@ -9,19 +9,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.special import softmax
 
 from tl_cli.data.manifest import SPLITS
 from tl_cli.engine import features
 from tl_cli.engine.context import RunContext
 from tl_cli.engine.features import Rows
-from tl_cli.engine.head import LinearHead, choose_head, kernel, solver
+from tl_cli.engine.head import choose_head, kernel
 from tl_cli.engine.head.kernel import KERNEL
+from tl_cli.engine.head.linear_head import LinearHead
 from tl_cli.engine.networks import classifier
 from tl_cli.engine.networks.classifier import Classifier
 from tl_cli.engine.networks.kernel_layers import set_kernel
+from tl_cli.engine.tasks import Head
 from tl_cli.results.progress import OnProgress
-from tl_cli.results.training import HeadResult
+from tl_cli.results.training import HeadResult, MultilabelHeadResult
 
 Features = Mapping[str, np.ndarray]  # by split, float32 [n, D], of each image in order
 
@@ -33,22 +34,14 @@ class SolvedHead:
     kind: str  # last, multi or kernel
     taps: tuple[int, ...]
     widths: tuple[int, ...]  # columns of each tap
-    head: LinearHead
+    head: Head
     features: Features  # of these taps
-    candidates: Mapping[str, LinearHead]  # by kind: what it was chosen from
+    candidates: Mapping[str, Head]  # by kind: what it was chosen from
     line: SolvedHead | None = None  # of a kernel head: the better of the others
 
     @property
-    def result(self) -> HeadResult:
-        head = self.head
-        return HeadResult(
-            kind=self.kind,
-            strength=head.strength,
-            temperature=head.temperature,
-            cv_accuracy=head.cv_accuracy,
-            cv_log_loss=head.cv_log_loss,
-            cv_stderr=head.cv_stderr,
-        )
+    def result(self) -> HeadResult | MultilabelHeadResult:
+        return self.head.result(self.kind)
 
     def probabilities(self, split: str) -> np.ndarray:
         """Return float32 [n, C] for the images of a split, in order."""
@@ -93,8 +86,8 @@ def solve_on(context: RunContext, pooled: Features, *, bend: bool = True) -> Sol
     line = _line(context, pooled)
     wanted, widths = context.config.head, tuple(context.widths(context.taps))
     worth = wanted == "auto" and kernel.worth(len(pooled["train"]), sum(widths))
-    if not bend or (wanted != KERNEL and not worth):
-        return line
+    if not bend or not isinstance(line.head, LinearHead) or (wanted != KERNEL and not worth):
+        return line  # several labels have a line
     head = _kernel(context, pooled["train"], widths, kernel.FACTORS, "train")
     labels, weights = context.labels("train"), context.sample_weights("train")
     if wanted != KERNEL and not kernel.better(head, line.head, labels, weights):
@@ -137,7 +130,7 @@ def _line(context: RunContext, pooled: Features) -> SolvedHead:
     )
 
 
-def refit(context: RunContext, solved: SolvedHead, temperature: float = 1.0) -> LinearHead:
+def refit(context: RunContext, solved: SolvedHead, temperature: float = 1.0) -> Head:
     """Return the head solved on training and validation images together, once all is decided.
 
     `temperature`: what the scores of `solved.head` are to be divided by beside its own, where its
@@ -146,7 +139,8 @@ def refit(context: RunContext, solved: SolvedHead, temperature: float = 1.0) -> 
     if not context.config.refit:
         return _softened(solved.head, 1 / temperature)
     both = np.concatenate([solved.features["train"], solved.features["val"]])
-    if solved.head.factor is not None:
+    head: Head
+    if isinstance(solved.head, LinearHead) and solved.head.factor is not None:
         factors = [solved.head.factor]
         head = _kernel(context, both, solved.widths, factors, "train", "val")
     else:
@@ -157,18 +151,20 @@ def refit(context: RunContext, solved: SolvedHead, temperature: float = 1.0) -> 
     return _softened(head, 1 / temperature)
 
 
-def attach(context: RunContext, solved: SolvedHead, head: LinearHead | None = None) -> Classifier:
+def attach(context: RunContext, solved: SolvedHead, head: Head | None = None) -> Classifier:
     """Return the classifier of the backbone and a solved head; `head`: in place of its own."""
     head = head or solved.head
+    bent = getattr(head, "kernel", None)
     built = classifier.build(
         context.backbone,
         context.classes,
         solved.taps,
         context.config.pooling,
-        centres=len(head.kernel.centres) if head.kernel else 0,
+        thresholds=getattr(solved.head, "thresholds", ()),
+        centres=len(bent.centres) if bent else 0,
     )
-    if head.kernel and built.kernel:
-        set_kernel(built.kernel, *head.kernel.layers())
+    if bent and built.kernel:
+        set_kernel(built.kernel, *bent.layers())
     built.set_head(head.weights, head.bias)
     return built
 
@@ -176,7 +172,7 @@ def attach(context: RunContext, solved: SolvedHead, head: LinearHead | None = No
 def probabilities_of(context: RunContext, classifier: Classifier, rows: np.ndarray) -> np.ndarray:
     """Return what a classifier's head says of rows that `extract` made, float32 [n, C]."""
     width = sum(context.widths(classifier.taps))
-    return softmax(classifier.scores(rows[:, -width:]), axis=1).astype("float32")
+    return context.task.activate(classifier.scores(rows[:, -width:])).astype("float32")
 
 
 def _kernel(
@@ -199,7 +195,7 @@ def _kernel(
     )
 
 
-def _softened(head: LinearHead, factor: float) -> LinearHead:
+def _softened(head: Head, factor: float) -> Head:
     return replace(head, weights=head.weights * factor, bias=head.bias * factor)
 
 
@@ -209,9 +205,9 @@ def _solved(
     widths: Sequence[int],
     *splits: str,
     method: str = "auto",
-) -> LinearHead:
+) -> Head:
     """Return a head on the columns of one tap or of several, joined."""
-    return solver.solve_depths(
+    return context.task.solve(
         array,
         widths,
         context.labels(*splits),

@@ -19,6 +19,7 @@ import numpy as np
 
 from tl_cli import __version__, catalog
 from tl_cli.data import channels, grey_levels
+from tl_cli.data.manifest import CLASSIFICATION, MULTILABEL
 from tl_cli.engine.networks import graph, loading
 from tl_cli.engine.networks.kernel_layers import kernel_layers
 from tl_cli.engine.networks.loading import Backbone
@@ -27,7 +28,7 @@ from tl_cli.engine.networks.weights_file import load_weights
 from tl_cli.errors import TLError, unknown
 from tl_cli.humanize import count
 from tl_cli.store import checkpoint, run_dir
-from tl_cli.store.checkpoint import FORMAT
+from tl_cli.store.checkpoint import FORMAT, ONE_LABEL
 from tl_cli.store.run_dir import RunDir
 
 HEAD = "classifier"
@@ -51,7 +52,14 @@ class Classifier:
     model: keras.Model
     pooling: str = "avg"  # a row of POOLINGS
     batchnorm_trains: bool = False  # from scratch alone: else BatchNorm is in inference mode
+    # by class, from which probability on it is said; none where an image has one label
+    thresholds: tuple[float, ...] = ()
     kernel: keras.Model | None = None  # between what is joined and the head
+
+    @property
+    def task(self) -> str:
+        """What the labels are."""
+        return MULTILABEL if self.thresholds else CLASSIFICATION
 
     @property
     def width(self) -> int:
@@ -60,7 +68,7 @@ class Classifier:
         return sum(pooling.width(blocks[tap - 1].output_shape) for tap in self.taps)
 
     def scores(self, features: np.ndarray) -> np.ndarray:
-        """Return the scores before softmax, float32 [n, C], for what is joined, [n, D]."""
+        """Return the scores before the activation, float32 [n, C], for what is joined, [n, D]."""
         seen = features.astype("float32")
         if self.kernel is not None:
             seen = self.kernel.predict(seen, batch_size=PREDICTED, verbose=0)
@@ -69,7 +77,7 @@ class Classifier:
         return scores
 
     def set_head(self, weights: np.ndarray, bias: np.ndarray) -> None:
-        """Put a solved head in place: weights [D, C], bias [C], to be followed by softmax.
+        """Put a solved head in place: weights [D, C], bias [C], before the activation.
 
         Behind a kernel of M centres the weights are [M, C].
         """
@@ -143,7 +151,8 @@ class Classifier:
         """`inference_model` with what the head sees, float32 [batch, D], as a second output."""
         tapped = graph.feature_extractor(self.backbone.model, self.taps, fold=True)
         seen = _joined([POOLINGS[self.pooling].apply(tensor) for tensor in tapped.outputs])
-        return keras.Model(tapped.inputs[0], [_softmax(self._answer(seen)), seen])
+        probabilities = _activation(self._answer(seen), several=bool(self.thresholds))
+        return keras.Model(tapped.inputs[0], [probabilities, seen])
 
     def with_activations(self, cut: int) -> keras.Model:
         """Return the network from the image to [the tensor at a cut, the scores before softmax]."""
@@ -199,7 +208,7 @@ class Classifier:
 
     def _described(self, facts: Mapping[str, Any]) -> dict[str, Any]:
         return {
-            "format": FORMAT,
+            "format": FORMAT if self.thresholds else ONE_LABEL,
             "tl": __version__,
             "backbone": self.backbone.card.name,
             "image_size": self.backbone.image_size,
@@ -210,8 +219,13 @@ class Classifier:
             **({"centres": self.head.kernel.shape[0]} if self.kernel else {}),
             **({"channels": list(bands)} if (bands := channels.in_use()) else {}),
             **({"architecture": own} if (own := self.backbone.architecture) else {}),
+            **self._several_labels,
             **facts,
         }
+
+    @property
+    def _several_labels(self) -> dict[str, Any]:
+        return {"task": self.task, "thresholds": self.thresholds} if self.thresholds else {}
 
 
 def build(
@@ -221,21 +235,31 @@ def build(
     pooling: str = "avg",
     *,
     batchnorm_trains: bool = False,
+    thresholds: Sequence[float] = (),
     centres: int = 0,
 ) -> Classifier:
     """Attach a head to the pooled outputs at the taps. Its weights are zero until they are set.
 
-    `centres`: of a kernel between the two, none where it is 0.
+    `thresholds`: by class, where an image may have several labels: then it ends in sigmoids.
+    `centres`: of a kernel before the head, none where it is 0.
     """
     tapped = graph.feature_extractor(backbone.model, list(taps))
     # Weights stay float32 and so does the softmax, whatever the precision of the rest
     head = keras.layers.Dense(len(classes), kernel_initializer="zeros", dtype="float32", name=HEAD)
     joined = _pooled(pooling, tapped.outputs)
     kernel = kernel_layers(joined.shape[-1], centres) if centres else None
-    probabilities = _softmax(_answer(head, kernel, joined))
+    probabilities = _activation(_answer(head, kernel, joined), several=bool(thresholds))
     model = keras.Model(tapped.inputs[0], probabilities, name=f"tl_{backbone.model.name}")
     return Classifier(
-        backbone, tuple(classes), tuple(taps), head, model, pooling, batchnorm_trains, kernel
+        backbone,
+        tuple(classes),
+        tuple(taps),
+        head,
+        model,
+        pooling,
+        batchnorm_trains,
+        tuple(thresholds),
+        kernel,
     )
 
 
@@ -250,7 +274,11 @@ def _pooled(pooling: str, tapped: Sequence[keras.KerasTensor]) -> keras.KerasTen
     return _joined([POOLINGS[pooling].apply(tensor) for tensor in tapped])
 
 
-def _softmax(scores: keras.KerasTensor) -> keras.KerasTensor:
+def _activation(scores: keras.KerasTensor, *, several: bool) -> keras.KerasTensor:
+    """Return probabilities: of all classes together, or of each one by itself."""
+    if several:
+        sigmoid = keras.layers.Activation("sigmoid", dtype="float32", name="probabilities")
+        return sigmoid(scores)
     return keras.layers.Softmax(dtype="float32", name="probabilities")(scores)
 
 
@@ -280,7 +308,10 @@ def load(run: RunDir) -> tuple[Classifier, Mapping[str, Any]]:
     taps, pooling = described["taps"], described.get("pooling", "avg")
     centres = described.get("centres", 0)
     _check_head(run, backbone, taps, pooling, len(described["classes"]), centres)
-    classifier = build(backbone, described["classes"], taps, pooling, centres=centres)
+    thresholds = described.get("thresholds", ())
+    classifier = build(
+        backbone, described["classes"], taps, pooling, thresholds=thresholds, centres=centres
+    )
     load_weights(classifier.model, Path(run / run_dir.WEIGHTS))
     return classifier, described
 
