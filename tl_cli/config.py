@@ -187,8 +187,8 @@ class RunConfig(BaseModel):
     unfreeze: Literal["at_once", "gradual"] = _what(
         "At once, or from the end backwards in steps.", "at_once", rare=True
     )
-    head: Literal["auto", "last", "multi"] = _what(
-        "Fed by the last layer, or by several depths joined.", "auto"
+    head: Literal["auto", "last", "multi", "kernel"] = _what(
+        "Fed by the last layer, by several depths joined, or by a kernel on them.", "auto"
     )
     pooling: Literal["avg", "max", "avgmax", "flatten", "gem"] = _what(
         "How the last map becomes features.", "avg", rare=True

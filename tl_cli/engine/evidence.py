@@ -99,13 +99,14 @@ def gather_evidence(
         probes=tuple(by_depth),
         joined=_of_head("joined", head, "multi") or by_depth[-1],
         pixels=probe("pixels", columns[0]),
+        estimated=distance is not None and context.backbone.card.name not in catalog.ANCHORS,
     )
 
 
 def _similarity(context: RunContext, distance: float | None) -> float | None:
-    anchors = catalog.ANCHORS.get(context.backbone.card.name)
-    if distance is None or not anchors:
+    if distance is None:
         return None
+    anchors = catalog.anchors(context.backbone.card.name)
     return round(evidence.similarity(distance, anchors, context.backbone.image_size), 4)
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -19,6 +19,9 @@ from tl_cli.engine.head.row_blocks import Features, RowBlocks, divided
 from tl_cli.engine.metrics.figures import LEAST_PROBABILITY, log_losses
 from tl_cli.results.training import HeadResult
 
+if TYPE_CHECKING:
+    from tl_cli.engine.head.kernel import Kernel
+
 Array = NDArray[Any]
 
 
@@ -26,10 +29,11 @@ Array = NDArray[Any]
 class LinearHead:
     """A Dense layer: ``softmax(features @ weights + bias)`` are calibrated probabilities.
 
-    Centring, scaling and temperature are folded in, so the features go in as they are.
+    Centring, scaling and temperature are folded in, so the features go in as they are. With a
+    `kernel` the layer stands behind that one, and takes likenesses to M images in their place.
     """
 
-    weights: Array  # float32 [D, C]
+    weights: Array  # float32 [D, C], or [M, C]
     bias: Array  # float32 [C]
     strength: float  # ridge penalty chosen, on features centred and divided by one global factor
     temperature: float  # what the raw scores were divided by
@@ -37,15 +41,20 @@ class LinearHead:
     cv_log_loss: float  # nats, mean over held-out images
     cv_stderr: float  # standard error of cv_accuracy, never 0
     held_out: Array  # float32 [N, C], calibrated probabilities of each image when held out
-    kind: str = "ridge"  # "ridge" | "logistic"
+    kind: str = "ridge"  # "ridge" | "logistic" | "kernel"
+    kernel: Kernel | None = None
+    factor: float | None = None  # of the kernel's width, times that of the median distance
 
     def probabilities(self, features: Features) -> Array:
         """Return float32 [N, C] for features [N, D] of any float dtype."""
         parts = [
-            softmax(chunk.astype(np.float32) @ self.weights + self.bias, axis=1)
+            softmax(self._seen(chunk).astype(np.float32) @ self.weights + self.bias, axis=1)
             for _, chunk in chunks(features)
         ]
         return np.concatenate(parts)
+
+    def _seen(self, features: Array) -> Array:
+        return self.kernel.likenesses(features) if self.kernel else features
 
     def result(self, kind: str) -> HeadResult:
         """Return its figures. `kind`: last or multi."""
