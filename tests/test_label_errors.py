@@ -93,3 +93,56 @@ def test_mistakes_are_one_sentence(run, tmp_path, monkeypatch):
     said(tl("inspect", copy, "--label-errors"), "manifest.csv")
     monkeypatch.setitem(sys.modules, "cleanlab.filter", None)
     said(tl("inspect", run, "--label-errors"), "cleanlab", "tl-cli[labels]")
+
+
+# -- labels that a person corrected ---------------------------------------------------------------
+
+
+def table_of(run, tmp_path):
+    """Return the table that the command wrote, and its lines."""
+    done = tl("inspect", run, "--label-errors", "--output", tmp_path)
+    assert done.exit_code == 0, done.stderr
+    assert "--apply" in done.stdout
+    table = tmp_path / "label_errors.csv"
+    return table, table.read_text().splitlines()
+
+
+@pytest.mark.slow
+def test_corrected_labels_are_applied_and_empty_ones_stay(run, tmp_path):
+    table, lines = table_of(run, tmp_path)
+    assert lines[0].endswith("suggested_probability,correct_label")
+    wrong = [line for line in lines[1:] if "wrong-" in line]
+    decided = [wrong[0] + "-", wrong[1] + wrong[1].split(",")[2], *wrong[2:]]
+    table.write_text("\n".join([lines[0], *decided]).replace(",", ";"))  # as a spreadsheet saves it
+    again = tl("inspect", run, "--label-errors", "--output", tmp_path)
+    said(again, "somebody has filled in", "--overwrite")
+    done = tl("inspect", run, "--label-errors", "--apply", table, "--output", tmp_path / "new",
+              "--json")  # fmt: skip
+    assert done.exit_code == 0, done.stderr
+    update = json.loads(done.stdout)["update"]
+    assert (update["relabelled"], sum(update["removed"].values())) == (1, 1)
+    assert update["erased"] is None  # nobody asked for that
+    labels = {r.path: r.label for r in read_csv(tmp_path / "new" / run_dir.MANIFEST).records}
+    before = {r.path: r.label for r in read_csv(run / run_dir.MANIFEST).records}
+    paths = [line.split(",")[0] for line in wrong]
+    assert paths[0] not in labels
+    assert labels[paths[1]] == wrong[1].split(",")[2] != before[paths[1]]
+    assert all(labels[path] == before[path] for path in paths[2:])
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("path,correct_label\n{path},\n", ["nothing is decided", "correct_label is empty"]),
+        ("path,correct_label\n{path},rde\n", ["1 class that the run does not have", "'red'"]),
+        ("path,correct_label\n/elsewhere.png,red\n", ["1 image of the table is not the run's"]),
+        ("path,label\n{path},red\n", ["no table of doubtful labels"]),
+    ],
+    ids=["empty", "no class", "no image", "other columns"],
+)
+def test_a_table_that_cannot_be_applied(run, tmp_path, text, parts):
+    table = tmp_path / "table.csv"
+    path = read_csv(run / run_dir.MANIFEST).of("train")[0].path
+    table.write_text(text.format(path=path))
+    said(tl("inspect", run, "--label-errors", "--apply", table), *parts)
+    said(tl("inspect", run, "--label-errors", "--apply", tmp_path / "none.csv"), "no table at")

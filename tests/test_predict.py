@@ -22,9 +22,15 @@ from test_cli import COLOURS, said, tl
 from tl_cli.data.csv_io import read_csv
 from tl_cli.engine import predict
 from tl_cli.errors import TLError
-from tl_cli.store import prediction_origin, prediction_writer, run_dir, sorted_folders
+from tl_cli.store import (
+    prediction_forms,
+    prediction_origin,
+    prediction_writer,
+    run_dir,
+    sorted_folders,
+)
+from tl_cli.store.prediction_forms import ImagePrediction
 from tl_cli.store.prediction_origin import PredictionOrigin
-from tl_cli.store.prediction_writer import ImagePrediction
 from tl_cli.store.run_dir import RunDir
 from trained import photos, trained
 
@@ -237,7 +243,7 @@ def test_a_full_disk_leaves_whole_rows(tmp_path, monkeypatch):
             origin=PredictionOrigin("run", "0", {}),
         ) as sheet,
     ):
-        row = len(prediction_writer.csv_row(ImagePrediction("0.png", (("cat", 0.5),), "cat"), 1))
+        row = len(prediction_forms.csv_row(ImagePrediction("0.png", (("cat", 0.5),), "cat"), 1))
         sheet.file = Full(sheet.file, 4 * row + row // 2)  # four rows and a half
         for name in inputs:
             sheet.write([ImagePrediction(name, (("cat", 0.5),), "cat")])
@@ -388,3 +394,24 @@ def test_a_class_that_is_called_unsure_is_not_mistaken(run, data):
 
 def test_odd_images_are_what_they_say(tmp_path):
     assert len(write_odd(tmp_path / "odd")) == 6
+
+
+# -- sets of classes ------------------------------------------------------------------------------
+
+
+def test_sets_hold_the_best_guess_and_stand_in_the_table(run, data, tmp_path):
+    out = tmp_path / "sets.csv"
+    folder = data / "test" / "blue"
+    done = tl("predict", run, folder, "--coverage", 0.9, "--output", out, "--json")
+    assert done.exit_code == 0, done.stderr
+    told = json.loads(done.stdout)["sets"]
+    assert (told["coverage"], told["held_out"]) == (0.9, 18)
+    with out.open(newline="") as file:
+        table = list(csv.DictReader(file))
+    assert all(row["best_guess"] == row["set"].split(";")[0] for row in table)
+    assert told["mean_size"] == pytest.approx(np.mean([int(row["set_size"]) for row in table]))
+    plain = tl("predict", run, folder, "--output", out, "--resume")
+    said(plain, "does not hold the columns")
+    none = tmp_path / "none.csv"
+    said(tl("predict", run, folder, "--coverage", 0.99, "--output", none), "needs 99 held-out")
+    assert not none.exists()

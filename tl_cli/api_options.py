@@ -14,6 +14,7 @@ class Options(TypedDict, total=False):
 
     data_dir: str | PathLike[str] | None
     columns: str | None
+    task: Literal["auto", "classification", "multilabel"]
     val: float
     test: float
     folds: int | None
@@ -32,7 +33,7 @@ class Options(TypedDict, total=False):
     freeze: str | float
     effort: Literal["quick", "normal", "thorough"]
     unfreeze: Literal["at_once", "gradual"]
-    head: Literal["auto", "last", "multi"]
+    head: Literal["auto", "last", "multi", "kernel"]
     pooling: Literal["avg", "max", "avgmax", "flatten", "gem"]
     refit: bool
     aux_heads: int

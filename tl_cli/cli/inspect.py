@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tl_cli.cli.options import Channels, Columns, DataDir, Json, Quiet, help_of
+from tl_cli.cli.options import Channels, Columns, DataDir, Json, Quiet, Task, help_of
 from tl_cli.cli.session import opened_screen, scanned
 from tl_cli.errors import TLError, unknown
 from tl_cli.store.marker import make_marked
@@ -37,13 +37,25 @@ def inspect(
         bool,
         typer.Option("--label-errors", help="Of a RUN: training images that look mislabelled."),
     ] = False,
-    output: Annotated[
-        Path | None, typer.Option(help="Folder for the pictures; ./inspect if not given.")
+    apply: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="With --label-errors: train again with what you wrote into its table.",
+        ),
     ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(help="Folder for the pictures, ./inspect; with --apply, of the new run."),
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Of --label-errors: replace what is there.")
+    ] = False,
     strict: Annotated[
         bool, typer.Option("--strict", help="Exit with 1 where something is wrong.")
     ] = False,
     columns: Columns = None,
+    task: Task = None,
     channels: Channels = None,
     data_dir: DataDir = None,
     json: Json = False,
@@ -59,16 +71,29 @@ def inspect(
             raise typer.BadParameter("--output is for the pictures: add --plots or --augment")
         if label_errors:
             given = {"--plots": plots, "--augment": augment, "--strict": strict,
-                     "--columns": columns, "--channels": channels,
+                     "--columns": columns, "--task": task, "--channels": channels,
                      "--data-dir": data_dir}  # fmt: skip
             if unused := [name for name, value in given.items() if value]:
                 raise typer.BadParameter(f"--label-errors is of a run: leave out {unused[0]}")
-            from tl_cli.cli.label_errors import show_label_errors
+            from tl_cli.cli import label_errors as doubts
 
-            show_label_errors(Path(data), output or OUTPUT, screen, json)
+            if apply:
+                doubts.apply(Path(data), apply, output, screen, json, overwrite=overwrite)
+            else:
+                place = output or OUTPUT
+                doubts.show_label_errors(Path(data), place, screen, json, overwrite=overwrite)
             return
+        if apply or overwrite:
+            given_alone = "--apply" if apply else "--overwrite"
+            raise typer.BadParameter(f"{given_alone} goes with --label-errors")
         settings = configs.load(
-            flags={"data": data, "columns": columns, "channels": channels, "data_dir": data_dir}
+            flags={
+                "data": data,
+                "columns": columns,
+                "task": task,
+                "channels": channels,
+                "data_dir": data_dir,
+            }
         )
         manifest, found = _inspected(settings, screen)
         _show(found, screen, json)
@@ -90,6 +115,7 @@ def _inspected(settings: RunConfig, screen: Screen) -> tuple[Manifest, Inspectio
         screen,
         data_dir=settings.data_dir,
         columns=settings.column_names(),
+        task=settings.task,
         least_classes=1,
     )
     try:

@@ -3,34 +3,144 @@
 from __future__ import annotations
 
 import json as jsonlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from tl_cli.console.screen import Screen
     from tl_cli.results.label_errors import LabelError
+    from tl_cli.store.run_dir import RunDir
 
-PAGE = "label_errors.html"
+PAGE, TABLE = "label_errors.html", "label_errors.csv"
 SHOWN = 10  # on the screen; the page and --json have more
 
 
-def show_label_errors(run: Path, folder: Path, screen: Screen, json: bool) -> None:
-    """List the training images of a run whose label looks wrong, and show them on a page."""
+def show_label_errors(
+    run: Path, folder: Path, screen: Screen, json: bool, *, overwrite: bool = False
+) -> None:
+    """List the training images of a run whose label looks wrong, on a page and in a table.
+
+    A table that a person has written into is not written over, unless `overwrite`.
+    """
     from tl_cli.store.run_dir import checkpoint_of
 
     checkpoint = checkpoint_of(run)
+    table = folder / TABLE
+    if not overwrite:
+        _check_table(table)
     from tl_cli.engine.label_errors import suspected
 
     images, found = suspected(checkpoint, screen.on_progress)
     page = _page(found, images, folder) if found else None
+    if found:
+        _write_table(found, table)
     if json:
-        told = {"run": str(checkpoint.path), "images": images, "page": str(page) if page else None}
+        files = {"page": str(page) if page else None, "table": str(table) if found else None}
+        told = {"run": str(checkpoint.path), "images": images, **files}
         print(jsonlib.dumps(told | {"label_errors": [each.to_json() for each in found]}))
     else:
         _show(found, images, screen)
         if page:
-            screen.note(f"wrote {page}")
+            screen.note(f"wrote {page}, and {table}")
+            _say_next(run, table, screen)
+
+
+def _check_table(table: Path) -> None:
+    """Raise TLError where a table lies that somebody has written into, or that is none of ours."""
+    import os
+
+    from tl_cli.errors import TLError
+
+    if not os.path.lexists(table):
+        return
+    hint = "choose another --output, apply it first, or --overwrite"
+    try:
+        decided = any(_decisions(table).values())
+    except TLError as error:
+        raise TLError(f"'{table}' is there already: {error.message}", hint) from error
+    if decided:
+        raise TLError(f"somebody has filled in '{table}', and it would be written over", hint)
+
+
+def _decisions(table: Path) -> dict[str, str]:
+    """Return what a person wrote in the table, by path; "" where nothing. Raises TLError."""
+    from tl_cli.data.sources.rows import delimited
+    from tl_cli.errors import TLError
+    from tl_cli.results.label_errors import DECISION
+
+    if not table.is_file():
+        raise TLError(f"no table at '{table}'", "tl inspect RUN --label-errors writes one")
+    rows = [row for _, row in delimited(table, ("path", DECISION))]
+    if not rows or not {"path", DECISION} <= set(rows[0]):
+        raise TLError(
+            f"'{table}' is no table of doubtful labels",
+            f"its columns must be path and {DECISION}, as tl inspect RUN --label-errors writes it",
+        )
+    return {row["path"]: row[DECISION].strip() for row in rows}
+
+
+def apply(
+    run: Path, table: Path, output: Path | None, screen: Screen, json: bool, *, overwrite: bool
+) -> None:
+    """Solve the head of a run again with the labels that a person has corrected in a table."""
+    from tl_cli.cli.update import Asked, updated
+    from tl_cli.store.run_dir import checkpoint_of
+
+    labels = _labels(_decisions(table), table, checkpoint_of(run))
+    flags = {"data": str(run), **({"output": str(output)} if output else {})}
+    told = updated(flags, Asked(labels=labels), screen, json, overwrite=overwrite)
+    if json:
+        print(jsonlib.dumps(told))
+
+
+def _labels(decisions: Mapping[str, str], table: Path, run: RunDir) -> dict[str, str | None]:
+    """Return the label of each image that has a decision, None to leave it out. Raises TLError."""
+    from tl_cli.data.class_names import clean
+    from tl_cli.data.csv_io import read_csv
+    from tl_cli.errors import TLError, did_you_mean
+    from tl_cli.humanize import count, naming
+    from tl_cli.results.label_errors import DECISION, OUT
+    from tl_cli.store import run_dir
+
+    classes = read_csv(run / run_dir.MANIFEST).classes
+    said = {path: clean(word) for path, word in decisions.items() if word}
+    if not said:
+        raise TLError(
+            f"nothing is decided in '{table}': its column {DECISION} is empty",
+            f"write the right class there, or {OUT} to leave an image out; empty keeps its label",
+        )
+    if alien := sorted({word for word in said.values() if word not in (*classes, OUT)}):
+        near = did_you_mean(alien[0], classes)
+        raise TLError(
+            f"'{table}' names {count(len(alien), 'class')} that the run does not have: "
+            f"{naming(map(repr, alien))}",
+            near or f"its classes are {naming(classes, 8)}; {OUT} leaves an image out",
+        )
+    return {path: None if word == OUT and OUT not in classes else word
+            for path, word in said.items()}  # fmt: skip
+
+
+def _write_table(found: Sequence[LabelError], table: Path) -> None:
+    from tl_cli.results.label_errors import csv_text
+    from tl_cli.store.output import writing_to
+    from tl_cli.store.run_dir import replacing
+
+    with writing_to(f"'{table}'"), replacing(table) as beside:
+        beside.write_text(csv_text(found), encoding="utf-8", errors="surrogateescape", newline="")
+
+
+def _say_next(run: Path, table: Path, screen: Screen) -> None:
+    """Say how the table is filled in, and what then applies it."""
+    from tl_cli.humanize import printable, typed
+    from tl_cli.results.label_errors import DECISION, OUT
+
+    screen.note(
+        f"Look at them; write the right class into the column {DECISION}, or {OUT} to leave an "
+        "image out; what stays empty keeps its label. Then:"
+    )
+    command = typed("tl", "inspect", run, "--label-errors", "--apply", table)
+    screen.out.print(f"  {printable(command)}", highlight=False, markup=False, soft_wrap=True)
 
 
 def _page(found: Sequence[LabelError], images: int, folder: Path) -> Path:

@@ -16,11 +16,15 @@ import typer
 
 from tl_cli.cli.options import Json, Quiet
 from tl_cli.cli.session import opened_screen
+from tl_cli.data.manifest import TASKS
 from tl_cli.errors import TLError, unknown
 
 if TYPE_CHECKING:
     from tl_cli.console.screen import Screen
-    from tl_cli.store.prediction_writer import ImagePrediction, PredictionSink
+    from tl_cli.engine.conformal import ConformalSets
+    from tl_cli.store.prediction_forms import ImagePrediction
+    from tl_cli.store.prediction_writer import PredictionSink
+    from tl_cli.store.run_dir import RunDir
 
 FORMATS = ("table", "csv", "jsonl")
 BY_ENDING = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl"}
@@ -42,6 +46,17 @@ def predict(
             "--unknown/--no-unknown",
             help="Label what is unlike all training images `unknown`, where that can be told.",
             show_default=False,
+        ),
+    ] = None,
+    coverage: Annotated[
+        float | None,
+        typer.Option(
+            min=0.5,
+            max=0.999,
+            metavar="SHARE",
+            show_default=False,
+            help="Name all classes that it may be, so that the right one is among them for that "
+            "share of images, e.g. 0.95.",
         ),
     ] = None,
     format: Annotated[
@@ -68,33 +83,44 @@ def predict(
         if (resume and not output) or (link and not sort_into):
             raise typer.BadParameter("--resume needs --output, and --link needs --sort-into")
         run = run_dir.checkpoint_of(checkpoint)
+        several = _several(run)
+        if several:
+            asked = {"--top-k": top_k > 1, "--min-confidence": min_confidence, "--unknown": unknown,
+                     "--sort-into": sort_into, "--coverage": coverage}  # fmt: skip
+            _require_one_label(run, asked)
         left_out: Counter[str] = Counter()
         inputs = named_images(paths, sys.stdin, left_out)
         tell_left_out(left_out, screen)
         if sort_into:
             sorted_folders.prepare(sort_into)
+        sets = _sets(run, coverage) if coverage else None
         started = time.perf_counter()
         options = {
             "--top-k": top_k,
             "--min-confidence": min_confidence,
             "--unknown": unknown,
+            "--coverage": coverage,
             "--sort-into": str(sort_into.resolve()) if sort_into else None,
         }
         file = (
             prediction_writer.writing(
                 output, form, top_k, inputs=inputs, resume=resume,
                 origin=prediction_origin.of(run, options), batch=batch_size,
+                several=several,
+                sets=coverage is not None,
             )
             if output
             else None
         )  # fmt: skip
-        with file or _shown(screen, form, top_k, inputs) as sheet:
+        shown = _shown(screen, form, top_k, inputs, several, sets=coverage is not None)
+        with file or shown as sheet:
             from tl_cli.engine import predict
 
-            built = predict.load_checkpoint(run)
+            built = predict.load_checkpoint(run, TASKS)
             answers = predict.answers(
                 built, inputs[sheet.rows :], top=top_k, least=min_confidence,
                 batch_size=batch_size, unlike=predict.unknown_score(run, built, unknown),
+                sets=sets,
             )  # fmt: skip
             with _told_where_it_stops(screen, sheet, len(inputs), output):
                 said = (prediction_writer.UNSURE, prediction_writer.UNKNOWN)
@@ -105,6 +131,7 @@ def predict(
             "seconds": round(time.perf_counter() - started, 3),
             "left_out": dict(+left_out),
             "unsorted": unsorted,
+            "sets": _told_of_sets(sheet, sets) if sets else None,
         }
         if json:
             print(jsonlib.dumps(told))
@@ -113,6 +140,25 @@ def predict(
             _sum_up(screen, told, hesitant, output, sort_into)
         if sheet.failed or unsorted:
             raise typer.Exit(1)
+
+
+def _several(run: RunDir) -> Sequence[str]:
+    """Return the classes of a run that gives an image several labels; else none."""
+    from tl_cli.store import checkpoint, run_dir
+
+    described = checkpoint.describe(run / run_dir.CHECKPOINT)
+    return described["classes"] if described.get("thresholds") else ()
+
+
+def _require_one_label(run: RunDir, asked: Mapping[str, Any]) -> None:
+    """Raise TLError for options that mean nothing where an image may have several labels."""
+    for name, value in asked.items():
+        if value:
+            raise TLError(
+                f"{run.path} gives an image several labels, each from a probability of its own on: "
+                f"{name} is for one label an image",
+                f"leave out {name}; --output FILE.csv has the probabilities of all labels",
+            )
 
 
 def _form(form: str | None, output: Path | None, json: bool) -> str:
@@ -148,7 +194,15 @@ def tell_left_out(left_out: Counter[str], screen: Screen) -> None:
 
 
 @contextmanager
-def _shown(screen: Screen, form: str, top: int, inputs: Sequence[str]) -> Iterator[PredictionSink]:
+def _shown(
+    screen: Screen,
+    form: str,
+    top: int,
+    inputs: Sequence[str],
+    several: Sequence[str],
+    *,
+    sets: bool,
+) -> Iterator[PredictionSink]:
     """Give what takes the answers without a file: standard output, or memory for --json."""
     from tl_cli.console.predict import PredictionTable
     from tl_cli.store import prediction_writer
@@ -158,7 +212,7 @@ def _shown(screen: Screen, form: str, top: int, inputs: Sequence[str]) -> Iterat
     elif form == "json":
         yield prediction_writer.Collected()
     else:
-        yield prediction_writer.Printed(form=form, top=top)
+        yield prediction_writer.Printed(form=form, top=top, several=several, sets=sets)
 
 
 def _work(
@@ -186,6 +240,25 @@ def _work(
         if visible:
             screen.on_progress(Progress("predict", sheet.rows - before, total - before))
     return unsorted
+
+
+def _sets(run: RunDir, coverage: float) -> ConformalSets:
+    """Return what sets go by; before any file is begun. Raises TLError where it is too little."""
+    from tl_cli.engine import conformal, predict
+
+    return conformal.of_run(run, predict.classes(run), coverage)
+
+
+def _told_of_sets(sheet: PredictionSink, sets: ConformalSets) -> dict[str, Any]:
+    """Return what --json tells of the sets, keys as documented in docs/json.md."""
+    n = sum(sheet.sizes.values())
+    return {
+        "coverage": sets.coverage,
+        "least_probability": round(sets.least, 6),
+        "held_out": sets.n,
+        "mean_size": sum(k * m for k, m in sheet.sizes.items()) / n if n else None,
+        "alone": sheet.sizes[1] / n if n else None,
+    }
 
 
 def _sorted(folder: Path, names: Mapping[str, str], answer: ImagePrediction, *, link: bool) -> str:
@@ -233,6 +306,13 @@ def _sum_up(
         parts.append(
             f"{hesitant:,} less than {percent(HESITANT)} sure (--min-confidence {HESITANT:g} calls "
             f"{'it' if hesitant == 1 else 'them'} {UNSURE})"
+        )
+    if (sets := told["sets"]) and sets["mean_size"]:
+        screen.settle()
+        screen.note(
+            f"Sets hold the right class of {percent(sets['coverage'], 1)} of images drawn like the "
+            f"{sets['held_out']:,} held-out ones that they go by; here {sets['mean_size']:.2f} "
+            f"classes on average, {percent(sets['alone'])} of them a single one."
         )
     parts += [f"wrote {output}"] if output else []
     parts += [f"sorted into {sort_into}"] if sort_into else []

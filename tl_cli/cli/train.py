@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json as jsonlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from tl_cli.cli import update
 from tl_cli.cli.options import Json, Quiet, Source, Verbose, with_config_flags, with_source
 from tl_cli.cli.panels import HelpAll
 from tl_cli.cli.resume import reopened
@@ -16,6 +17,7 @@ from tl_cli.cli.run_directory import begun, directory, watched
 from tl_cli.cli.session import LOADING, manifest_of, opened_screen
 from tl_cli.cli.shard import ShardOption, train_share
 from tl_cli.cli.training import say_report, train_and_show, train_run, write_report
+from tl_cli.data.manifest import CLASSIFICATION, TASKS
 from tl_cli.errors import TLError
 
 if TYPE_CHECKING:
@@ -67,6 +69,16 @@ def train(
         Path | None,
         typer.Option("--resume", metavar="RUN", help="Go on with a run that was cut off."),
     ] = None,
+    add: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="DIR", help="Of a RUN: take in images, of its classes or new ones."),
+    ] = None,
+    remove: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="CLASS|PATH", help="Of a RUN: take out images, and erase what is kept of them."
+        ),
+    ] = None,
     quiet: Quiet = False,
     verbose: Verbose = False,
     help_all: HelpAll = False,
@@ -76,6 +88,15 @@ def train(
         from tl_cli import config as configs
 
         flags = with_source(flags, source)
+        if add or remove:
+            fixed = {"--config": config, "--set": set_, "--dry-run": dry_run, "--resume": resume}
+            fixed |= {"--compare-scratch": compare_scratch, "--compare-freeze": compare_freeze}
+            update.check_alone(flags, [name for name, value in fixed.items() if value])
+            asked = update.Asked(tuple(add or ()), tuple(remove or ()))
+            report = update.updated(flags, asked, screen, json, overwrite=overwrite)
+            if json:
+                print(jsonlib.dumps(report))
+            return
         if resume:
             if overwrite or compare_scratch or compare_freeze or dry_run or shard:
                 raise typer.BadParameter("--resume goes on with one run, as it was begun")
@@ -94,7 +115,7 @@ def train(
             train_share(settings, shard, screen, json)
             return
         if dry_run:
-            _dry_run(settings, manifest_of(settings, screen), screen, json, plots)
+            _dry_run(settings, manifest_of(settings, screen, TASKS), screen, json, plots)
             return
         run = begun(settings, directory(settings, overwrite))
         manifest = _scanned(settings, run, screen)
@@ -157,11 +178,13 @@ def _draw_rates(settings: RunConfig, result: DryRun, screen: Screen) -> None:
     screen.note(f"wrote {learning_rate_png(tested, path)}")
 
 
-def _scanned(settings: RunConfig, run: RunDir, screen: Screen) -> Manifest:
+def _scanned(
+    settings: RunConfig, run: RunDir, screen: Screen, tasks: Sequence[str] = TASKS
+) -> Manifest:
     """Return the images and say what was found; a mistake in them leaves no run behind."""
     try:
         with watched(run, screen):
-            return _found(manifest_of(settings, screen), screen)
+            return _found(manifest_of(settings, screen, tasks), screen)
     except TLError:
         run.withdraw()
         raise
@@ -184,7 +207,7 @@ def _resume(
     if run.state() != run_dir.DONE:
         if manifest is None:
             with watched(run, screen):
-                manifest = manifest_of(settings, screen)
+                manifest = manifest_of(settings, screen, TASKS)
         _found(manifest, screen)
         return train_and_show(settings, manifest, screen, json, run)
     run = run.publish()
@@ -208,10 +231,13 @@ def _told(run: RunDir) -> Mapping[str, Any]:
 def whole(
     settings: RunConfig, screen: Screen, *, overwrite: bool = False
 ) -> tuple[RunDir, Trained, str | None]:
-    """Train one run from its configuration on; see `training.train_run`. Raises TLError."""
+    """Train one run from its configuration on; see `training.train_run`. Raises TLError.
+
+    For Python, which knows one label an image so far.
+    """
     _check(settings, False, False, overwrite)
     run = begun(settings, directory(settings, overwrite))
-    return train_run(settings, _scanned(settings, run, screen), screen, run)
+    return train_run(settings, _scanned(settings, run, screen, (CLASSIFICATION,)), screen, run)
 
 
 def _others(settings: RunConfig, scratch: bool, plans: bool) -> dict[str, RunConfig]:
@@ -242,6 +268,8 @@ def _compare(
     place = run.final_path
     places = {name: place.with_name(f"{place.name}-{name}") for name in others}
     try:
+        for other in others.values():
+            other.for_task(manifest.task)
         for path in places.values():
             RunDir(path).check(overwrite=overwrite)
     except TLError:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from tl_cli.cli.run_directory import watched
@@ -25,6 +25,15 @@ def train_run(
     settings: RunConfig, manifest: Manifest, screen: Screen, run: RunDir
 ) -> tuple[RunDir, Trained, str | None]:
     """Train one run, put it in its place, and write its report; return where that lies, too."""
+    return finished_run(
+        settings, screen, run, lambda watch: _run(settings, manifest, screen, run, watch)
+    )
+
+
+def finished_run(
+    settings: RunConfig, screen: Screen, run: RunDir, work: Callable[[OnProgress], Trained]
+) -> tuple[RunDir, Trained, str | None]:
+    """Do what makes a run, put it in its place, and write its report; return where that lies."""
     from tl_cli import trackers
     from tl_cli.store import resume, run_dir
 
@@ -32,7 +41,7 @@ def train_run(
         watched(run, screen),
         trackers.following(settings.track, run, screen.on_progress) as followed,
     ):
-        trained = _run(settings, manifest, screen, run, followed.watch)
+        trained = work(followed.watch)
         followed.finish()
     run.status(run_dir.DONE)
     run = run.publish()
@@ -50,11 +59,11 @@ def train_and_show(
     """Train one run, show it unless `json`, and return all that --json tells of it."""
     run, done, report = train_run(settings, manifest, screen, run)
     if not json:
-        _show(done.result, manifest, run, report, screen)
+        show(done.result, manifest, run, report, screen)
     return {**done.result.to_json(), "report": report}
 
 
-def _show(
+def show(
     result: RunResult, manifest: Manifest, run: RunDir, report: str | None, screen: Screen
 ) -> None:
     """Show what came out; of several runs in one command, each."""

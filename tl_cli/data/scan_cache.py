@@ -112,6 +112,30 @@ class ScanCache:
         self._written = time.monotonic()
 
 
+def erase(folder: Path, digests: Iterable[str]) -> int:
+    """Forget all looks at images of these contents; return how many. Raises OSError.
+
+    Their bytes are overwritten, in the file and in what SQLite keeps beside it.
+    """
+    if not (folder / FILE).is_file():
+        return 0
+    try:
+        with contextlib.closing(sqlite3.connect(folder / FILE, timeout=WAIT)) as base:
+            base.execute("PRAGMA secure_delete = ON")
+            tables = base.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+            with base:
+                gone = sum(
+                    base.executemany(
+                        f'DELETE FROM "{name}" WHERE digest = ?', ([digest] for digest in digests)
+                    ).rowcount
+                    for (name,) in tables
+                )
+            base.execute("VACUUM")
+            return gone
+    except sqlite3.Error as error:
+        raise OSError(f"{folder / FILE}: {error}") from error
+
+
 def _table() -> str:
     """Return the table's name: of one file, other bands are another image."""
     return "_".join([TABLE, *map(str, channels.in_use() or ())])

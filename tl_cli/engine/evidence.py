@@ -19,6 +19,7 @@ from tl_cli.engine.features import PIXELS, FeatureSpec, Rows, batchnorm_shift
 from tl_cli.engine.features.shards import Pass
 from tl_cli.engine.head import solve, take_groups
 from tl_cli.engine.head.choice import SolvedHead
+from tl_cli.engine.head.linear_head import of_one_label
 from tl_cli.plan import evidence
 from tl_cli.plan.evidence import Evidence, Probe
 from tl_cli.results.progress import OnProgress
@@ -98,19 +99,22 @@ def gather_evidence(
         probes=tuple(by_depth),
         joined=_of_head("joined", head, "multi") or by_depth[-1],
         pixels=probe("pixels", columns[0]),
+        estimated=distance is not None and context.backbone.card.name not in catalog.ANCHORS,
     )
 
 
 def _similarity(context: RunContext, distance: float | None) -> float | None:
-    anchors = catalog.ANCHORS.get(context.backbone.card.name)
-    if distance is None or not anchors:
+    if distance is None:
         return None
+    anchors = catalog.anchors(context.backbone.card.name)
     return round(evidence.similarity(distance, anchors, context.backbone.image_size), 4)
 
 
 def _of_head(name: str, head: SolvedHead, kind: str) -> Probe | None:
-    solved = head.candidates.get(kind)
-    return Probe(name, solved.cv_accuracy, solved.cv_stderr) if solved else None
+    if kind not in head.candidates:
+        return None
+    solved = of_one_label(head.candidates[kind])
+    return Probe(name, solved.cv_accuracy, solved.cv_stderr)
 
 
 def _columns(widths: Sequence[int]) -> list[slice]:

@@ -6,15 +6,24 @@ Never prints: it reports through `on_progress`.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
 
 from tl_cli.config import RunConfig
-from tl_cli.data.manifest import Manifest, Record
-from tl_cli.engine import evidence, features, rank, ray_pass, recommend_freeze, resources, run_files
+from tl_cli.data.manifest import CLASSIFICATION, TASKS, Manifest, Record
+from tl_cli.engine import (
+    data_map,
+    evidence,
+    features,
+    rank,
+    ray_pass,
+    recommend_freeze,
+    resources,
+    run_files,
+)
 from tl_cli.engine.context import RunContext, prepare
 from tl_cli.engine.features import BATCH
 from tl_cli.engine.finetune import (
@@ -33,17 +42,21 @@ from tl_cli.engine.head import choice
 from tl_cli.engine.head.choice import SolvedHead
 from tl_cli.engine.head.learning_curve import learning_curve
 from tl_cli.engine.head.row_blocks import stacked
-from tl_cli.engine.metrics.figures import evaluate
 from tl_cli.engine.networks.classifier import Classifier
 from tl_cli.engine.predict import load_checkpoint, probabilities
 from tl_cli.engine.resources import Clock
+from tl_cli.engine.tasks import Figures
 from tl_cli.engine.trained_model import Finetuned, TrainedModel
 from tl_cli.plan import FreezePlan
 from tl_cli.plan.evidence import Evidence
-from tl_cli.results.evaluation import Evaluation
 from tl_cli.results.learning_curve import LearningCurve
 from tl_cli.results.progress import Note, OnProgress, begun
-from tl_cli.results.training import FinetuneResult, FromScratchResult, RunResult
+from tl_cli.results.training import (
+    CandidateResult,
+    FinetuneResult,
+    FromScratchResult,
+    RunResult,
+)
 from tl_cli.store import run_dir
 from tl_cli.store.run_dir import RunDir
 
@@ -79,7 +92,7 @@ def train(
     resources.reset_peak_memory()
 
     with clock.stage("build"):
-        config = rank.resolved(config, manifest, on_progress)
+        config = rank.resolved(config.for_task(manifest.task), manifest, on_progress)
         context = prepare(config, manifest)
         run_files.write_inputs(run, context)
         before = run_files.kept_settings(run, context)  # of a run that was cut off
@@ -119,17 +132,40 @@ def train(
         with clock.stage("save"):
             run_files.save(run, context, trained, decided.plan)
 
+    outcome = finetuned.result if finetuned else None
+    return ended(context, run, decided.plan, trained, head, outcome, clock, on_progress)
+
+
+def ended(
+    context: RunContext,
+    run: RunDir,
+    plan: FreezePlan,
+    trained: TrainedModel,
+    head: SolvedHead | None,
+    outcome: Outcome,
+    clock: Clock,
+    on_progress: OnProgress,
+    *,
+    pixels: Collection[Record] | None = None,
+) -> Trained:
+    """Measure what a run has saved, as it is on disk, and write down what it came to.
+
+    `pixels`: the images that can be opened, where some are gone.
+    """
     with clock.stage("evaluate"):
-        saved = load_checkpoint(run)  # what is measured is what is on disk
+        saved = load_checkpoint(run, TASKS)  # what is measured is what is on disk
         test = _test_probabilities(context, saved, on_progress)
         metrics = _metrics(context, trained, test)
-        run_files.write_predictions(run, context, {"val": trained.held_out, "test": test})
-        for note in _caveats(context, decided.plan, metrics, _difference(context, saved, trained)):
+        run_files.write_predictions(run, context, trained, {"val": trained.held_out, "test": test})
+        difference = _difference(context, saved, trained, pixels)
+        for note in _caveats(context, plan, metrics, difference):
             on_progress(note)
-    result = _result(context, run, decided.plan, metrics, trained, head, finetuned, clock)
-    if config.report:
+    result = _result(context, run, plan, metrics, trained, head, outcome, clock)
+    if context.config.report:
         with clock.stage("report"):
             result = _for_the_report(context, result, head, saved)
+            if head and context.manifest.task == CLASSIFICATION:
+                run_files.write_map(run, data_map.points(context, head))
         result = replace(result, seconds=clock.all())
     run_files.write_result(run, result)
     return Trained(result, saved)
@@ -196,7 +232,7 @@ def _announce(
     """Write down that there is a result, and say it, and what is tried next."""
     metrics = _metrics(context, trained, None)
     interim = _result(context, run, decided.plan, metrics, trained, head, None, clock)
-    run_files.write_predictions(run, context, {"val": trained.held_out})
+    run_files.write_predictions(run, context, trained, {"val": trained.held_out})
     run_files.write_result(run, interim)
     run.status(run_dir.HEAD)
     said = f"Ready: {run.final_path}. Now trying to improve it; Ctrl-C keeps this."
@@ -223,25 +259,41 @@ def _test_probabilities(
 
 def _metrics(
     context: RunContext, trained: TrainedModel, test: np.ndarray | None
-) -> dict[str, Evaluation]:
+) -> dict[str, Figures]:
     measured = {"val": trained.held_out} | ({} if test is None else {"test": test})
     return {
-        split: evaluate(
-            array, context.labels(split), context.classes, split=split, seed=context.config.seed
+        split: context.task.evaluate(
+            array,
+            context.labels(split),
+            context.classes,
+            split=split,
+            seed=context.config.seed,
+            thresholds=trained.classifier.thresholds,
         )
         for split, array in measured.items()
     }
 
 
-def _difference(context: RunContext, saved: Classifier, trained: TrainedModel) -> float:
+def _difference(
+    context: RunContext,
+    saved: Classifier,
+    trained: TrainedModel,
+    pixels: Collection[Record] | None = None,
+) -> float:
     """Return how far the network on disk, from pixels, is from what was computed in parts.
 
-    As the greatest difference of a probability on some validation images of every class.
+    As the greatest difference of a probability on some validation images of every class, of those
+    in `pixels` if that is given.
     """
-    records, labels = context.manifest.of("val"), context.labels("val")
-    numbers = np.unique(labels)
-    most = CHECKED_A_CLASS if CHECKED_A_CLASS * len(numbers) <= CHECKED else 1
-    chosen = np.concatenate([np.flatnonzero(labels == number)[:most] for number in numbers])
+    records = context.manifest.of("val")
+    there = np.array([pixels is None or record in pixels for record in records])
+    if not there.any():
+        return 0.0
+    _, numbers = np.unique([record.label for record in records], return_inverse=True)
+    kinds = np.unique(numbers[there])
+    most = CHECKED_A_CLASS if CHECKED_A_CLASS * len(kinds) <= CHECKED else 1
+    chosen = np.concatenate([np.flatnonzero(there & (numbers == kind))[:most] for kind in kinds])
+    chosen = chosen[: max(CHECKED, len(context.classes))]  # of labels there are many combinations
     whole = _from_pixels(saved, [records[i] for i in chosen])
     return float(np.abs(whole - trained.fitted[chosen]).max())
 
@@ -254,7 +306,7 @@ def _from_pixels(saved: Classifier, records: Sequence[Record]) -> np.ndarray:
 
 
 def _caveats(
-    context: RunContext, plan: FreezePlan, metrics: Mapping[str, Evaluation], difference: float
+    context: RunContext, plan: FreezePlan, metrics: Mapping[str, Figures], difference: float
 ) -> Iterator[Note]:
     """Yield what a careful person would add to the figures."""
     if not difference <= (ROUNDING if context.precision == "float32" else ROUNDING_MIXED):
@@ -297,7 +349,12 @@ def _milliseconds(saved: Classifier) -> float:
 
 
 def _learning_curve(context: RunContext, head: SolvedHead) -> LearningCurve | None:
-    """Return how the head's accuracy grows with the images, on those that were held out."""
+    """Return how the head's accuracy grows with the images, on those that were held out.
+
+    None where an image may have several labels: there is no accuracy.
+    """
+    if context.manifest.task != CLASSIFICATION:
+        return None
     held_out = [split for split in ("val", "test") if context.manifest.of(split)]
     return learning_curve(
         head.features["train"],
@@ -316,13 +373,12 @@ def _result(
     context: RunContext,
     run: RunDir,
     plan: FreezePlan,
-    metrics: Mapping[str, Evaluation],
+    metrics: Mapping[str, Figures],
     trained: TrainedModel,
     head: SolvedHead | None,
-    finetuned: Finetuned[FinetuneResult | FromScratchResult] | None,
+    outcome: Outcome,
     clock: Clock,
 ) -> RunResult:
-    outcome = finetuned.result if finetuned else None
     return RunResult(
         run=str(run.final_path),
         plan=plan.to_json(),
@@ -335,9 +391,17 @@ def _result(
         peak_memory=resources.peak_memory(),
         parameters=trained.classifier.model.count_params(),
         model_bytes=(run / run_dir.WEIGHTS).stat().st_size,
-        solved=judged(context, head_candidate(context, head, ())) if head else None,
+        solved=_solved(context, head),
         image_size=context.backbone.image_size,
         precision=context.precision,
         refit=trained.refit,
         notes=context.manifest.notes,
+        task=context.manifest.task,
     )
+
+
+def _solved(context: RunContext, head: SolvedHead | None) -> CandidateResult | None:
+    """Return what a tuning is to be held against; None where there can be none."""
+    if head is None or context.manifest.task != CLASSIFICATION:
+        return None
+    return judged(context, head_candidate(context, head, ()))

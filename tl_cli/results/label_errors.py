@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
+
+from tl_cli import csv_cells
+
+COLUMNS = ("path", "label", "suggested", "label_probability", "suggested_probability")
+DECISION = "correct_label"  # the column that a person fills in
+OUT = "-"  # there: the image is to be left out
 
 
 @dataclass(frozen=True)
@@ -19,3 +26,9 @@ class LabelError:
     def to_json(self) -> dict[str, Any]:
         """Return JSON types, keys as documented in docs/json.md."""
         return asdict(self)
+
+
+def csv_text(found: Sequence[LabelError]) -> str:
+    """Return a table of them, with an empty column in which a person decides."""
+    rows = ((*(getattr(each, name) for name in COLUMNS), "") for each in found)
+    return csv_cells.table((*COLUMNS, DECISION), rows)

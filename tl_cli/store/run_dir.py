@@ -29,10 +29,11 @@ ENVIRONMENT, STATUS = "environment.json", replacement.MARKER
 CHECKPOINT, WEIGHTS, EXPORTED = "checkpoint.json", "checkpoint.weights.h5", "model.keras"
 HELD_OUT = "held_out.npy"  # probabilities of the validation images, by what was fitted without them
 UNKNOWN_SCORE = "unknown.npz"  # what tells images unlike the training images: see unknown_file.py
+MAP = "map.csv"  # where images lie on the page's map: see results/data_map.py
 FILES = (
     CONFIG, MANIFEST, BAD_FILES, PLAN, HISTORY, METRICS, LABELS, ENVIRONMENT, STATUS,
     CHECKPOINT, WEIGHTS, EXPORTED, PREDICTIONS, REPORT, GRADIENTS, HELD_OUT,
-    UNKNOWN_SCORE,
+    UNKNOWN_SCORE, MAP,
 )  # fmt: skip
 
 

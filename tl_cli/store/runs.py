@@ -22,11 +22,11 @@ from tl_cli.store.run_dir import HEAD, RUNNING, RunDir
 
 def listed(folder: Path) -> list[RunLine]:
     """Return the runs below a folder, or the folder itself, the oldest first."""
-    lines = [line(RunDir(path)) for path in _runs(folder)]
+    lines = [line(RunDir(path)) for path in places(folder)]
     return sorted(lines, key=lambda each: (each.date or 0.0, each.run))
 
 
-def _runs(folder: Path) -> Iterator[Path]:
+def places(folder: Path) -> Iterator[Path]:
     """Yield the run directories; neither links nor hidden folders nor runs are gone into."""
     if _is_run(folder):
         yield folder
@@ -36,7 +36,7 @@ def _runs(folder: Path) -> Iterator[Path]:
     except OSError:  # it cannot be looked into
         return
     for name in below:
-        yield from _runs(folder / name)
+        yield from places(folder / name)
 
 
 def _is_run(folder: Path) -> bool:

@@ -84,7 +84,11 @@ def candidates(
 
 
 def _solved_again(context: RunContext, classifier: Classifier, data: TrainingData) -> SolvedHead:
-    """Solve the head on what the tuned network makes of the plain images."""
+    """Solve the head on what the tuned network makes of the plain images, without a kernel.
+
+    The features have been fitted to the training images, whose folds would choose it: it gained
+    little there (docs/heads.md).
+    """
     model = classifier.pooled_model(data.cut, data.row_taps, context.taps)
     width = sum(context.widths(context.taps))
     pooled = {
@@ -93,7 +97,7 @@ def _solved_again(context: RunContext, classifier: Classifier, data: TrainingDat
         else np.empty((0, width), "float32")
         for split in SPLITS
     }
-    return choice.solve_on(context, pooled)
+    return choice.solve_on(context, pooled, bend=False)
 
 
 def judged(context: RunContext, candidate: Candidate) -> CandidateResult:
@@ -166,6 +170,8 @@ def _with_head(
 
 def _unknown(context: RunContext, solved: SolvedHead) -> UnknownScore | None:
     """Return what tells images unlike all that the saved head is fitted to."""
+    if not context.task.tells_unknown:
+        return None
     splits = ("train", "val") if context.config.refit else ("train",)
     return unknown.fit(
         stacked([solved.features[split] for split in splits]),

@@ -10,19 +10,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.special import softmax
 
 from tl_cli.data.manifest import SPLITS
 from tl_cli.engine import features
 from tl_cli.engine.context import RunContext
 from tl_cli.engine.features import Rows
 from tl_cli.engine.features.shards import Pass
-from tl_cli.engine.head import LinearHead, choose_head, row_blocks, solver
+from tl_cli.engine.head import choose_head, kernel, row_blocks
+from tl_cli.engine.head.kernel import KERNEL
+from tl_cli.engine.head.linear_head import LinearHead
 from tl_cli.engine.head.row_blocks import Features, RowBlocks, columns, stacked, taken
 from tl_cli.engine.networks import classifier
 from tl_cli.engine.networks.classifier import Classifier
+from tl_cli.engine.networks.kernel_layers import set_kernel
+from tl_cli.engine.tasks import Head
 from tl_cli.results.progress import OnProgress
-from tl_cli.results.training import HeadResult
+from tl_cli.results.training import HeadResult, MultilabelHeadResult
 
 BySplit = Mapping[str, Features]  # float32 [n, D], of each image in order
 
@@ -31,24 +34,17 @@ BySplit = Mapping[str, Features]  # float32 [n, D], of each image in order
 class SolvedHead:
     """The head that was chosen, and what it sees."""
 
-    kind: str  # last or multi
+    kind: str  # last, multi or kernel
     taps: tuple[int, ...]
     widths: tuple[int, ...]  # columns of each tap
-    head: LinearHead
+    head: Head
     features: BySplit  # of these taps
-    candidates: Mapping[str, LinearHead]  # by kind: what it was chosen from
+    candidates: Mapping[str, Head]  # by kind: what it was chosen from
+    line: SolvedHead | None = None  # of a kernel head: the better of the others
 
     @property
-    def result(self) -> HeadResult:
-        head = self.head
-        return HeadResult(
-            kind=self.kind,
-            strength=head.strength,
-            temperature=head.temperature,
-            cv_accuracy=head.cv_accuracy,
-            cv_log_loss=head.cv_log_loss,
-            cv_stderr=head.cv_stderr,
-        )
+    def result(self) -> HeadResult | MultilabelHeadResult:
+        return self.head.result(self.kind)
 
     def probabilities(self, split: str) -> np.ndarray:
         """Return float32 [n, C] for the images of a split, in order."""
@@ -93,12 +89,37 @@ def solve(context: RunContext, rows: Rows) -> SolvedHead:
     return solve_on(context, by_split(context, row_blocks.kept(rows, width)))
 
 
-def solve_on(context: RunContext, pooled: BySplit) -> SolvedHead:
+def solve_on(context: RunContext, pooled: BySplit, *, bend: bool = True) -> SolvedHead:
     """Solve the head on the last tap, on the joined taps, or on both to keep the better one.
 
-    By cross-validation on the training images: see `choose_head`. `pooled`: by split, what all of
-    `context.taps` make of the images, float32 [n, D].
+    With enough images also one with a kernel on the joined taps. By cross-validation on the
+    training images: see `choose_head` and `kernel.better`. `pooled`: by split, what all of
+    `context.taps` make of the images, float32 [n, D]; `bend`: whether a kernel may be tried.
     """
+    line = _line(context, pooled)
+    wanted, widths = context.config.head, tuple(context.widths(context.taps))
+    worth = wanted == "auto" and kernel.worth(len(pooled["train"]), sum(widths))
+    train = pooled["train"]
+    if not bend or not isinstance(line.head, LinearHead) or (wanted != KERNEL and not worth):
+        return line  # several labels have a line
+    if isinstance(train, RowBlocks):
+        return line  # so many images lie on disk, and ask for no kernel
+    head = _kernel(context, train, widths, kernel.FACTORS, "train")
+    labels, weights = context.labels("train"), context.sample_weights("train")
+    if wanted != KERNEL and not kernel.better(head, line.head, labels, weights):
+        return replace(line, candidates={**line.candidates, KERNEL: head})
+    return SolvedHead(
+        kind=KERNEL,
+        taps=context.taps,
+        widths=widths,
+        head=head,
+        features=pooled,
+        candidates={**line.candidates, KERNEL: head},
+        line=line,
+    )
+
+
+def _line(context: RunContext, pooled: BySplit) -> SolvedHead:
     taps, widths = context.taps, tuple(context.widths(context.taps))
     last = slice(-widths[-1], None)
     heads = {}
@@ -125,7 +146,7 @@ def solve_on(context: RunContext, pooled: BySplit) -> SolvedHead:
     )
 
 
-def refit(context: RunContext, solved: SolvedHead, temperature: float = 1.0) -> LinearHead:
+def refit(context: RunContext, solved: SolvedHead, temperature: float = 1.0) -> Head:
     """Return the head solved on training and validation images together, once all is decided.
 
     `temperature`: what the scores of `solved.head` are to be divided by beside its own, where its
@@ -134,31 +155,72 @@ def refit(context: RunContext, solved: SolvedHead, temperature: float = 1.0) -> 
     if not context.config.refit:
         return _softened(solved.head, 1 / temperature)
     both = stacked([solved.features["train"], solved.features["val"]])
-    # of the same kind: raw scores of ridge and of logistic regression are not of one scale
-    head = _solved(context, both, solved.widths, "train", "val", method=solved.head.kind)
+    head: Head
+    if isinstance(solved.head, LinearHead) and solved.head.factor is not None:
+        factors = [solved.head.factor]
+        head = _kernel(context, np.asarray(both), solved.widths, factors, "train", "val")
+    else:
+        # of the same kind: raw scores of ridge and of logistic regression are not of one scale
+        head = _solved(context, both, solved.widths, "train", "val", method=solved.head.kind)
     if temperature != 1.0:  # raw scores, divided by what the plain head's were divided by
         temperature *= solved.head.temperature / head.temperature
     return _softened(head, 1 / temperature)
 
 
-def attach(context: RunContext, solved: SolvedHead, head: LinearHead | None = None) -> Classifier:
+def attach(context: RunContext, solved: SolvedHead, head: Head | None = None) -> Classifier:
     """Return the classifier of the backbone and a solved head; `head`: in place of its own."""
-    built = classifier.build(context.backbone, context.classes, solved.taps, context.config.pooling)
     head = head or solved.head
+    bent = getattr(head, "kernel", None)
+    built = classifier.build(
+        context.backbone,
+        context.classes,
+        solved.taps,
+        context.config.pooling,
+        thresholds=getattr(solved.head, "thresholds", ()),
+        centres=len(bent.centres) if bent else 0,
+    )
+    if bent and built.kernel:
+        set_kernel(built.kernel, *bent.layers())
     built.set_head(head.weights, head.bias)
     return built
 
 
-def probabilities_of(context: RunContext, classifier: Classifier, rows: Rows) -> np.ndarray:
+def probabilities_of(
+    context: RunContext, classifier: Classifier, rows: Rows | Features
+) -> np.ndarray:
     """Return what a classifier's head says of rows that `extract` made, float32 [n, C]."""
-    weights, bias = (np.asarray(w) for w in classifier.head.get_weights())
-    features = row_blocks.kept(rows, sum(context.widths(classifier.taps)))
+    width = sum(context.widths(classifier.taps))
+    features = (
+        columns(rows, slice(rows.shape[1] - width, rows.shape[1]))
+        if isinstance(rows, np.ndarray | RowBlocks)
+        else row_blocks.kept(rows, width)
+    )
     step = row_blocks.BLOCK if isinstance(features, RowBlocks) else max(1, len(features))
-    parts = [features[i : i + step] @ weights for i in range(0, len(features), step)]
-    return softmax(np.concatenate(parts) + bias, axis=1).astype("float32")
+    parts = [classifier.scores(features[i : i + step]) for i in range(0, len(features), step)]
+    return context.task.activate(np.concatenate(parts)).astype("float32")
 
 
-def _softened(head: LinearHead, factor: float) -> LinearHead:
+def _kernel(
+    context: RunContext,
+    array: np.ndarray,
+    widths: Sequence[int],
+    factors: Sequence[float],
+    *splits: str,
+) -> LinearHead:
+    """Return a kernel head on the joined columns, of the best of some widths of the kernel."""
+    return kernel.solve_kernel(
+        array,
+        widths,
+        context.labels(*splits),
+        len(context.classes),
+        factors=factors,
+        seed=context.config.seed,
+        sample_weight=context.sample_weights(*splits),
+        groups=context.groups(*splits),
+    )
+
+
+def _softened(head: Head, factor: float) -> Head:
     return replace(head, weights=head.weights * factor, bias=head.bias * factor)
 
 
@@ -168,9 +230,9 @@ def _solved(
     widths: Sequence[int],
     *splits: str,
     method: str = "auto",
-) -> LinearHead:
+) -> Head:
     """Return a head on the columns of one tap or of several, joined."""
-    return solver.solve_depths(
+    return context.task.solve(
         array,
         widths,
         context.labels(*splits),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -17,6 +17,10 @@ from scipy.special import log_softmax, softmax
 from tl_cli.engine.head.problem import CHUNK, chunks, global_scale, mean_of
 from tl_cli.engine.head.row_blocks import Features, RowBlocks, divided
 from tl_cli.engine.metrics.figures import LEAST_PROBABILITY, log_losses
+from tl_cli.results.training import HeadResult
+
+if TYPE_CHECKING:
+    from tl_cli.engine.head.kernel import Kernel
 
 Array = NDArray[Any]
 
@@ -25,10 +29,11 @@ Array = NDArray[Any]
 class LinearHead:
     """A Dense layer: ``softmax(features @ weights + bias)`` are calibrated probabilities.
 
-    Centring, scaling and temperature are folded in, so the features go in as they are.
+    Centring, scaling and temperature are folded in, so the features go in as they are. With a
+    `kernel` the layer stands behind that one, and takes likenesses to M images in their place.
     """
 
-    weights: Array  # float32 [D, C]
+    weights: Array  # float32 [D, C], or [M, C]
     bias: Array  # float32 [C]
     strength: float  # ridge penalty chosen, on features centred and divided by one global factor
     temperature: float  # what the raw scores were divided by
@@ -36,19 +41,49 @@ class LinearHead:
     cv_log_loss: float  # nats, mean over held-out images
     cv_stderr: float  # standard error of cv_accuracy, never 0
     held_out: Array  # float32 [N, C], calibrated probabilities of each image when held out
-    kind: str = "ridge"  # "ridge" | "logistic"
+    kind: str = "ridge"  # "ridge" | "logistic" | "kernel"
+    kernel: Kernel | None = None
+    factor: float | None = None  # of the kernel's width, times that of the median distance
 
     def probabilities(self, features: Features) -> Array:
         """Return float32 [N, C] for features [N, D] of any float dtype."""
         parts = [
-            softmax(chunk.astype(np.float32) @ self.weights + self.bias, axis=1)
+            softmax(self._seen(chunk).astype(np.float32) @ self.weights + self.bias, axis=1)
             for _, chunk in chunks(features)
         ]
         return np.concatenate(parts)
 
+    def _seen(self, features: Array) -> Array:
+        return self.kernel.likenesses(features) if self.kernel else features
+
+    def result(self, kind: str) -> HeadResult:
+        """Return its figures. `kind`: last or multi."""
+        return HeadResult(
+            kind=kind,
+            strength=self.strength,
+            temperature=self.temperature,
+            cv_accuracy=self.cv_accuracy,
+            cv_log_loss=self.cv_log_loss,
+            cv_stderr=self.cv_stderr,
+        )
+
     def on_raw(self, scales: Array) -> LinearHead:
         """Return the head for features before they were divided by ``scales`` [D] (see `join`)."""
         return replace(self, weights=(self.weights / scales[:, None]).astype(np.float32))
+
+
+def of_one_label(head: object) -> LinearHead:
+    """Return a head as that of a task with one label an image, whose figures have an accuracy."""
+    if not isinstance(head, LinearHead):
+        raise TypeError(f"one label an image is meant, got {type(head).__name__}")
+    return head
+
+
+class HeldOut(Protocol):
+    """A head of whatever kind, by what it said of images that were held out."""
+
+    @property
+    def held_out(self) -> Array: ...
 
 
 def scores_of(probabilities: Array) -> Array:
@@ -119,6 +154,13 @@ def join(taps: Sequence[Array], out: Array | None = None) -> tuple[Array, Array]
     return joined, scales
 
 
+def join_depths(features: Features, widths: Sequence[int]) -> tuple[Features, Array]:
+    """Return the columns of several depths joined, and by what each was divided: see `join`."""
+    if isinstance(features, RowBlocks):
+        return joined_on_disk(features, widths)
+    return join(np.split(features, np.cumsum(widths)[:-1], axis=1))
+
+
 def joined_on_disk(features: RowBlocks, widths: Sequence[int]) -> tuple[RowBlocks, Array]:
     """As `join`, of taps [N, sum of widths] that lie side by side on disk: nothing is copied."""
     mean = mean_of(features, np.ones(len(features)))
@@ -139,13 +181,13 @@ def _deviation(tap: Array) -> float:
 
 
 def choose_head(
-    last: LinearHead, multi: LinearHead, labels: ArrayLike, weight: Array | None = None
+    last: HeldOut, multi: HeldOut, labels: ArrayLike, weight: Array | None = None
 ) -> str:
     """Return "last" where its held-out log loss is better by more than one standard error.
 
-    Paired over images, labels int [N], with the weights [N] that the heads were fitted with;
-    otherwise "multi", which was as good or better on nearly all sets that were tried
-    (docs/policy.md).
+    Paired over images, labels int [N] or indicators [N, C], with the weights [N] that the heads
+    were fitted with; otherwise "multi", which was as good or better on nearly all sets that were
+    tried (docs/policy.md).
     """
     gain, error = paired_gain(last.held_out, multi.held_out, np.asarray(labels), weight)
     return "last" if gain > error else "multi"

@@ -12,15 +12,14 @@ from scipy.special import softmax
 from tl_cli.engine.head.linear_head import (
     LinearHead,
     fit_temperature,
-    join,
-    joined_on_disk,
+    join_depths,
     paired_gain,
     quality,
 )
 from tl_cli.engine.head.logistic import refine
 from tl_cli.engine.head.problem import Problem, check
 from tl_cli.engine.head.ridge import ridge
-from tl_cli.engine.head.row_blocks import Features, RowBlocks
+from tl_cli.engine.head.row_blocks import Features
 
 Array = NDArray[Any]
 
@@ -88,11 +87,7 @@ def solve_depths(
     """
     if len(widths) == 1:
         return solve(features, labels, classes, **options)
-    joined: Features
-    if isinstance(features, RowBlocks):
-        joined, scales = joined_on_disk(features, widths)
-    else:
-        joined, scales = join(np.split(features, np.cumsum(widths)[:-1], axis=1))
+    joined, scales = join_depths(features, widths)
     return solve(joined, labels, classes, **options).on_raw(scales)
 
 
