@@ -30,9 +30,6 @@ from tl_cli.store.shards import Shard
 LEAST, MOST = 8, 1_000  # shares; few batches are dealt out one by one
 SHARE = 64  # batches of a share, of many: what a worker that dies has to do again
 TRIES = 5  # of a share whose worker dies
-# A worker a core, or a GPU: side by side, networks of one thread each do more than one of many
-ONE_THREAD = {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1", "OMP_NUM_THREADS": "1"}
-
 _opened: dict[str, tuple[Backbone, list[Pass]]] = {}  # of this worker: the last work, by its name
 
 
@@ -132,7 +129,9 @@ def _workers(ray: Any) -> int:
 def _results(ray: Any, work: Work, todo: Sequence[Shard]) -> Iterator[ShardDone]:
     """Yield what each share came to, as they come."""
     gpus = 1 if ray.cluster_resources().get("GPU") else 0
-    environment = {**(ONE_THREAD if not gpus else {}), "TL_CACHE": str(cache_folder.folder())}
+    # as many threads as one process has: another number of them rounds otherwise
+    threads = str(os.environ.get("OMP_NUM_THREADS", cores()))
+    environment = {"TL_CACHE": str(cache_folder.folder()), "OMP_NUM_THREADS": threads}
     share = ray.remote(_share).options(
         num_cpus=1,
         num_gpus=gpus,
