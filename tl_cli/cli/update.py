@@ -120,7 +120,7 @@ def _changed(facts: RunFacts, settings: RunConfig, asked: Asked, screen: Screen)
     for folder in asked.add:
         before = joined(
             before,
-            _scanned(folder, facts, settings, screen),
+            _scanned(folder, settings, screen),
             val=settings.val,
             test=settings.test,
             seed=settings.seed,
@@ -130,11 +130,12 @@ def _changed(facts: RunFacts, settings: RunConfig, asked: Asked, screen: Screen)
     return before
 
 
-def _scanned(folder: Path, facts: RunFacts, settings: RunConfig, screen: Screen) -> Manifest:
+def _scanned(folder: Path, settings: RunConfig, screen: Screen) -> Manifest:
     from tl_cli.data import channels
 
     channels.use(settings.bands())
-    keep = {"keep": int(facts.config["image_size"])} if settings.cache else {}
+    size = settings.image_size  # as it was decided
+    keep = {"keep": size} if settings.cache and size else {}
     return scanned(str(folder), screen, bad_images=settings.bad_images, least_classes=1, **keep)
 
 
