@@ -52,6 +52,7 @@ def solved(context) -> dict:
     """Return what the head alone comes to, by kind, and what the plan would go by."""
     from tl_cli.engine import evidence
     from tl_cli.engine.head import choice
+    from tl_cli.engine.head.linear_head import of_one_label
     from tl_cli.results.progress import silent
 
     start = time.process_time()
@@ -74,7 +75,7 @@ def solved(context) -> dict:
         "val_accuracy": float(
             (head.probabilities("val").argmax(1) == context.labels("val")).mean()
         ),
-        "cv_accuracy": head.head.cv_accuracy,
+        "cv_accuracy": of_one_label(head.head).cv_accuracy,
         "cpu_seconds": round(seconds, 1),
     }
 

@@ -12,7 +12,8 @@ from tl_cli.console.predict import PredictionTable, explained, show_counts
 from tl_cli.console.screen import Screen
 from tl_cli.console.terminal import Terminal
 from tl_cli.results.explanations import Explanation, Neighbour
-from tl_cli.store.prediction_writer import Collected, ImagePrediction
+from tl_cli.store.prediction_forms import ImagePrediction
+from tl_cli.store.prediction_writer import Collected
 
 
 def terminal(width: int) -> Screen:

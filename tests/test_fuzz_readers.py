@@ -27,8 +27,8 @@ from tl_cli.errors import TLError
 from tl_cli.results import predictions
 from tl_cli.results.predictions import Prediction
 from tl_cli.store import checkpoint, prediction_origin, prediction_writer, sorted_folders
+from tl_cli.store.prediction_forms import ImagePrediction
 from tl_cli.store.prediction_origin import PredictionOrigin
-from tl_cli.store.prediction_writer import ImagePrediction
 
 BRIEFLY, TEN_MINUTES = 40, 600  # examples; seconds, of all properties together
 ORIGIN = PredictionOrigin("run", "0", {})

@@ -21,10 +21,10 @@ from tl_cli.data.split import assign_splits
 from tl_cli.report import labels
 
 KEYS = {
-    "source", "images", "classes", "counts", "drawn_splits", "images_per_class", "sizes", "modes",
-    "exif_rotated", "largest_class", "smallest_class", "imbalance", "majority_baseline",
-    "training_images", "effective_size", "size_kind", "image_size", "backbone", "bad_files",
-    "exact_duplicates", "near_duplicates", "findings", "wrong",
+    "source", "task", "images", "classes", "counts", "drawn_splits", "images_per_class", "sizes",
+    "modes", "exif_rotated", "largest_class", "smallest_class", "imbalance", "majority_baseline",
+    "labels_an_image", "training_images", "effective_size", "size_kind", "image_size", "backbone",
+    "bad_files", "exact_duplicates", "near_duplicates", "findings", "wrong",
 }  # fmt: skip
 
 

@@ -9,7 +9,8 @@ from tl_cli.humanize import typed
 from tl_cli.report.page import _environment
 from tl_cli.store import run_dir, sorted_folders
 from tl_cli.store.file_names import shortened
-from tl_cli.store.prediction_writer import ImagePrediction, Printed
+from tl_cli.store.prediction_forms import ImagePrediction
+from tl_cli.store.prediction_writer import Printed
 
 
 @pytest.mark.parametrize("stem", ["a" * 255, "é" * 127, "猫" * 85])

@@ -15,15 +15,15 @@ from tl_cli.errors import TLError
 from tl_cli.report.canvas import figure, saved
 from tl_cli.report.explain import Sheet
 from tl_cli.results.explanations import Explanation
-from tl_cli.store import own_pages, prediction_writer, replacement, run_dir
+from tl_cli.store import own_pages, prediction_forms, prediction_writer, replacement, run_dir
 from tl_cli.store.marker import MARKER
+from tl_cli.store.prediction_forms import ImagePrediction
 from tl_cli.store.prediction_origin import PredictionOrigin
-from tl_cli.store.prediction_writer import ImagePrediction
 from tl_cli.store.run_dir import RunDir
 
-HEADER = prediction_writer.csv_header(1)
-ROW = prediction_writer.csv_row(ImagePrediction("a.png", (("cat", 0.5),), "cat"), 1)
-LINE = prediction_writer.json_row(ImagePrediction("a.png", (("cat", 0.5),), "cat"), 1)
+HEADER = prediction_forms.csv_header(1)
+ROW = prediction_forms.csv_row(ImagePrediction("a.png", (("cat", 0.5),), "cat"), 1)
+LINE = prediction_forms.json_row(ImagePrediction("a.png", (("cat", 0.5),), "cat"), 1)
 ORIGIN = PredictionOrigin("runs/one", "0" * 32, {"--top-k": 1})
 
 

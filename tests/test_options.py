@@ -18,7 +18,7 @@ RARE = {name for name in FIELDS if option(name).rare}
 # one of these is valid for any field, and not its default
 TRIED = ("true", "false", "0.5", "3", "64", "low", "rule", "half", "multi", "gem", "gradual",
          "error", "weights", "strong", "yes", "float32", "mobilenet_025", "label=kind",
-         "thorough", "caffe", "tensorboard")  # fmt: skip
+         "thorough", "classification", "caffe", "tensorboard")  # fmt: skip
 
 
 def helped(*arguments: str) -> str:

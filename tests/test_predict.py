@@ -22,9 +22,15 @@ from test_cli import COLOURS, said, tl
 from tl_cli.data.csv_io import read_csv
 from tl_cli.engine import predict
 from tl_cli.errors import TLError
-from tl_cli.store import prediction_origin, prediction_writer, run_dir, sorted_folders
+from tl_cli.store import (
+    prediction_forms,
+    prediction_origin,
+    prediction_writer,
+    run_dir,
+    sorted_folders,
+)
+from tl_cli.store.prediction_forms import ImagePrediction
 from tl_cli.store.prediction_origin import PredictionOrigin
-from tl_cli.store.prediction_writer import ImagePrediction
 from tl_cli.store.run_dir import RunDir
 from trained import photos, trained
 
@@ -237,7 +243,7 @@ def test_a_full_disk_leaves_whole_rows(tmp_path, monkeypatch):
             origin=PredictionOrigin("run", "0", {}),
         ) as sheet,
     ):
-        row = len(prediction_writer.csv_row(ImagePrediction("0.png", (("cat", 0.5),), "cat"), 1))
+        row = len(prediction_forms.csv_row(ImagePrediction("0.png", (("cat", 0.5),), "cat"), 1))
         sheet.file = Full(sheet.file, 4 * row + row // 2)  # four rows and a half
         for name in inputs:
             sheet.write([ImagePrediction(name, (("cat", 0.5),), "cat")])

@@ -10,8 +10,8 @@ import pytest
 
 from tl_cli.errors import TLError
 from tl_cli.store import prediction_origin, prediction_writer, run_dir
+from tl_cli.store.prediction_forms import ImagePrediction
 from tl_cli.store.prediction_origin import PredictionOrigin
-from tl_cli.store.prediction_writer import ImagePrediction
 from tl_cli.store.run_dir import RunDir
 
 BEGAN = PredictionOrigin("runs/one", "a" * 32, {"--top-k": 1, "--min-confidence": 0.0})

@@ -244,12 +244,13 @@ Model.evaluate = _with_known_options(Model.evaluate)  # type: ignore[method-assi
 
 def _training_result(run: Path, trained: Trained, report: str | None) -> TrainingResult:
     from tl_cli.plan import FreezePlan
+    from tl_cli.results.evaluation import of_one_label
 
     result = trained.result
     return TrainingResult(
         run=run,
         model=Model(run, trained.classifier),
-        figures=result.metrics,
+        figures={split: of_one_label(found) for split, found in result.metrics.items()},
         plan=FreezePlan.from_json(result.plan),
         report=Path(report) if report else None,
         _told={**result.to_json(), "report": report},
@@ -283,6 +284,7 @@ def _evaluate(
     from tl_cli.cli.evaluate import evaluated
     from tl_cli.data.columns import column
     from tl_cli.engine import evaluate
+    from tl_cli.results.evaluation import of_one_label
     from tl_cli.store.run_dir import checkpoint_of
 
     folder, sliced_by = checkpoint_of(run), request["sliced_by"]
@@ -294,7 +296,8 @@ def _evaluate(
         manifest=manifest, split=chosen, own=data is None, column=values, **request
     )
     found = evaluate.evaluate(folder, wanted, screen.on_progress)
-    return EvaluationResult(found.evaluation, found.diagnostics)
+    assert found.diagnostics  # `load` opens no checkpoint of several labels an image
+    return EvaluationResult(of_one_label(found.evaluation), found.diagnostics)
 
 
 def _predict(

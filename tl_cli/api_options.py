@@ -14,6 +14,7 @@ class Options(TypedDict, total=False):
 
     data_dir: str | PathLike[str] | None
     columns: str | None
+    task: Literal["auto", "classification", "multilabel"]
     val: float
     test: float
     folds: int | None

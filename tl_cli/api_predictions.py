@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image as Picture
 
     from tl_cli.engine.predict import Source
-    from tl_cli.store.prediction_writer import ImagePrediction
+    from tl_cli.store.prediction_forms import ImagePrediction
 
     Image = str | os.PathLike[str] | Picture | np.ndarray
 

@@ -27,6 +27,7 @@ from pydantic import (
 from tl_cli import catalog, flat_yaml
 from tl_cli.config_mistakes import sentence, together
 from tl_cli.data import channels as bands
+from tl_cli.data.manifest import CLASSIFICATION
 from tl_cli.errors import TLError, did_you_mean
 
 FREEZE = ("auto", "head", "half", "full")
@@ -126,6 +127,9 @@ class RunConfig(BaseModel):
     )
     data_dir: str | None = _data("Where tfds data sets lie.", metavar="DIR", rare=True)
     columns: Columns = _data("Of a table: path=file,label=species,...", metavar="NAMES", rare=True)
+    task: Literal["auto", "classification", "multilabel"] = _data(
+        "What a table's labels are; auto: as they look.", "auto", rare=True
+    )
     channels: Channels = _data(
         "Bands that are red, green and blue.", metavar="3,2,1", unset="as in the file", rare=True
     )
@@ -244,6 +248,28 @@ class RunConfig(BaseModel):
         """Return what the table calls our columns, where it calls them something else."""
         pairs = (pair.split("=", 1) for pair in (self.columns or "").split(",") if pair)
         return {ours.strip(): theirs.strip() for ours, theirs in pairs}
+
+    def for_task(self, task: str) -> RunConfig:
+        """Return this configuration for what the labels turned out to be.
+
+        Of several labels an image the head alone is trained. Raises TLError where more was asked.
+        """
+        if task == CLASSIFICATION:
+            return self
+        told = {
+            "from_scratch": self.from_scratch,
+            f"freeze {self.freeze}": self.freeze not in ("auto", "head", "1"),
+            f"effort {self.effort}": self.effort == "thorough",
+            f"balance {self.balance}": self.balance != "none",
+            f"backbone {catalog.BEST}": self.backbone == catalog.BEST,
+        }
+        if wrong := [name for name, said in told.items() if said]:
+            raise TLError(
+                "where images have several labels the head alone is trained so far, on the network "
+                f"as it is: {wrong[0]} cannot be had",
+                "leave that out; or, where each combination is a class, --task classification",
+            )
+        return self.effective(task=task, freeze="head")
 
     def bands(self) -> tuple[int, ...] | None:
         """Return which bands of an image are red, green and blue; None: as the file says."""

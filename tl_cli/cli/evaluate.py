@@ -5,13 +5,15 @@ from __future__ import annotations
 import json as jsonlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from tl_cli.cli.options import BadImages, Columns, Data, Json, Quiet
 from tl_cli.cli.run_directory import look_as
 from tl_cli.cli.session import opened_screen, scanned, tell
+from tl_cli.data.manifest import CLASSIFICATION
+from tl_cli.errors import TLError
 
 if TYPE_CHECKING:
     from tl_cli.console.screen import Screen
@@ -58,6 +60,10 @@ def evaluate(
         names = configs.load(flags={"data": data or "-", "columns": columns}).column_names()
         run = checkpoint_of(checkpoint)
         other = checkpoint_of(against) if against else None
+        asked = {"--slice": slice_, "--target-precision": target_precision,
+                 "--target-recall": target_recall, "--against": against, "--tta": tta,
+                 "--plots": plots}  # fmt: skip
+        _require_known(run, asked)
         manifest, chosen = evaluated(run, data, split, screen, bad_images or "skip", names)
         values = column(manifest, slice_, data, names) if slice_ else None
         from tl_cli.engine import evaluate
@@ -80,24 +86,53 @@ def evaluate(
         _show(found, run, pictures, screen, json)
 
 
+def _require_known(run: RunDir, asked: Mapping[str, Any]) -> None:
+    """Raise TLError for what an evaluation of several labels an image does not tell."""
+    if _task(run) == CLASSIFICATION:
+        return
+    for name, value in asked.items():
+        if value is not None and value is not False:
+            raise TLError(
+                f"{run.path} gives an image several labels, and {name} is for one label an image",
+                f"leave out {name}; --json has all figures of every label",
+            )
+
+
+def _task(run: RunDir) -> str:
+    from tl_cli.store import checkpoint, run_dir
+
+    return checkpoint.task_of(run / run_dir.CHECKPOINT)
+
+
 def _show(
     found: EvaluatedModel, run: RunDir, pictures: list[Path], screen: Screen, json: bool
 ) -> None:
+    from tl_cli.console import multilabel
     from tl_cli.console.evaluate import show_evaluation
+    from tl_cli.results.evaluation import of_one_label
+    from tl_cli.results.multilabel import MultilabelEvaluation
 
+    told = found.diagnostics.to_json() if found.diagnostics else {}
     if json:
         drawn = {"pictures": [str(path) for path in pictures]}
-        print(jsonlib.dumps(found.evaluation.to_json() | found.diagnostics.to_json() | drawn))
-    else:
-        show_evaluation(screen, found.evaluation, found.diagnostics, run.path, pictures)
+        print(jsonlib.dumps(found.evaluation.to_json() | told | drawn))
+    elif isinstance(found.evaluation, MultilabelEvaluation):
+        multilabel.show_evaluation(screen, found.evaluation, run.path)
+    elif found.diagnostics:
+        show_evaluation(
+            screen, of_one_label(found.evaluation), found.diagnostics, run.path, pictures
+        )
 
 
 def _drawn(found: EvaluatedModel, run: RunDir) -> Iterator[Path]:
     """Draw all pictures into the run, and yield where each lies."""
     from tl_cli.report.figures import answers as figures
+    from tl_cli.results.evaluation import of_one_label
 
     told, answers = found.diagnostics, found.answers
-    yield figures.confusion_png(found.evaluation, run)
+    if told is None:  # of several labels an image
+        return
+    yield figures.confusion_png(of_one_label(found.evaluation), run)
     yield figures.reliability_png(told, run.path)
     yield figures.roc_png(told, answers.probabilities, answers.labels, run.path)
     yield figures.precision_recall_png(told, answers.probabilities, answers.labels, run.path)
@@ -123,6 +158,8 @@ def evaluated(
         found = read_csv(run / run_dir.MANIFEST)
         return found, split or ("test" if found.of("test") else "val")
     look_as(run)
-    found = scanned(data, screen, bad_images=bad_images, least_classes=1, columns=columns)
+    found = scanned(
+        data, screen, bad_images=bad_images, least_classes=1, columns=columns, task=_task(run)
+    )
     tell(found, screen)
     return found, split or ("test" if found.of("test") else "all")

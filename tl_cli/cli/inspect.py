@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tl_cli.cli.options import Channels, Columns, DataDir, Json, Quiet, help_of
+from tl_cli.cli.options import Channels, Columns, DataDir, Json, Quiet, Task, help_of
 from tl_cli.cli.session import opened_screen, scanned
 from tl_cli.errors import TLError, unknown
 from tl_cli.store.marker import make_marked
@@ -55,6 +55,7 @@ def inspect(
         bool, typer.Option("--strict", help="Exit with 1 where something is wrong.")
     ] = False,
     columns: Columns = None,
+    task: Task = None,
     channels: Channels = None,
     data_dir: DataDir = None,
     json: Json = False,
@@ -70,7 +71,7 @@ def inspect(
             raise typer.BadParameter("--output is for the pictures: add --plots or --augment")
         if label_errors:
             given = {"--plots": plots, "--augment": augment, "--strict": strict,
-                     "--columns": columns, "--channels": channels,
+                     "--columns": columns, "--task": task, "--channels": channels,
                      "--data-dir": data_dir}  # fmt: skip
             if unused := [name for name, value in given.items() if value]:
                 raise typer.BadParameter(f"--label-errors is of a run: leave out {unused[0]}")
@@ -86,7 +87,13 @@ def inspect(
             given_alone = "--apply" if apply else "--overwrite"
             raise typer.BadParameter(f"{given_alone} goes with --label-errors")
         settings = configs.load(
-            flags={"data": data, "columns": columns, "channels": channels, "data_dir": data_dir}
+            flags={
+                "data": data,
+                "columns": columns,
+                "task": task,
+                "channels": channels,
+                "data_dir": data_dir,
+            }
         )
         manifest, found = _inspected(settings, screen)
         _show(found, screen, json)
@@ -108,6 +115,7 @@ def _inspected(settings: RunConfig, screen: Screen) -> tuple[Manifest, Inspectio
         screen,
         data_dir=settings.data_dir,
         columns=settings.column_names(),
+        task=settings.task,
         least_classes=1,
     )
     try:

@@ -59,6 +59,7 @@ def shared(name: str) -> Any:
 Data = Annotated[str | None, shared("data")]
 DataDir = Annotated[str | None, shared("data_dir")]
 Columns = Annotated[str | None, shared("columns")]
+Task = Annotated[str | None, shared("task")]
 Channels = Annotated[str | None, shared("channels")]
 BadImages = Annotated[str | None, shared("bad_images")]
 Backbone = Annotated[str | None, shared("backbone")]

@@ -16,12 +16,14 @@ import typer
 
 from tl_cli.cli.options import Json, Quiet
 from tl_cli.cli.session import opened_screen
+from tl_cli.data.manifest import TASKS
 from tl_cli.errors import TLError, unknown
 
 if TYPE_CHECKING:
     from tl_cli.console.screen import Screen
     from tl_cli.engine.conformal import ConformalSets
-    from tl_cli.store.prediction_writer import ImagePrediction, PredictionSink
+    from tl_cli.store.prediction_forms import ImagePrediction
+    from tl_cli.store.prediction_writer import PredictionSink
     from tl_cli.store.run_dir import RunDir
 
 FORMATS = ("table", "csv", "jsonl")
@@ -81,6 +83,11 @@ def predict(
         if (resume and not output) or (link and not sort_into):
             raise typer.BadParameter("--resume needs --output, and --link needs --sort-into")
         run = run_dir.checkpoint_of(checkpoint)
+        several = _several(run)
+        if several:
+            asked = {"--top-k": top_k > 1, "--min-confidence": min_confidence, "--unknown": unknown,
+                     "--sort-into": sort_into, "--coverage": coverage}  # fmt: skip
+            _require_one_label(run, asked)
         left_out: Counter[str] = Counter()
         inputs = named_images(paths, sys.stdin, left_out)
         tell_left_out(left_out, screen)
@@ -99,16 +106,17 @@ def predict(
             prediction_writer.writing(
                 output, form, top_k, inputs=inputs, resume=resume,
                 origin=prediction_origin.of(run, options), batch=batch_size,
+                several=several,
                 sets=coverage is not None,
             )
             if output
             else None
         )  # fmt: skip
-        shown = _shown(screen, form, top_k, inputs, sets=coverage is not None)
+        shown = _shown(screen, form, top_k, inputs, several, sets=coverage is not None)
         with file or shown as sheet:
             from tl_cli.engine import predict
 
-            built = predict.load_checkpoint(run)
+            built = predict.load_checkpoint(run, TASKS)
             answers = predict.answers(
                 built, inputs[sheet.rows :], top=top_k, least=min_confidence,
                 batch_size=batch_size, unlike=predict.unknown_score(run, built, unknown),
@@ -132,6 +140,25 @@ def predict(
             _sum_up(screen, told, hesitant, output, sort_into)
         if sheet.failed or unsorted:
             raise typer.Exit(1)
+
+
+def _several(run: RunDir) -> Sequence[str]:
+    """Return the classes of a run that gives an image several labels; else none."""
+    from tl_cli.store import checkpoint, run_dir
+
+    described = checkpoint.describe(run / run_dir.CHECKPOINT)
+    return described["classes"] if described.get("thresholds") else ()
+
+
+def _require_one_label(run: RunDir, asked: Mapping[str, Any]) -> None:
+    """Raise TLError for options that mean nothing where an image may have several labels."""
+    for name, value in asked.items():
+        if value:
+            raise TLError(
+                f"{run.path} gives an image several labels, each from a probability of its own on: "
+                f"{name} is for one label an image",
+                f"leave out {name}; --output FILE.csv has the probabilities of all labels",
+            )
 
 
 def _form(form: str | None, output: Path | None, json: bool) -> str:
@@ -168,7 +195,13 @@ def tell_left_out(left_out: Counter[str], screen: Screen) -> None:
 
 @contextmanager
 def _shown(
-    screen: Screen, form: str, top: int, inputs: Sequence[str], *, sets: bool
+    screen: Screen,
+    form: str,
+    top: int,
+    inputs: Sequence[str],
+    several: Sequence[str],
+    *,
+    sets: bool,
 ) -> Iterator[PredictionSink]:
     """Give what takes the answers without a file: standard output, or memory for --json."""
     from tl_cli.console.predict import PredictionTable
@@ -179,7 +212,7 @@ def _shown(
     elif form == "json":
         yield prediction_writer.Collected()
     else:
-        yield prediction_writer.Printed(form=form, top=top, sets=sets)
+        yield prediction_writer.Printed(form=form, top=top, several=several, sets=sets)
 
 
 def _work(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tl_cli.cli.options import Channels, Columns, DataDir, Json, Quiet, help_of
+from tl_cli.cli.options import Channels, Columns, DataDir, Json, Quiet, Task, help_of
 from tl_cli.cli.session import manifest_of, opened_screen
 from tl_cli.errors import TLError
 
@@ -33,6 +33,7 @@ def rank(
         str | None, typer.Option(metavar="INTEGER", help="Pixels a side; auto: each network's own.")
     ] = None,
     columns: Columns = None,
+    task: Task = None,
     channels: Channels = None,
     data_dir: DataDir = None,
     json: Json = False,
@@ -43,7 +44,8 @@ def rank(
         from tl_cli import catalog, config
 
         candidates = candidates_of(among, catalog.at_hand())
-        flags = {"data": data, "columns": columns, "channels": channels, "data_dir": data_dir}
+        flags = {"data": data, "columns": columns, "task": task, "channels": channels}
+        flags["data_dir"] = data_dir
         limits = {"max_minutes": max_minutes, "image_size": image_size}
         settings = config.load(flags=flags | limits)
         manifest = manifest_of(settings, screen)

@@ -16,6 +16,7 @@ from tl_cli.cli.options import (
     Quiet,
     Similarity,
     Source,
+    Task,
     with_source,
 )
 from tl_cli.cli.session import LOADING, blocks_of, manifest_of, opened_screen
@@ -35,6 +36,7 @@ def recommend_freeze(
     data: Data = None,
     size: Annotated[int | None, typer.Option(min=1, help="Training images.")] = None,
     classes: Annotated[int | None, typer.Option(min=1, help="Classes.")] = None,
+    task: Task = None,
     similarity: Similarity = None,
     policy: Policy = None,
     backbone: Backbone = None,
@@ -59,7 +61,7 @@ def recommend_freeze(
             raise typer.BadParameter("--plots draws what is measured: give --data, no --similarity")
         if output and not plots:
             raise typer.BadParameter("--output is where --plots draws: give both")
-        flags = {"similarity": similarity, "policy": policy, "backbone": backbone}
+        flags = {"task": task, "similarity": similarity, "policy": policy, "backbone": backbone}
         settings = configs.load(flags={"data": data or "-", **flags})
         if settings.backbone == catalog.BEST and (not data or settings.similarity):
             raise typer.BadParameter(

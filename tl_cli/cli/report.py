@@ -79,10 +79,13 @@ def _heat(facts: RunFacts, built: Classifier | None) -> dict[str, np.ndarray]:
     does without it.
     """
     from tl_cli.data import presence
+    from tl_cli.data.manifest import CLASSIFICATION
     from tl_cli.errors import TLError
     from tl_cli.report import MOST_MISTAKES
     from tl_cli.store import run_dir
 
+    if facts.task != CLASSIFICATION:
+        return {}
     records = {record.path: record for record in facts.manifest.records}
     said = [p for p in facts.mistakes(MOST_MISTAKES) if p.path in records]
     if not said or not (built or (facts.run / run_dir.CHECKPOINT).is_file()):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from tl_cli.data.manifest import CLASSIFICATION
 from tl_cli.errors import TLError
 
 if TYPE_CHECKING:
@@ -87,8 +88,13 @@ def of_the_system(error: OSError) -> TLError:
     )
 
 
-def manifest_of(settings: RunConfig, screen: Screen) -> Manifest:
-    """Scan the images, take the subset and split them as configured; say what was found."""
+def manifest_of(
+    settings: RunConfig, screen: Screen, tasks: Sequence[str] = (CLASSIFICATION,)
+) -> Manifest:
+    """Scan the images, take the subset and split them as configured; say what was found.
+
+    `tasks`: what labels may be for the command that asks; others are refused.
+    """
     from tl_cli.data import channels
     from tl_cli.data.split import assign_splits
     from tl_cli.data.subset import limit
@@ -100,8 +106,12 @@ def manifest_of(settings: RunConfig, screen: Screen) -> Manifest:
         bad_images=settings.bad_images,
         data_dir=settings.data_dir,
         columns=settings.column_names(),
+        task=settings.task,
         **_to_keep(settings),
     )
+    if found.doubt:
+        raise TLError(f"'{settings.data}': {found.doubt.what}", found.doubt.choices)
+    _check_task(settings, found, tasks)
     for text in _unused(settings, found):
         screen.note(text, warning=True)
     found = limit(found, settings.limit, settings.limit_per_class, settings.seed)
@@ -116,6 +126,17 @@ def manifest_of(settings: RunConfig, screen: Screen) -> Manifest:
     )
     tell(split, screen)
     return split
+
+
+def _check_task(settings: RunConfig, found: Manifest, tasks: Sequence[str]) -> None:
+    """Raise TLError where the labels are not what the command knows, before anything is loaded."""
+    if found.task not in tasks:
+        raise TLError(
+            f"'{settings.data}': an image may have several labels, and this command knows one",
+            "tl train knows several; where each combination is a class of its own, say "
+            "--task classification",
+        )
+    settings.for_task(found.task)
 
 
 def _unused(settings: RunConfig, manifest: Manifest) -> Iterator[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json as jsonlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,6 +16,7 @@ from tl_cli.cli.resume import reopened
 from tl_cli.cli.run_directory import begun, directory, watched
 from tl_cli.cli.session import LOADING, manifest_of, opened_screen
 from tl_cli.cli.training import say_report, train_and_show, train_run, write_report
+from tl_cli.data.manifest import CLASSIFICATION, TASKS
 from tl_cli.errors import TLError
 
 if TYPE_CHECKING:
@@ -107,7 +108,7 @@ def train(
         others = _others(settings, compare_scratch, compare_freeze)
         _check(settings, bool(others), dry_run, overwrite)
         if dry_run:
-            _dry_run(settings, manifest_of(settings, screen), screen, json, plots)
+            _dry_run(settings, manifest_of(settings, screen, TASKS), screen, json, plots)
             return
         run = begun(settings, directory(settings, overwrite))
         manifest = _scanned(settings, run, screen)
@@ -169,11 +170,13 @@ def _draw_rates(settings: RunConfig, result: DryRun, screen: Screen) -> None:
     screen.note(f"wrote {learning_rate_png(tested, path)}")
 
 
-def _scanned(settings: RunConfig, run: RunDir, screen: Screen) -> Manifest:
+def _scanned(
+    settings: RunConfig, run: RunDir, screen: Screen, tasks: Sequence[str] = TASKS
+) -> Manifest:
     """Return the images and say what was found; a mistake in them leaves no run behind."""
     try:
         with watched(run, screen):
-            return _found(manifest_of(settings, screen), screen)
+            return _found(manifest_of(settings, screen, tasks), screen)
     except TLError:
         run.withdraw()
         raise
@@ -196,7 +199,7 @@ def _resume(
     if run.state() != run_dir.DONE:
         if manifest is None:
             with watched(run, screen):
-                manifest = manifest_of(settings, screen)
+                manifest = manifest_of(settings, screen, TASKS)
         _found(manifest, screen)
         return train_and_show(settings, manifest, screen, json, run)
     run = run.publish()
@@ -220,10 +223,13 @@ def _told(run: RunDir) -> Mapping[str, Any]:
 def whole(
     settings: RunConfig, screen: Screen, *, overwrite: bool = False
 ) -> tuple[RunDir, Trained, str | None]:
-    """Train one run from its configuration on; see `training.train_run`. Raises TLError."""
+    """Train one run from its configuration on; see `training.train_run`. Raises TLError.
+
+    For Python, which knows one label an image so far.
+    """
     _check(settings, False, False, overwrite)
     run = begun(settings, directory(settings, overwrite))
-    return train_run(settings, _scanned(settings, run, screen), screen, run)
+    return train_run(settings, _scanned(settings, run, screen, (CLASSIFICATION,)), screen, run)
 
 
 def _others(settings: RunConfig, scratch: bool, plans: bool) -> dict[str, RunConfig]:
@@ -254,6 +260,8 @@ def _compare(
     place = run.final_path
     places = {name: place.with_name(f"{place.name}-{name}") for name in others}
     try:
+        for other in others.values():
+            other.for_task(manifest.task)
         for path in places.values():
             RunDir(path).check(overwrite=overwrite)
     except TLError:

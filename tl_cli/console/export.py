@@ -33,6 +33,13 @@ def _show_usage(screen: Screen, result: Export) -> None:
     names = safe(naming(classes, MOST_CLASSES))
     say(screen, f"Input: image, float32 \\[batch, {side}, {side}, 3], RGB from 0 to 255")
     say(screen, f"Output: probabilities, float32 \\[batch, {len(result.classes)}]: {names}")
+    if result.thresholds:
+        say(
+            screen,
+            "Each is a sigmoid, a label by itself: any number of them may be high. A label is said "
+            "from its threshold on (`thresholds` in the .json beside the file): "
+            + naming((f"{value:.2f}" for value in result.thresholds), MOST_CLASSES),
+        )
     say(screen, f"[bold]To use it in Python, {result.runtime}:[/]\n")
     for line in (result.usage or "").splitlines():
         screen.whole(safe(line), label="  ")
@@ -53,6 +60,6 @@ def _equality(found: Equality, result: Export) -> str:
     return (
         f"{images}, greatest difference of a probability {found.difference:.1e}"
         + (f" (allowed {allowed:.0e})" if allowed else "")
-        + f", same class {found.agreement:.1%}"
+        + f", same {'labels' if result.thresholds else 'class'} {found.agreement:.1%}"
         + (f" (at least {found.least_agreement:.0%})" if found.least_agreement else "")
     )  # fmt: skip

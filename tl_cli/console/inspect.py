@@ -16,6 +16,7 @@ from rich.table import Table
 from tl_cli import catalog
 from tl_cli.console.screen import Screen, safe, say, two_columns
 from tl_cli.data.inspection import WRONG, Finding, Inspection, Spread
+from tl_cli.data.manifest import MULTILABEL
 from tl_cli.humanize import printable
 from tl_cli.plan import BIG, TINY, DatasetStats
 
@@ -68,11 +69,18 @@ def _figures(found: Inspection) -> dict[str, str]:
         "balance": f"the largest class has {found.imbalance:.1f} times as many as the smallest"
         if found.imbalance >= NOTICEABLE
         else "all classes have about as many",
-        "baseline": f"always answering {safe(repr(found.largest))} is right"
-        f" {found.majority_baseline:.1%} of the time",
+        **_answering(found),
         "to train on": _to_train_on(found.training),
         "image size": _image_size(found),
     }
+
+
+def _answering(found: Inspection) -> dict[str, str]:
+    largest, share = safe(repr(found.largest)), f"{found.majority_baseline:.1%}"
+    if found.task == MULTILABEL:
+        told = f"{found.labels_an_image:.1f} an image on average; {largest} is on {share} of them"
+        return {"labels": told}
+    return {"baseline": f"always answering {largest} is right {share} of the time"}
 
 
 def _to_train_on(situation: DatasetStats) -> str:

@@ -17,7 +17,8 @@ from tl_cli.console.screen import Screen
 from tl_cli.console.streams import unread
 from tl_cli.humanize import printable
 from tl_cli.results.explanations import Explanation
-from tl_cli.store.prediction_writer import UNKNOWN, UNSURE, ImagePrediction, PredictionSink
+from tl_cli.store.prediction_forms import ImagePrediction, LabelsPrediction
+from tl_cli.store.prediction_writer import NO_LABEL, UNKNOWN, UNSURE, PredictionSink
 
 WIDEST = 80  # cells; a longer path only moves what stands behind it
 MOST_LABELS = 12  # that are counted one by one
@@ -86,8 +87,16 @@ def _said(answer: ImagePrediction) -> Text:
         text.append(f"{UNKNOWN}: ", "yellow")
     elif answer.label == UNSURE:
         text.append(f"{UNSURE}: ", "yellow")
-    for i, (name, probability) in enumerate(answer.guesses):
-        text.append(f"{'   ' if i else ''}{printable(name)} ", "" if i else "bold")
+    guesses = answer.guesses
+    if isinstance(answer, LabelsPrediction):
+        guesses = tuple(guess for guess in guesses if guess[0] in answer.labels)
+        if not guesses:
+            name, probability = answer.guesses[0]
+            nearest = f" (the most probable: {printable(name)} {probability:.3f})"
+            return text.append(NO_LABEL, "yellow").append(nearest, "dim")
+    for i, (name, probability) in enumerate(guesses):
+        lesser = i and not isinstance(answer, LabelsPrediction)
+        text.append(f"{'   ' if i else ''}{printable(name)} ", "" if lesser else "bold")
         text.append(f"{probability:.3f}", "dim" if i else "")
     others = [printable(name) for name in answer.candidates if name != answer.guesses[0][0]]
     if others:

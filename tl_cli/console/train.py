@@ -10,15 +10,17 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from tl_cli.console import multilabel
 from tl_cli.console.evaluate import show_figures
 from tl_cli.console.screen import Screen, safe
 from tl_cli.data.duplicates import trained_on_too
-from tl_cli.data.manifest import Manifest
+from tl_cli.data.manifest import MULTILABEL, Manifest
 from tl_cli.humanize import count, duration, percent, roughly, saved, typed
 from tl_cli.plan.plain_words import plain_decision, plain_reasons
 from tl_cli.results.dry_run import DryRun
 from tl_cli.results.headline import FOLDS, HEAD, TEST, VALIDATION, Headline, headline
-from tl_cli.results.training import RunResult
+from tl_cli.results.multilabel import MultilabelEvaluation, multilabel_figures
+from tl_cli.results.training import MultilabelHeadResult, RunResult
 
 FINDINGS = 3  # told; tl inspect has them all
 FEW = 100  # images, below which a figure is rough
@@ -36,6 +38,9 @@ def show_found(screen: Screen, manifest: Manifest) -> None:
     uses = [f"{splits['train']:,} to learn from", f"{splits['val']:,} to check on"]
     uses += [f"{splits['test']:,} for the test"] if splits["test"] else []
     images, classes = count(sum(splits.values()), "image"), count(len(manifest.classes), "class")
+    if manifest.task == MULTILABEL:
+        mean = sum(manifest.counts().values()) / sum(splits.values())
+        classes += f", {mean:.1f} labels an image"
     screen.paragraph(
         f"[bold]{safe(manifest.source)}[/]: {images} in {classes}; {', '.join(uses)}.", rest="  "
     )
@@ -70,8 +75,7 @@ def show_outcome(
     screen: Screen, result: RunResult, manifest: Manifest, model: Path, report: str | None
 ) -> None:
     """Say how good it is, with what is to be said beside that, where it lies and what to do now."""
-    told = show_figure(screen, result, manifest)
-    for caveat in _caveats(result, told, manifest):
+    for caveat in _caveats(result, show_figure(screen, result, manifest), manifest):
         screen.paragraph(safe(caveat), first="  [yellow]![/] ")
     screen.whole(safe(str(model)), label="  Model   ")
     if report:
@@ -81,8 +85,11 @@ def show_outcome(
         screen.whole(safe(command), label="          " if i else "  Next    ")
 
 
-def show_figure(screen: Screen, result: RunResult, manifest: Manifest) -> Headline:
-    """Say how good it is, and nothing else; return that."""
+def show_figure(screen: Screen, result: RunResult, manifest: Manifest) -> Headline | None:
+    """Say how good it is, and nothing else; return that, where it is a share of images."""
+    if result.task == MULTILABEL:
+        multilabel.show_headline(screen, multilabel_figures(result.metrics))
+        return None
     counts = manifest.counts("train")
     told = headline(result, max(counts.values()) / max(sum(counts.values()), 1))
     show_headline(screen, told)
@@ -103,8 +110,11 @@ def show_headline(screen: Screen, told: Headline) -> None:
     )
 
 
-def _caveats(result: RunResult, told: Headline, manifest: Manifest) -> Iterator[str]:
+def _caveats(result: RunResult, told: Headline | None, manifest: Manifest) -> Iterator[str]:
     """Yield what a careful person would add to the headline."""
+    if told is None:
+        yield from multilabel.caveats(multilabel_figures(result.metrics), manifest)
+        return
     if not told.better_than_guessing:
         yield (
             "That is no better than always naming the most frequent class, so nothing was learned "
@@ -152,7 +162,10 @@ def show_details(screen: Screen, result: RunResult) -> None:
     if result.head:
         screen.paragraph(f"[bold]Saved:[/] {_saved(result)}")
     for evaluation in result.metrics.values():
-        show_figures(screen, evaluation)
+        if isinstance(evaluation, MultilabelEvaluation):
+            multilabel.show_figures(screen, evaluation)
+        else:
+            show_figures(screen, evaluation)
     spent = ", ".join(f"{k} {duration(v)}" for k, v in result.seconds.items() if k != "total")
     screen.paragraph(f"[bold]Time:[/] {duration(result.seconds['total'])} ({spent})")
     screen.whole(f"[bold]Run:[/] {safe(result.run)}")
@@ -166,7 +179,12 @@ def _saved(result: RunResult) -> str:
 
 def _ways(result: RunResult) -> Iterator[str]:
     head, scratch = result.head, result.scratch
-    if head:
+    if isinstance(head, MultilabelHeadResult):
+        yield (
+            f"[bold]Head:[/] {head.kind}, solved; cross-validated mean average precision "
+            f"{head.cv_average_precision:.3f}"
+        )
+    elif head:
         yield (
             f"[bold]Head:[/] {head.kind}, solved; cross-validated accuracy "
             f"{head.cv_accuracy:.3f} ± {head.cv_stderr:.3f}"

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from tl_cli.data.manifest import Manifest
+from tl_cli.data.manifest import JOINT, MULTILABEL, Manifest, names_in
 from tl_cli.errors import TLError, did_you_mean
 from tl_cli.humanize import count, naming
 
@@ -23,18 +23,24 @@ def joined(manifest: Manifest) -> Manifest:
     (handwritten 'a' and 'A' are classes), and are one class where none has. Raises TLError for a
     label that no file could hold.
     """
-    labels = dict.fromkeys([r.label for r in manifest.records] + [b.label for b in manifest.bad])
+    whole = [r.label for r in manifest.records] + [b.label for b in manifest.bad]
+    labels = dict.fromkeys(name for label in whole for name in names_in(label, manifest.task))
     name = {label: clean(label) for label in labels}
     notes = [*_of_bytes(name), *_of_spellings(name)]
     splits: dict[str, set[str]] = defaultdict(set)
     for record in manifest.records:
-        splits[name[record.label]].add(record.split)
+        for own in manifest.names(record):
+            splits[name[own]].add(record.split)
     same, told = _of_case(splits)
     name = {label: same.get(new, new) for label, new in name.items()}
     if all(label == new for label, new in name.items()) and not told:
         return manifest
-    bad = tuple(replace(b, label=name[b.label]) for b in manifest.bad)
-    records = (replace(r, label=name[r.label]) for r in manifest.records)
+
+    def renamed(label: str) -> str:
+        return JOINT.join(sorted({name[own] for own in names_in(label, manifest.task)}))
+
+    bad = tuple(replace(b, label=renamed(b.label)) for b in manifest.bad)
+    records = (replace(r, label=renamed(r.label)) for r in manifest.records)
     return replace(manifest, bad=bad).with_records(records, *notes, *told)
 
 
@@ -59,17 +65,23 @@ def known(manifest: Manifest, classes: Sequence[str]) -> Manifest:
     if same:
         named = naming(f"{name!r} is {same[name]!r}" for name in sorted(same))
         notes.append(f"names that differ from the checkpoint's only in case: {named}")
-    kept = [r for r in manifest.records if r.label not in alien]
+    several = manifest.task == MULTILABEL  # an image stays, without the labels that are not known
+    kept = [r for r in manifest.records if several or r.label not in alien]
     if alien:
         images = count(len(manifest.records) - len(kept), "image")
+        what = f"{images} of {count(len(alien), 'class')}"
+        what = count(len(alien), "label") if several else what
         near = [hint for name in alien if (hint := did_you_mean(name, classes))]
         notes.append(
-            f"{images} of {count(len(alien), 'class')} that the checkpoint does not know left out,"
+            f"{what} that the checkpoint does not know left out,"
             f" so the figures are over the others: {naming(map(repr, alien))}"
             + (f" ({near[0]})" if near else "")
         )
-    records = [replace(r, label=same.get(r.label, r.label)) for r in kept]
-    names = tuple(sorted({r.label for r in records}))
+    records = [
+        replace(r, label=JOINT.join(sorted({same.get(n, n) for n in manifest.names(r)} - {*alien})))
+        for r in kept
+    ]
+    names = tuple(sorted({name for r in records for name in manifest.names(r)}))
     return replace(manifest, classes=names).with_records(records, *notes)
 
 

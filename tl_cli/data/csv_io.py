@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from dataclasses import astuple
+from itertools import chain
 from pathlib import Path
 
 from tl_cli import csv_cells
-from tl_cli.data.manifest import Manifest, Record
+from tl_cli.data.manifest import CLASSIFICATION, MULTILABEL, Manifest, Record, names_in
 from tl_cli.data.sources.rows import delimited
 from tl_cli.errors import TLError
 
@@ -16,19 +17,25 @@ COLUMNS = (
     "near",
 )  # fmt: skip
 
+LABELS = {CLASSIFICATION: "label", MULTILABEL: "labels"}  # the column's name tells the task
+FORMS = {tuple(name if c == "label" else c for c in COLUMNS): task for task, name in LABELS.items()}
+
 
 def write_csv(manifest: Manifest, path: Path) -> None:
-    """Write manifest.csv: one row a record, columns as in COLUMNS. Atomic."""
+    """Write manifest.csv: one row a record, columns as in FORMS. Atomic."""
     rows = (astuple(record) for record in manifest.records)
-    write_beside(path, csv_cells.table(COLUMNS, rows))
+    [columns] = (columns for columns, task in FORMS.items() if task == manifest.task)
+    write_beside(path, csv_cells.table(columns, rows))
 
 
 def read_csv(path: Path) -> Manifest:
     """Read what `write_csv` wrote, nothing looked at again. Raises TLError for another table."""
-    records = []
+    records, task = [], CLASSIFICATION
     for line, row in delimited(Path(path)):
-        if tuple(row) != COLUMNS:
+        if tuple(row) not in FORMS:
             raise TLError(f"'{path}' is not a manifest.csv", f"its columns must be {COLUMNS}")
+        task = FORMS[tuple(row)]
+        row = dict(zip(COLUMNS, row.values(), strict=True))
         try:
             numbers = {name: int(row[name]) for name in ("width", "height", "orientation")}
         except ValueError as error:
@@ -36,7 +43,8 @@ def read_csv(path: Path) -> Manifest:
         records.append(Record(**{**row, **numbers}))
     if not records:
         raise TLError(f"'{path}' lists no images", "restore the file")
-    return Manifest(str(path), tuple(sorted({r.label for r in records})), tuple(records))
+    classes = sorted({*chain(*(names_in(r.label, task) for r in records))})
+    return Manifest(str(path), tuple(classes), tuple(records), task=task)
 
 
 def bad_csv_text(manifest: Manifest) -> str:

@@ -9,6 +9,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 SPLITS = ("train", "val", "test")
+CLASSIFICATION, MULTILABEL = "classification", "multilabel"  # what a label is
+TASKS = (CLASSIFICATION, MULTILABEL)
+JOINT = ";"  # between the names in a label, where an image may have several
 
 
 @dataclass(frozen=True)
@@ -16,7 +19,7 @@ class Record:
     """One readable image: where it is, what it shows, which split it belongs to."""
 
     path: str  # an absolute file path, or "sample:digits/0042"
-    label: str
+    label: str  # a name; several, sorted and joined, where the manifest's task has it so
     split: str = ""  # "train", "val", "test", or "" before the split
     group: str = ""  # images of one group never part
     digest: str = ""  # hash of the content
@@ -43,6 +46,14 @@ class BadFile:
 
 
 @dataclass(frozen=True)
+class Doubt:
+    """What the labels may mean beside what they are taken for."""
+
+    what: str  # a clause
+    choices: str  # what to do, with the option that says which is meant
+
+
+@dataclass(frozen=True)
 class Manifest:
     """All images of a data set, in a stable order, with the classes sorted by name."""
 
@@ -51,6 +62,8 @@ class Manifest:
     records: tuple[Record, ...]
     bad: tuple[BadFile, ...] = ()
     notes: tuple[str, ...] = ()  # findings worth one line each to the user
+    doubt: Doubt | None = None  # to be asked about before anything is trained
+    task: str = CLASSIFICATION
 
     def of(self, split: str) -> tuple[Record, ...]:
         """Return the records of one split ("all" for every one), in order."""
@@ -58,12 +71,20 @@ class Manifest:
 
     def counts(self, split: str = "all") -> dict[str, int]:
         """Return images per class, every class present, zero included."""
-        seen = Counter(r.label for r in self.of(split))
+        seen = Counter(name for r in self.of(split) for name in self.names(r))
         return {name: seen[name] for name in self.classes}
+
+    def names(self, record: Record) -> tuple[str, ...]:
+        """Return the classes that an image is of: one, or of several labels any number."""
+        return names_in(record.label, self.task)
 
     def with_records(self, records: Iterable[Record], *notes: str) -> Manifest:
         """Return this manifest with other records and some more notes."""
         return replace(self, records=tuple(records), notes=self.notes + notes)
+
+    def with_notes(self, *notes: str) -> Manifest:
+        """Return this manifest with some more notes."""
+        return replace(self, notes=self.notes + notes)
 
 
 @dataclass(frozen=True)
@@ -73,6 +94,14 @@ class Options:
     data_dir: str | None = None  # where prepared tfds datasets lie
     columns: Mapping[str, str] = field(default_factory=dict)  # our name -> the table's column
     cache: Path | None = None
+    task: str = "auto"  # what the labels are; "auto": as they look
+
+
+def names_in(label: str, task: str) -> tuple[str, ...]:
+    """Return the names in a label of a task's form."""
+    if task == CLASSIFICATION:
+        return (label,)
+    return tuple(label.split(JOINT)) if label else ()
 
 
 def natural(path: str) -> tuple[str | int, ...]:

@@ -11,7 +11,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tl_cli.data import class_names, decode, deep_images, digests, groups, listing, pixel_cache
+from tl_cli.data import (
+    class_names,
+    decode,
+    deep_images,
+    digests,
+    groups,
+    label_forms,
+    listing,
+    pixel_cache,
+)
 from tl_cli.data.duplicates import findings, mark_near
 from tl_cli.data.faults import check_regular, fault
 from tl_cli.data.manifest import BadFile, Manifest, Options, Record, natural
@@ -39,6 +48,7 @@ def scan(
     bad_images: str = "skip",
     data_dir: str | None = None,
     columns: Mapping[str, str] | None = None,
+    task: str = label_forms.AUTO,
     cache: Path | None = None,
     on_progress: Progress | None = None,
     least_classes: int = 2,
@@ -48,7 +58,8 @@ def scan(
     """Return the images of a source, each decoded once, in natural order of their paths.
 
     A split is set where the source has one, else it is "". What cannot be used is in `bad`; what is
-    worth knowing is in `notes`. `cache` is the folder where looks are remembered (scan.sqlite).
+    worth knowing is in `notes`. `task`: what a table's labels are; where that is open ("auto") and
+    they may be no classes, `doubt` says so. `cache`: where looks are remembered (scan.sqlite).
     `on_progress` gets (images looked at, images). `keep`: pixels; the decoded image is kept at that
     size for whoever needs it next (see kept.py), if its shorter side has at least `keep_from`
     pixels; what is remembered is not decoded, and so not kept. Raises TLError for a source that is
@@ -57,7 +68,10 @@ def scan(
     """
     if bad_images not in BAD_IMAGES:
         raise unknown("value for bad_images", bad_images, BAD_IMAGES)
-    listed = class_names.joined(listing.listed(source, Options(data_dir, columns or {}, cache)))
+    listed = listing.listed(source, Options(data_dir, columns or {}, cache, task))
+    if listing.kind(source) == "table":
+        listed = label_forms.formed(listed, task)
+    listed = class_names.joined(listed)
     records = sorted(listed.records, key=lambda r: natural(r.path))
     good: list[Record] = []
     bad = list(listed.bad)
@@ -71,8 +85,13 @@ def scan(
     bad.sort(key=lambda b: natural(b.path))
     _check(listed, good, bad, bad_images, least_classes)
     good = mark_near(groups.named_by_files(good))
-    classes = tuple(sorted({r.label for r in good}))
-    manifest = Manifest(source, classes, tuple(good), tuple(bad), listed.notes)
+    manifest = replace(
+        listed,
+        source=source,
+        classes=tuple(sorted({name for r in good for name in listed.names(r)})),
+        records=tuple(good),
+        bad=tuple(bad),
+    )
     return manifest.with_records(good, *findings(manifest))
 
 
@@ -111,14 +130,14 @@ def _check(
             f"{count(len(bad), 'file')} of {len(good) + len(bad):,} cannot be used: {named}",
             "repair or remove them, or skip them with --bad-images skip",
         )
-    classes = {r.label for r in good}
+    classes = {name for r in good for name in listed.names(r)}
     if len(classes) < least:
         why = [
             *listed.notes,
             *([f"{count(len(bad), 'file')} cannot be used: {named}"] if bad else []),
         ]
         raise TLError(
-            "; ".join([f"'{source}' has only one class, '{min(classes)}'", *why]),
+            "; ".join([f"'{source}' has only one class, '{min(classes, default='')}'", *why]),
             "a classifier needs at least two: DIR/<class>/<images>, one folder for each class",
         )
 

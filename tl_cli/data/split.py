@@ -10,9 +10,9 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from tl_cli.data import groups, small_classes
+from tl_cli.data import groups, small_classes, stratification
 from tl_cli.data.draws import chance, rank
-from tl_cli.data.manifest import Manifest, Record
+from tl_cli.data.manifest import JOINT, MULTILABEL, Manifest, Record
 from tl_cli.errors import TLError
 from tl_cli.humanize import count, naming
 
@@ -40,6 +40,9 @@ def assign_splits(
     groups has its share to within half a group. A copy of a held-out image is removed from where it
     would be trained on, unless `keep_duplicates`.
 
+    Images of several labels are dealt by iterative stratification (see `stratification`): each
+    label has its share as nearly as the others let it, and an image more may move others.
+
     The same contents, seed and shares give the same split, whatever the files are called and in
     whatever order they come. Of images that stand alone, one that is added moves at most one old
     image over each edge of a share, of its own class and of no other; more validation moves no
@@ -62,13 +65,18 @@ def assign_splits(
         fold=fold,
     )
     key_of = groups.keys(manifest.records)
-    ranked = _ranked(manifest, key_of, seed)
-    splits = {
-        key: share.split(place)
-        for label, own in ranked.items()
-        for key, place in _places(own, chance(seed, "offset", label))
-    }
-    notes, whole = small_classes.mend(manifest, key_of, splits, seed, share.validates)
+    notes: tuple[str, ...] = ()
+    whole: list[str] = []
+    if manifest.task == MULTILABEL:
+        splits = _iterative(manifest, key_of, share, seed)
+    else:
+        ranked = _ranked(manifest, key_of, seed)
+        splits = {
+            key: share.split(place)
+            for label, own in ranked.items()
+            for key, place in _places(own, chance(seed, "offset", label))
+        }
+        notes, whole = small_classes.mend(manifest, key_of, splits, seed, share.validates)
     decided = (
         replace(r, split=splits[key]) if r.is_open else r
         for key, r in zip(key_of, manifest.records, strict=True)
@@ -147,10 +155,41 @@ class _Shares:
             return "val" if min(part, self.folds - 1) == self.fold else "train"
         return "val" if place < self.test + self.val else "train"
 
+    def parts(self) -> list[tuple[float, str]]:
+        """Return the parts, each with its share of the images: 1 in all."""
+        if self.folds:
+            each = (1 - self.test) / self.folds
+            dealt = [(each, "val" if i == self.fold else "train") for i in range(self.folds)]
+        else:
+            dealt = [(1 - self.test - self.val, "train"), (self.val, "val")]
+        return [(size, split) for size, split in (*dealt, (self.test, "test")) if size > 0]
+
     @property
     def validates(self) -> bool:
         """Whether there is a validation part to take."""
         return bool(self.folds) or self.val > 0
+
+
+def _iterative(
+    manifest: Manifest, key_of: Sequence[str], share: _Shares, seed: int
+) -> dict[str, str]:
+    """Return the split of each key of images with several labels."""
+    labels: dict[str, Counter[str]] = defaultdict(Counter)
+    sizes: Counter[str] = Counter()
+    for key, record in zip(key_of, manifest.records, strict=True):
+        if record.is_open:
+            labels[key].update(manifest.names(record))
+            sizes[key] += 1
+    keys = sorted(sizes, key=lambda key: rank(seed, key))
+    parts = share.parts()
+    needed = [number for number, (_, split) in enumerate(parts) if split != "test"]
+    dealt = stratification.dealt(
+        [labels[key] for key in keys],
+        [sizes[key] for key in keys],
+        [size for size, _ in parts],
+        needed if not share.folds else (),
+    )
+    return {key: parts[number][1] for key, number in zip(keys, dealt, strict=True)}
 
 
 def _ranked(manifest: Manifest, key_of: Sequence[str], seed: int) -> dict[str, list[Unit]]:
@@ -200,7 +239,7 @@ def _pooled(manifest: Manifest, folds: int) -> Manifest:
 
 def _trainable(manifest: Manifest) -> Manifest:
     """Leave out the classes of which the source has images only in what it holds out."""
-    trained = {r.label for r in manifest.records if r.is_open}
+    trained = {name for r in manifest.records if r.is_open for name in manifest.names(r)}
     if trained.issuperset(manifest.classes):
         return manifest
     if len(trained) < 2:
@@ -210,6 +249,8 @@ def _trainable(manifest: Manifest) -> Manifest:
             "put images of at least two classes into the training part",
         )
     alien = [name for name in manifest.classes if name not in trained]
+    if manifest.task == MULTILABEL:
+        return _without_labels(manifest, alien)
     kept = [r for r in manifest.records if r.label in trained]
     images = count(len(manifest.records) - len(kept), "image")
     note = (
@@ -218,6 +259,20 @@ def _trainable(manifest: Manifest) -> Manifest:
     )
     classes = tuple(name for name in manifest.classes if name in trained)
     return replace(manifest, classes=classes).with_records(kept, note)
+
+
+def _without_labels(manifest: Manifest, alien: Sequence[str]) -> Manifest:
+    """Leave labels out, and keep the images that have them."""
+    records = (
+        replace(r, label=JOINT.join(n for n in manifest.names(r) if n not in alien))
+        for r in manifest.records
+    )
+    note = (
+        f"{count(len(alien), 'label')} without an image to train on, left out: "
+        f"{naming(map(repr, alien))}"
+    )
+    classes = tuple(name for name in manifest.classes if name not in alien)
+    return replace(manifest, classes=classes).with_records(records, note)
 
 
 def _unmeasured(manifest: Manifest, known: Collection[str]) -> Iterator[str]:

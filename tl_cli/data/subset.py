@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 
 from tl_cli.data import groups
 from tl_cli.data.draws import chance
-from tl_cli.data.manifest import Manifest, Record
+from tl_cli.data.manifest import MULTILABEL, Manifest, Record
 from tl_cli.errors import TLError
 from tl_cli.humanize import count
 
@@ -22,6 +22,9 @@ def limit(
     validation part, where it has one) stays. Raises TLError where `n` is too small for that.
     """
     pool = [r for r in manifest.records if r.split != "test"]
+    if manifest.task == MULTILABEL:
+        pool = _of_several(manifest, pool, n, per_class, seed)
+        n = per_class = None
     if per_class is not None:
         own = ([r for r in pool if r.label == label] for label in manifest.classes)
         pool = [r for records in own for r in _stratified(records, per_class, seed)]
@@ -36,6 +39,23 @@ def limit(
     if tested:
         note += f" to train and validate on; all {tested:,} to test on are kept"
     return manifest.with_records(records, note)
+
+
+def _of_several(
+    manifest: Manifest, pool: Sequence[Record], n: int | None, per_class: int | None, seed: int
+) -> list[Record]:
+    """Return images of several labels in a hash's order: as many as are wanted of any label."""
+    order = sorted(pool, key=lambda r: (chance(seed, "limit", groups.content(r)), r.path))
+    if per_class is not None:
+        have: Counter[str] = Counter()
+        kept = []
+        for record in order:
+            names = manifest.names(record)
+            if any(have[name] < per_class for name in names):
+                have.update(names)
+                kept.append(record)
+        order = kept
+    return order if n is None else order[:n]
 
 
 def _stratified(records: Sequence[Record], n: int, seed: int) -> list[Record]:

@@ -17,10 +17,10 @@ from tl_cli.data import grey_levels, groups
 from tl_cli.data.manifest import Manifest
 from tl_cli.engine.features import PLAIN, FeatureSpec, View
 from tl_cli.engine.images import dataset
-from tl_cli.engine.metrics.figures import encode
 from tl_cli.engine.networks import graph, loading, nodes
 from tl_cli.engine.networks.loading import Backbone
 from tl_cli.engine.networks.pooling import POOLINGS
+from tl_cli.engine.tasks import TASKS, Task
 from tl_cli.plan.blocks import nearest_cut
 from tl_cli.store import cache, cache_folder
 
@@ -65,8 +65,17 @@ class RunContext:
         return self.manifest.classes
 
     def labels(self, *splits: str) -> np.ndarray:
-        """Return the class numbers of the images of the splits, int64 [n], in order."""
-        return encode([r.label for s in splits for r in self.manifest.of(s)], self.classes)
+        """Return the class numbers of the images of the splits, int64 [n], in order.
+
+        Where an image may have several labels: indicators float32 [n, C] of 0 and 1.
+        """
+        records = [record for split in splits for record in self.manifest.of(split)]
+        return self.task.targets(records, self.classes)
+
+    @property
+    def task(self) -> Task:
+        """What differs by the kind of labels."""
+        return TASKS[self.manifest.task]
 
     def sample_weights(self, *splits: str) -> np.ndarray | None:
         """Return float32 [n] where classes are to be balanced by weights, else None."""

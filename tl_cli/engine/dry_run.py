@@ -32,7 +32,8 @@ def dry_run(
     by learning rate, where the plan tunes.
     """
     started = time.perf_counter()
-    context = prepare(rank.resolved(config, manifest, on_progress), manifest)
+    config = rank.resolved(config.for_task(manifest.task), manifest, on_progress)
+    context = prepare(config, manifest)
     seconds = {"build": time.perf_counter() - started}
     plan = recommend_freeze.advise(context, on_progress)
     seconds["features"] = _features(context)

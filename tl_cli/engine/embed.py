@@ -15,7 +15,7 @@ from tl_cli import config, engine
 from tl_cli.catalog import Card
 from tl_cli.config import RunConfig
 from tl_cli.data import grey_levels
-from tl_cli.data.manifest import Record
+from tl_cli.data.manifest import TASKS, Record
 from tl_cli.engine import features, predict
 from tl_cli.engine.context import feature_spec_of, tap_widths
 from tl_cli.engine.features import FeatureSpec
@@ -52,7 +52,7 @@ class Embedder:
 
 def of_run(run: RunDir) -> Embedder:
     """Return what the head of a checkpoint sees. Raises TLError as `predict.load_checkpoint`."""
-    return of_classifier(run, predict.load_checkpoint(run))
+    return of_classifier(run, predict.load_checkpoint(run, TASKS))
 
 
 def of_classifier(run: RunDir, built: Classifier) -> Embedder:

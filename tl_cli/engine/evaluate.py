@@ -13,7 +13,7 @@ import numpy as np
 from tl_cli import config
 from tl_cli.data import class_names
 from tl_cli.data.csv_io import read_csv
-from tl_cli.data.manifest import Manifest, Record
+from tl_cli.data.manifest import CLASSIFICATION, Manifest, Record
 from tl_cli.engine import fitted_images, predict, run_images
 from tl_cli.engine.finetune import flip_check
 from tl_cli.engine.fitted_images import FittedImages
@@ -21,8 +21,9 @@ from tl_cli.engine.metrics import diagnostics, figures
 from tl_cli.engine.networks.classifier import Classifier, describe
 from tl_cli.engine.predict import LabelledPredictions
 from tl_cli.engine.run_images import RunImages
+from tl_cli.engine.tasks import TASKS, Figures
 from tl_cli.errors import TLError
-from tl_cli.results.evaluation import Against, Diagnostics, Evaluation, Threshold, TrainedOn
+from tl_cli.results.evaluation import Against, Diagnostics, Threshold, TrainedOn
 from tl_cli.results.intervals import wilson
 from tl_cli.results.progress import Note, OnProgress
 from tl_cli.store import run_dir
@@ -50,8 +51,8 @@ class EvaluationRequest:
 class EvaluatedModel:
     """The figures, what follows from them, and the answers that they come from."""
 
-    evaluation: Evaluation
-    diagnostics: Diagnostics
+    evaluation: Figures
+    diagnostics: Diagnostics | None  # None where an image may have several labels
     answers: LabelledPredictions
 
 
@@ -67,12 +68,21 @@ def evaluate(run: RunDir, request: EvaluationRequest, on_progress: OnProgress) -
     if request.own:
         request = replace(request, manifest=_still_there(run, request, fitted, on_progress))
     records, labels = predict.known(run, request.manifest, request.split)
-    classifier = predict.load_checkpoint(run)
+    classifier = predict.load_checkpoint(run, tuple(TASKS))
     mirrored = request.tta and _may_mirror(run, classifier, fitted, on_progress)
     answers = _answers(classifier, records, labels, fitted, on_progress, mirrored=mirrored)
     trained_on = _trained_on(answers, fitted)
     for note in _told(answers, fitted, trained_on):
         on_progress(note)
+    evaluation = TASKS[classifier.task].evaluate(
+        answers.probabilities,
+        labels,
+        classifier.classes,
+        split=request.split,
+        thresholds=classifier.thresholds,
+    )
+    if classifier.task != CLASSIFICATION:
+        return EvaluatedModel(evaluation, None, answers)
     same = request.own and request.split == "val"
     validation = (
         answers if same else _validation(run, classifier, fitted, on_progress, mirrored=mirrored)
@@ -85,9 +95,6 @@ def evaluate(run: RunDir, request: EvaluationRequest, on_progress: OnProgress) -
         against=_against(answers, request, on_progress),
         mirrored=mirrored,
         trained_on=trained_on,
-    )
-    evaluation = figures.evaluate(
-        answers.probabilities, labels, classifier.classes, split=request.split
     )
     return EvaluatedModel(evaluation, result, answers)
 
@@ -153,6 +160,8 @@ def _trained_on(answers: LabelledPredictions, fitted: FittedImages) -> TrainedOn
     others = ~(trained | near)
     if others.all():
         return None
+    if answers.labels.ndim > 1:  # of several labels there is no accuracy
+        return TrainedOn(int(trained.sum()), int(near.sum()), int(others.sum()), None, None)
     right, n = int(answers.right[others].sum()), int(others.sum())
     return TrainedOn(
         int(trained.sum()),
@@ -174,7 +183,7 @@ def _told(
         rest = (
             f"without them accuracy is {trained_on.accuracy:.3f} on {trained_on.others:,}"
             if trained_on.accuracy is not None
-            else "no others are here"
+            else f"{trained_on.others or 'no'} others are here"
         )
         yield Note(f"{' and '.join(parts)}; {rest}.", warning=True)
     kept = fitted.known(answers.records)

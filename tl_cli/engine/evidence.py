@@ -18,6 +18,7 @@ from tl_cli.engine.context import RunContext
 from tl_cli.engine.features import PIXELS, FeatureSpec, Rows, batchnorm_shift
 from tl_cli.engine.head import solve, take_groups
 from tl_cli.engine.head.choice import SolvedHead
+from tl_cli.engine.head.linear_head import of_one_label
 from tl_cli.plan import evidence
 from tl_cli.plan.evidence import Evidence, Probe
 from tl_cli.results.progress import OnProgress
@@ -100,8 +101,10 @@ def _similarity(context: RunContext, distance: float | None) -> float | None:
 
 
 def _of_head(name: str, head: SolvedHead, kind: str) -> Probe | None:
-    solved = head.candidates.get(kind)
-    return Probe(name, solved.cv_accuracy, solved.cv_stderr) if solved else None
+    if kind not in head.candidates:
+        return None
+    solved = of_one_label(head.candidates[kind])
+    return Probe(name, solved.cv_accuracy, solved.cv_stderr)
 
 
 def _columns(widths: Sequence[int]) -> list[slice]:

@@ -12,7 +12,7 @@ import numpy as np
 
 from tl_cli import catalog, config, engine
 from tl_cli.data import channels, grey_levels, groups
-from tl_cli.data.manifest import Record
+from tl_cli.data.manifest import CLASSIFICATION, Record
 from tl_cli.engine import features, run_images
 from tl_cli.engine.context import feature_spec_of, head_taps, tap_widths
 from tl_cli.engine.head import join, solve
@@ -21,7 +21,7 @@ from tl_cli.engine.networks import classifier, loading
 from tl_cli.errors import TLError
 from tl_cli.results.label_errors import LabelError
 from tl_cli.results.progress import OnProgress
-from tl_cli.store import run_dir
+from tl_cli.store import checkpoint, run_dir
 from tl_cli.store.run_dir import RunDir
 
 
@@ -33,6 +33,7 @@ def suspected(run: RunDir, on_progress: OnProgress) -> tuple[int, list[LabelErro
     Images that are gone, of which nothing is kept, or that others lie in the place of, are left
     out: that is told. Raises TLError without cleanlab, and for a run that lacks what is needed.
     """
+    checkpoint.require_task(run / run_dir.CHECKPOINT, (CLASSIFICATION,))
     issues = _cleanlab()
     described, settings = classifier.describe(run), config.of_run(run / run_dir.CONFIG)
     grey_levels.use(described.get("grey_bits", grey_levels.FILE))

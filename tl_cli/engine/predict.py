@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
@@ -16,19 +16,21 @@ from PIL.Image import Image as Picture
 from tl_cli import engine
 from tl_cli.data.decode import decode, opened, pixels, squash
 from tl_cli.data.faults import check_regular, fault
-from tl_cli.data.manifest import Manifest, Record
+from tl_cli.data.manifest import CLASSIFICATION, Manifest, Record
 from tl_cli.data.sources.samples import SCHEME
 from tl_cli.engine import unknown_file
 from tl_cli.engine.conformal import ConformalSets
 from tl_cli.engine.images import dataset, image_store
-from tl_cli.engine.metrics import figures as evaluation
 from tl_cli.engine.networks import classifier
 from tl_cli.engine.networks.classifier import Classifier
+from tl_cli.engine.tasks import TASKS
 from tl_cli.engine.unknown import UnknownScore
 from tl_cli.errors import TLError
 from tl_cli.machine import cores
 from tl_cli.results.progress import OnProgress, Progress
-from tl_cli.store.prediction_writer import UNKNOWN, UNSURE, ImagePrediction
+from tl_cli.store import checkpoint, run_dir
+from tl_cli.store.prediction_forms import ImagePrediction, LabelsPrediction
+from tl_cli.store.prediction_writer import UNKNOWN, UNSURE
 from tl_cli.store.run_dir import RunDir
 
 BATCH = 32
@@ -42,7 +44,7 @@ class LabelledPredictions:
 
     classes: tuple[str, ...]
     records: tuple[Record, ...]
-    labels: np.ndarray  # int64 [n]
+    labels: np.ndarray  # int64 [n]; indicators [n, C] where an image may have several
     probabilities: np.ndarray  # float32 [n, C]
 
     @property
@@ -57,13 +59,15 @@ def classes(run: RunDir) -> tuple[str, ...]:
 
 
 def known(run: RunDir, manifest: Manifest, split: str) -> tuple[tuple[Record, ...], np.ndarray]:
-    """Return the records of a split ("all" for every one) and their class numbers.
+    """Return the records of a split ("all" for every one) and their class numbers or indicators.
 
     Classes are matched by name; the manifest may lack some of the checkpoint's. Raises TLError for
     a class that the checkpoint does not know, and where the split has no images.
     """
     records = manifest.of(split)
-    labels = evaluation.encode([r.label for r in records], classifier.describe(run)["classes"])
+    described = classifier.describe(run)
+    task = TASKS[described.get("task", CLASSIFICATION)]
+    labels = task.targets(records, described["classes"])
     if not records:
         present = [name for name in ("train", "val", "test") if manifest.of(name)]
         raise TLError(
@@ -90,12 +94,16 @@ def measure(
     return LabelledPredictions(built.classes, tuple(records), labels, found)
 
 
-def load_checkpoint(run: RunDir) -> Classifier:
-    """Return a run's classifier, in float32 whatever it was trained in. Raises TLError.
+def load_checkpoint(run: RunDir, tasks: Collection[str] = (CLASSIFICATION,)) -> Classifier:
+    """Return a run's classifier, in float32 whatever it was trained in.
+
+    `tasks`: what labels may be for the command that asks. Raises TLError for others, and where the
+    checkpoint cannot be loaded.
 
     What it says of an image then depends neither on the device nor on the batch, and is what an
     exported network says too.
     """
+    checkpoint.require_task(run / run_dir.CHECKPOINT, tasks)
     engine.prepare("float32", seed=0)
     return classifier.load(run)[0]
 
@@ -143,8 +151,8 @@ def answers(
 
     With the `top` best guesses each; labelled `unknown` where the image is beyond the threshold of
     `unlike`, else `unsure` where the best guess has a probability below `least`; with an error
-    where the image cannot be opened. With `sets`, each has its set of classes. Holds a few batches
-    in memory.
+    where the image cannot be opened. Of several labels, all from their thresholds on. With `sets`,
+    each has its set of classes. Holds a few batches in memory.
     """
     if least and UNSURE in built.classes:
         raise TLError(f"a class of this network is called '{UNSURE}'", "leave out --min-confidence")
@@ -154,7 +162,7 @@ def answers(
         yield [
             ImagePrediction(_path(given), error=image)
             if isinstance(image, str)
-            else _answer(_path(given), *next(said), built.classes, top, least, sets)
+            else _answer(_path(given), *next(said), built, top, least, sets)
             for given, image in zip(chunk, images, strict=True)
         ]
 
@@ -181,7 +189,7 @@ def unknown_score(run: RunDir, built: Classifier, wanted: bool | None) -> Unknow
 
     Raises TLError where it is asked for and is not to be had, and where it is damaged.
     """
-    if wanted is False:
+    if wanted is False or not TASKS[built.task].tells_unknown:
         return None
     if UNKNOWN in built.classes:
         why = f"a class of this network is called '{UNKNOWN}'"
@@ -201,17 +209,27 @@ def _answer(
     path: str,
     p: np.ndarray,
     unlike: float | None,
-    classes: Sequence[str],
+    built: Classifier,
     top: int,
     least: float,
     sets: ConformalSets | None,
 ) -> ImagePrediction:
+    classes = built.classes
+    if built.thresholds:
+        return _several(path, p, built)
     best = np.argsort(-p, kind="stable")[:top]
     guesses = tuple((classes[i], float(p[i])) for i in best)
     label = UNSURE if guesses[0][1] < least else guesses[0][0]
     label = UNKNOWN if (unlike or 0) > 1 else label
     candidates = tuple(classes[i] for i in sets.of(p[None])[0]) if sets else ()
     return ImagePrediction(path, guesses, label, "", unlike, candidates)
+
+
+def _several(path: str, p: np.ndarray, built: Classifier) -> ImagePrediction:
+    said, _ = TASKS[built.task].answer(p, built.classes, built.thresholds)
+    order = np.argsort(-p, kind="stable")
+    guesses = tuple((built.classes[i], float(p[i])) for i in order)
+    return LabelsPrediction(path, guesses, said)
 
 
 Opened = np.ndarray | str

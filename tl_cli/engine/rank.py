@@ -24,7 +24,7 @@ from tl_cli.engine.context import prepare
 from tl_cli.engine.finetune import time_budget
 from tl_cli.engine.finetune.settings import STEP_COST
 from tl_cli.engine.head import choice
-from tl_cli.engine.head.linear_head import LinearHead, paired_gain
+from tl_cli.engine.head.linear_head import LinearHead, of_one_label, paired_gain
 from tl_cli.plan import FreezePlan
 from tl_cli.results.intervals import wilson
 from tl_cli.results.paired import paired
@@ -163,7 +163,8 @@ def _look(
     solved = choice.solve(context, rows)
     seen = evidence.gather_evidence(context, rows, solved, layers)
     plan = recommend_freeze.recommend(replace(context, manifest=whole), seen)
-    head, seconds = solved.head, time_budget.image_seconds(context, context.backbone.model)
+    head = of_one_label(solved.head)
+    seconds = time_budget.image_seconds(context, context.backbone.model)
     look = len(whole.records) * seconds
     row = RankedNetwork(
         name=candidate.name,

@@ -7,15 +7,18 @@ from statistics import median
 
 from tl_cli import catalog
 from tl_cli.config import RunConfig
+from tl_cli.data.manifest import MULTILABEL
 from tl_cli.engine import evidence
 from tl_cli.engine.context import RunContext, median_side
 from tl_cli.engine.head import choice
 from tl_cli.plan import FreezePlan, from_scratch, override
 from tl_cli.plan import recommend as plan_for
 from tl_cli.plan.evidence import Evidence
+from tl_cli.plan.plain_words import SEVERAL
 from tl_cli.results.progress import OnProgress
 
 QUICK = "--effort quick: the classifier alone is trained, whatever tuning might gain."
+ALONE = "Where images have several labels, the head alone is trained so far."
 
 
 def needs_evidence(config: RunConfig) -> bool:
@@ -43,6 +46,8 @@ def recommend(
     )
     if config.effort == "quick" and plan.strategy == "head":
         plan = replace(plan, reasons=(QUICK, *plan.reasons[1:]))
+    if context.manifest.task == MULTILABEL:
+        plan = replace(plan, policy=SEVERAL, reasons=(ALONE, *plan.reasons[1:]))
     why = {**plan.why, "image_size": _why_this_size(context)}
     return replace(plan, image_size=context.backbone.image_size, why=why)
 
@@ -74,7 +79,8 @@ def _recommended(
     context: RunContext, seen: Evidence | None, freeze: str, policy: str
 ) -> FreezePlan:
     counts, backbone = context.manifest.counts("train"), context.backbone
-    size, classes, per_class = sum(counts.values()), len(counts), median(counts.values())
+    size, classes = len(context.manifest.of("train")), len(counts)
+    per_class = median(counts.values())
     name = backbone.card.name
     if context.config.from_scratch:
         return from_scratch.recommend(

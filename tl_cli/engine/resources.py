@@ -14,12 +14,13 @@ import psutil
 import tensorflow as tf
 
 from tl_cli.errors import TLError
-from tl_cli.humanize import count, size
+from tl_cli.humanize import size
 from tl_cli.machine import available_memory
 
 PROCESS = Path("/proc/self")
 USED = 0.6  # share of the free memory that activations may take; the rest are copies and buffers
 SMALLER = "a smaller --image-size takes less, or close other programs"
+EXHAUSTED = (MemoryError, tf.errors.ResourceExhaustedError)  # how the end of the memory is told
 
 
 @dataclass
@@ -45,42 +46,26 @@ class Clock:
 
 
 @contextmanager
-def memory_told(hint: Callable[[int], str] = lambda _: SMALLER) -> Iterator[None]:
-    """Turn the end of the memory into one sentence.
-
-    `hint`: what to do, from the bytes that there were at the beginning. Raises TLError.
-    """
+def memory_told() -> Iterator[None]:
+    """Turn the end of the memory into one sentence: raises TLError."""
     there = available_memory()
     try:
         yield
-    except (MemoryError, tf.errors.ResourceExhaustedError) as error:
+    except EXHAUSTED as error:
         raise TLError(
-            f"the memory was not enough: {size(there)} could be taken", hint(there)
+            f"the memory was not enough: {size(there)} could be taken", SMALLER
         ) from error
 
 
-def check_step(activations: int, batch: int, hint: Callable[[int], str]) -> None:
-    """Raise TLError, with a hint as in `memory_told`, where a training step cannot fit.
+def images_at_once(activations: int, images: int) -> int:
+    """Return with how many images, at most `images`, a training step fits into the free memory.
 
     `activations`: bytes of one image's. Asked before, since the system ends a process that takes
-    more, without a word. On a GPU it does not, and its memory is another.
+    more, without a word. On a GPU it does not, and its memory is another: all of them.
     """
-    there, need = available_memory(), activations * batch
-    if need > there and not _gpus():
-        raise TLError(
-            f"a step of {count(batch, 'image')} takes about {size(need)} of memory, and "
-            f"{size(there)} can be taken",
-            hint(there),
-        )
-
-
-def fitting_batch(activations: int, batch: int, memory: int) -> int:
-    """Return how many images a training step has room for, at most half of a `batch` that had not.
-
-    `activations`: bytes of one image's. 0: not one image fits.
-    """
-    fits = int(USED * memory / activations) if activations else batch
-    return min(batch // 2, 2 ** (fits.bit_length() - 1) if fits else 0)
+    if _gpus() or activations * images <= available_memory():
+        return images
+    return min(images, int(USED * available_memory() / activations))
 
 
 def reset_peak_memory() -> None:

@@ -124,10 +124,15 @@ def write_history(
 
 
 def write_predictions(
-    run: RunDir, context: RunContext, answers: Mapping[str, np.ndarray | None]
+    run: RunDir,
+    context: RunContext,
+    trained: TrainedModel,
+    answers: Mapping[str, np.ndarray | None],
 ) -> None:
-    """Write predictions.csv: a row for each image of the splits, with its most probable class."""
-    run.write_text(run_dir.PREDICTIONS, predictions.csv_text(_predictions(context, answers)))
+    """Write predictions.csv: a row for each image of the splits, with what is said of it."""
+    thresholds = trained.classifier.thresholds
+    rows = _predictions(context, answers, thresholds)
+    run.write_text(run_dir.PREDICTIONS, predictions.csv_text(rows))
 
 
 def write_map(run: RunDir, points: Sequence[MapPoint]) -> None:
@@ -142,16 +147,16 @@ def write_result(run: RunDir, result: RunResult) -> None:
 
 
 def _predictions(
-    context: RunContext, answers: Mapping[str, np.ndarray | None]
+    context: RunContext,
+    answers: Mapping[str, np.ndarray | None],
+    thresholds: Sequence[float],
 ) -> Iterator[Prediction]:
     for split, probabilities in answers.items():
         if probabilities is None:
             continue
         for record, row in zip(context.manifest.of(split), probabilities, strict=True):
-            best = int(row.argmax())
-            yield Prediction(
-                record.path, split, record.label, context.classes[best], float(row[best])
-            )
+            said, probability = context.task.answer(row, context.classes, thresholds)
+            yield Prediction(record.path, split, record.label, said, probability)
 
 
 def _csv(rows: Sequence[Mapping[str, Any]]) -> str:

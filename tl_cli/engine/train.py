@@ -13,11 +13,17 @@ from functools import partial
 import numpy as np
 
 from tl_cli.config import RunConfig
-from tl_cli.data.manifest import Manifest, Record
+from tl_cli.data.manifest import CLASSIFICATION, TASKS, Manifest, Record
 from tl_cli.engine import data_map, evidence, features, rank, recommend_freeze, resources, run_files
 from tl_cli.engine.context import RunContext, prepare
 from tl_cli.engine.features import BATCH
-from tl_cli.engine.finetune import flip_check, settings, successive_halving, time_budget
+from tl_cli.engine.finetune import (
+    flip_check,
+    in_parts,
+    settings,
+    successive_halving,
+    time_budget,
+)
 from tl_cli.engine.finetune.candidates import HEAD, from_head, head_candidate, judged
 from tl_cli.engine.finetune.checkpoints import Checkpoints
 from tl_cli.engine.finetune.finetune import finetune, softened
@@ -26,19 +32,22 @@ from tl_cli.engine.finetune.settings import FinetuneSettings
 from tl_cli.engine.head import choice
 from tl_cli.engine.head.choice import SolvedHead
 from tl_cli.engine.head.learning_curve import learning_curve
-from tl_cli.engine.metrics.figures import evaluate
 from tl_cli.engine.networks.classifier import Classifier
 from tl_cli.engine.predict import load_checkpoint, probabilities
 from tl_cli.engine.resources import Clock
+from tl_cli.engine.tasks import Figures
 from tl_cli.engine.trained_model import Finetuned, TrainedModel
 from tl_cli.plan import FreezePlan
 from tl_cli.plan.evidence import Evidence
-from tl_cli.results.evaluation import Evaluation
 from tl_cli.results.learning_curve import LearningCurve
 from tl_cli.results.progress import Note, OnProgress, begun
-from tl_cli.results.training import FinetuneResult, FromScratchResult, RunResult
+from tl_cli.results.training import (
+    CandidateResult,
+    FinetuneResult,
+    FromScratchResult,
+    RunResult,
+)
 from tl_cli.store import run_dir
-from tl_cli.store.checkpoint import IMAGE_SIZES
 from tl_cli.store.run_dir import RunDir
 
 OnPlan = Callable[[FreezePlan, Mapping[str, float]], None]  # the plan, the seconds it will take
@@ -73,7 +82,7 @@ def train(
     resources.reset_peak_memory()
 
     with clock.stage("build"):
-        config = rank.resolved(config, manifest, on_progress)
+        config = rank.resolved(config.for_task(manifest.task), manifest, on_progress)
         context = prepare(config, manifest)
         run_files.write_inputs(run, context)
         before = run_files.kept_settings(run, context)  # of a run that was cut off
@@ -93,20 +102,19 @@ def train(
 
     with clock.stage("plan"):
         decided = before or _decide(context, seen, head, clock, on_progress)
+        decided = in_parts.fitted(context, decided, on_progress)
         run_files.write_plan(run, context, decided, head)
         building = clock.seconds["build"] + clock.seconds.get("head", 0.0)
         on_plan(decided.plan, time_budget.forecast(context, decided, building))
 
     finetuned: Finetuned[FinetuneResult | FromScratchResult] | None = None
     if decided.plan.trains_backbone:
-        with clock.stage("tune"), resources.memory_told(partial(_smaller, context, decided)):
+        with clock.stage("tune"):
             if head:
                 _announce(run, context, decided, trained, head, clock, on_progress)
-                _check_memory(context, decided)
-                finetuned = finetune(context, decided, head, on_progress, Checkpoints(run))
-            else:
-                _check_memory(context, decided)
-                finetuned = train_from_scratch(context, decided, on_progress, Checkpoints(run))
+            in_parts.check(context, decided)
+            tune = partial(_tuned, context, head, Checkpoints(run), on_progress)
+            finetuned = in_parts.trained(context, decided, tune, on_progress)
         trained = finetuned.trained
         run_files.write_history(run, finetuned.history, finetuned.gradients)
         with clock.stage("save"):
@@ -133,10 +141,10 @@ def ended(
     `pixels`: the images that can be opened, where some are gone.
     """
     with clock.stage("evaluate"):
-        saved = load_checkpoint(run)  # what is measured is what is on disk
+        saved = load_checkpoint(run, TASKS)  # what is measured is what is on disk
         test = _test_probabilities(context, saved, on_progress)
         metrics = _metrics(context, trained, test)
-        run_files.write_predictions(run, context, {"val": trained.held_out, "test": test})
+        run_files.write_predictions(run, context, trained, {"val": trained.held_out, "test": test})
         difference = _difference(context, saved, trained, pixels)
         for note in _caveats(context, plan, metrics, difference):
             on_progress(note)
@@ -144,7 +152,8 @@ def ended(
     if context.config.report:
         with clock.stage("report"):
             result = _for_the_report(context, result, head, saved)
-            run_files.write_map(run, data_map.points(context, head) if head else ())
+            if head and context.manifest.task == CLASSIFICATION:
+                run_files.write_map(run, data_map.points(context, head))
         result = replace(result, seconds=clock.all())
     run_files.write_result(run, result)
     return Trained(result, saved)
@@ -153,21 +162,17 @@ def ended(
 # == what the story calls ==========================================================================
 
 
-def _check_memory(context: RunContext, decided: FinetuneSettings) -> None:
-    resources.check_step(*_step(context, decided), partial(_smaller, context, decided))
-
-
-def _step(context: RunContext, decided: FinetuneSettings) -> tuple[int, int]:
-    """Return the bytes that a training step keeps of an image, and how many images it has."""
-    images = min(decided.plan.batch_size, len(context.manifest.of("train")))
-    return context.activation_bytes(decided.plan.frozen_blocks), images
-
-
-def _smaller(context: RunContext, decided: FinetuneSettings, memory: int) -> str:
-    """Return what would fit into so many bytes where the tuning did not."""
-    batch = resources.fitting_batch(*_step(context, decided), memory)
-    half = max(IMAGE_SIZES[0], context.backbone.image_size // 2)
-    return f"--batch-size {batch} would fit" if batch else f"--image-size {half} takes a quarter"
+def _tuned(
+    context: RunContext,
+    head: SolvedHead | None,
+    checkpoints: Checkpoints,
+    on_progress: OnProgress,
+    settings: FinetuneSettings,
+) -> Finetuned[FinetuneResult | FromScratchResult]:
+    """Tune from the solved head, or train everything where there is none."""
+    if head is None:
+        return train_from_scratch(context, settings, on_progress, checkpoints)
+    return finetune(context, settings, head, on_progress, checkpoints)
 
 
 def _decide(
@@ -215,7 +220,7 @@ def _announce(
     """Write down that there is a result, and say it, and what is tried next."""
     metrics = _metrics(context, trained, None)
     interim = _result(context, run, decided.plan, metrics, trained, head, None, clock)
-    run_files.write_predictions(run, context, {"val": trained.held_out})
+    run_files.write_predictions(run, context, trained, {"val": trained.held_out})
     run_files.write_result(run, interim)
     run.status(run_dir.HEAD)
     said = f"Ready: {run.final_path}. Now trying to improve it; Ctrl-C keeps this."
@@ -242,11 +247,16 @@ def _test_probabilities(
 
 def _metrics(
     context: RunContext, trained: TrainedModel, test: np.ndarray | None
-) -> dict[str, Evaluation]:
+) -> dict[str, Figures]:
     measured = {"val": trained.held_out} | ({} if test is None else {"test": test})
     return {
-        split: evaluate(
-            array, context.labels(split), context.classes, split=split, seed=context.config.seed
+        split: context.task.evaluate(
+            array,
+            context.labels(split),
+            context.classes,
+            split=split,
+            seed=context.config.seed,
+            thresholds=trained.classifier.thresholds,
         )
         for split, array in measured.items()
     }
@@ -263,15 +273,15 @@ def _difference(
     As the greatest difference of a probability on some validation images of every class, of those
     in `pixels` if that is given.
     """
-    records, labels = context.manifest.of("val"), context.labels("val")
+    records = context.manifest.of("val")
     there = np.array([pixels is None or record in pixels for record in records])
-    numbers = np.unique(labels[there])
-    if not len(numbers):
+    if not there.any():
         return 0.0
-    most = CHECKED_A_CLASS if CHECKED_A_CLASS * len(numbers) <= CHECKED else 1
-    chosen = np.concatenate(
-        [np.flatnonzero(there & (labels == number))[:most] for number in numbers]
-    )
+    _, numbers = np.unique([record.label for record in records], return_inverse=True)
+    kinds = np.unique(numbers[there])
+    most = CHECKED_A_CLASS if CHECKED_A_CLASS * len(kinds) <= CHECKED else 1
+    chosen = np.concatenate([np.flatnonzero(there & (numbers == kind))[:most] for kind in kinds])
+    chosen = chosen[: max(CHECKED, len(context.classes))]  # of labels there are many combinations
     whole = _from_pixels(saved, [records[i] for i in chosen])
     return float(np.abs(whole - trained.fitted[chosen]).max())
 
@@ -284,7 +294,7 @@ def _from_pixels(saved: Classifier, records: Sequence[Record]) -> np.ndarray:
 
 
 def _caveats(
-    context: RunContext, plan: FreezePlan, metrics: Mapping[str, Evaluation], difference: float
+    context: RunContext, plan: FreezePlan, metrics: Mapping[str, Figures], difference: float
 ) -> Iterator[Note]:
     """Yield what a careful person would add to the figures."""
     if not difference <= (ROUNDING if context.precision == "float32" else ROUNDING_MIXED):
@@ -327,7 +337,12 @@ def _milliseconds(saved: Classifier) -> float:
 
 
 def _learning_curve(context: RunContext, head: SolvedHead) -> LearningCurve | None:
-    """Return how the head's accuracy grows with the images, on those that were held out."""
+    """Return how the head's accuracy grows with the images, on those that were held out.
+
+    None where an image may have several labels: there is no accuracy.
+    """
+    if context.manifest.task != CLASSIFICATION:
+        return None
     held_out = [split for split in ("val", "test") if context.manifest.of(split)]
     return learning_curve(
         head.features["train"],
@@ -346,7 +361,7 @@ def _result(
     context: RunContext,
     run: RunDir,
     plan: FreezePlan,
-    metrics: Mapping[str, Evaluation],
+    metrics: Mapping[str, Figures],
     trained: TrainedModel,
     head: SolvedHead | None,
     outcome: Outcome,
@@ -364,9 +379,17 @@ def _result(
         peak_memory=resources.peak_memory(),
         parameters=trained.classifier.model.count_params(),
         model_bytes=(run / run_dir.WEIGHTS).stat().st_size,
-        solved=judged(context, head_candidate(context, head, ())) if head else None,
+        solved=_solved(context, head),
         image_size=context.backbone.image_size,
         precision=context.precision,
         refit=trained.refit,
         notes=context.manifest.notes,
+        task=context.manifest.task,
     )
+
+
+def _solved(context: RunContext, head: SolvedHead | None) -> CandidateResult | None:
+    """Return what a tuning is to be held against; None where there can be none."""
+    if head is None or context.manifest.task != CLASSIFICATION:
+        return None
+    return judged(context, head_candidate(context, head, ()))

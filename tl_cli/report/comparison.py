@@ -12,7 +12,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from tl_cli.humanize import duration, naming
+from tl_cli.data.manifest import CLASSIFICATION
+from tl_cli.errors import TLError
+from tl_cli.humanize import duration, naming, typed
 from tl_cli.report.facts import RunFacts, read
 from tl_cli.results.paired import LEVEL, Paired, paired
 from tl_cli.store.run_dir import RunDir
@@ -120,7 +122,13 @@ def compare(paths: Sequence[Path]) -> Comparison:
 
 
 def of_facts(facts: Sequence[RunFacts]) -> Comparison:
-    """Compare runs that were read, in order."""
+    """Compare runs that were read, in order. Raises TLError where one has several labels."""
+    for run in facts:
+        if run.task != CLASSIFICATION:
+            raise TLError(
+                f"{run.run.path} gives an image several labels, and runs are compared by one",
+                f"see it alone: {typed('tl', 'report', run.run.path)}",
+            )
     names = [run.name for run in facts]
     unique = len(set(names)) == len(names)
     runs = tuple(

@@ -13,7 +13,7 @@ from typing import Any
 
 from tl_cli import flat_yaml
 from tl_cli.data.csv_io import read_csv
-from tl_cli.data.manifest import BadFile, Manifest
+from tl_cli.data.manifest import CLASSIFICATION, MULTILABEL, BadFile, Manifest
 from tl_cli.errors import TLError
 from tl_cli.report import shapes
 from tl_cli.results import predictions
@@ -46,6 +46,11 @@ class RunFacts:
     @property
     def name(self) -> str:
         return self.run.path.resolve().name
+
+    @property
+    def task(self) -> str:
+        """What the labels are."""
+        return str(self.told.get("task", CLASSIFICATION))
 
     @property
     def split(self) -> str:
@@ -185,7 +190,7 @@ def read(run: RunDir) -> RunFacts:
         run=run,
         config=_config(run),
         plan=_mapping(run, run_dir.PLAN, shapes.Plan),
-        told=_mapping(run, run_dir.METRICS, shapes.Told),
+        told=_told(run),
         history=_history(run),
         environment=_mapping(run, run_dir.ENVIRONMENT, shapes.Environment),
         manifest=replace(read_csv(run / run_dir.MANIFEST), bad=_bad(run)),
@@ -200,6 +205,16 @@ def _free(place: Path) -> Path:
     """Return a place beside a run where there is nothing yet."""
     names = (f"{place.name}-again{number}" for number in chain([""], (f"-{n}" for n in count(2))))
     return next(path for path in map(place.with_name, names) if not path.exists())
+
+
+def _told(run: RunDir) -> Mapping[str, Any]:
+    """Return what metrics.json says, in the shape that belongs to what the labels are."""
+    try:
+        value = reading.json_of(run / run_dir.METRICS)
+    except (OSError, ValueError):
+        value = None
+    several = isinstance(value, dict) and value.get("task") == MULTILABEL
+    return _mapping(run, run_dir.METRICS, shapes.ToldLabels if several else shapes.Told)
 
 
 def _mapping(run: RunDir, name: str, shape: Any) -> Mapping[str, Any]:

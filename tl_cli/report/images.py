@@ -37,7 +37,7 @@ def samples(manifest: Manifest) -> tuple[Samples, ...]:
     """Return a row of pictures for each class, evenly over those that there are."""
     rows = []
     for name in evenly(manifest.classes, MOST_CLASSES):
-        own = [r for r in manifest.records if r.label == name]
+        own = [r for r in manifest.records if name in manifest.names(r)]
         pictures = (picture(r) for r in evenly(own, A_CLASS))
         rows.append(Samples(name, len(own), tuple(p for p in pictures if p)))
     return tuple(rows)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from tl_cli import catalog, config, export_formats, humanize
+from tl_cli.data.manifest import MULTILABEL
 from tl_cli.errors import TLError
 from tl_cli.humanize import count, printable
 from tl_cli.report import facts as run_facts
@@ -36,6 +37,13 @@ METRICS = {  # what the Hub calls a figure, and what we call it
     "macro_f1": ("f1", "Macro F1"),
     "log_loss": ("log_loss", "Log loss"),
 }
+LABEL_METRICS = {  # where an image may have several labels
+    "mean_average_precision": ("mean_average_precision", "Mean average precision"),
+    "macro_f1": ("f1", "Macro F1"),
+    "micro_f1": ("micro_f1", "Micro F1"),
+    "subset_accuracy": ("subset_accuracy", "All labels right"),
+    "log_loss": ("log_loss", "Log loss a label"),
+}
 # what Markdown, HTML, GitHub's autolinks and mentions go by; a dash begins a list
 MARKS = re.compile(r"""[\\`*_{}\[\]<>()#+!|~$&@:=^.]|^-""")
 
@@ -48,7 +56,7 @@ def text(run: RunDir, export: Export) -> str:
     front = _front_matter(name, export, facts, card)
     body = (
         _environment()
-        .get_template("model_card.md.jinja")
+        .get_template("model_card_labels.md.jinja" if export.thresholds else "model_card.md.jinja")
         .render(
             name=name,
             export=export,
@@ -56,7 +64,7 @@ def text(run: RunDir, export: Export) -> str:
             file=Path(export.path).name,
             facts=facts,
             figures=facts.figures if facts else None,
-            metrics=METRICS,
+            metrics=_metrics(facts),
             pairs=_pairs(facts),
             card=card,
             scratch=_from_scratch(facts),
@@ -110,7 +118,7 @@ def _front_matter(
         if not _own_weights(facts):
             told["license"] = card.licence.lower()
     if facts:
-        told["metrics"] = [kind for kind, _ in METRICS.values()]
+        told["metrics"] = [kind for kind, _ in _metrics(facts).values()]
         told["model-index"] = [{"name": printable(name), "results": [_result(facts)]}]
     return yaml.safe_dump(told, sort_keys=False, allow_unicode=True)
 
@@ -123,9 +131,13 @@ def _result(facts: RunFacts) -> dict[str, Any]:
         "dataset": {"type": "image-folder", "name": _source(facts), "split": facts.split},
         "metrics": [
             {"type": kind, "name": title, "value": round(float(figures[key]), 6)}
-            for key, (kind, title) in METRICS.items()
+            for key, (kind, title) in _metrics(facts).items()
         ],
     }
+
+
+def _metrics(facts: RunFacts | None) -> Mapping[str, tuple[str, str]]:
+    return LABEL_METRICS if facts and facts.task == MULTILABEL else METRICS
 
 
 def _from_scratch(facts: RunFacts | None) -> bool:
@@ -151,7 +163,7 @@ def _counts(facts: RunFacts | None) -> dict[str, Mapping[str, int]]:
 
 
 def _pairs(facts: RunFacts | None) -> list[Any]:
-    if facts is None:
+    if facts is None or facts.task == MULTILABEL:
         return []
     return confused(facts.figures["classes"], facts.figures["confusion"], MOST_PAIRS)
 

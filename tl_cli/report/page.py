@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from tl_cli import catalog, humanize
 from tl_cli.data import inspection
-from tl_cli.data.manifest import Record
+from tl_cli.data.manifest import CLASSIFICATION, MULTILABEL, Record
 from tl_cli.errors import TLError
 from tl_cli.humanize import count, printable, short
 from tl_cli.plan.blocks import Block
-from tl_cli.report import data_map, images
+from tl_cli.report import data_map, images, labels_page
 from tl_cli.report.caveats import caveats
 from tl_cli.report.facts import RunFacts
 from tl_cli.report.figures import answers, evidence, training
@@ -54,38 +54,53 @@ def report_html(facts: RunFacts, heat: Mapping[str, np.ndarray] | None = None) -
     """Return a run's page. `heat`: maps of evidence by path, for the mistakes that are shown."""
     figures = facts.figures
     found = inspection.inspect(facts.manifest, facts.manifest)
+    if facts.task == MULTILABEL:
+        return rendered(
+            "labels.html.jinja",
+            **_shared(facts, found),
+            classes=labels_page.by_label(figures),
+            mistakes=_mistakes(facts, {}),
+            caveats=list(labels_page.caveats(facts)),
+        )
     return rendered(
         "run.html.jinja",
-        title=facts.name,
-        facts=facts,
-        figures=figures,
+        **_shared(facts, found),
         headline=facts.headline,
         decision=humanize.decision(facts.plan),
         blocks=_blocks(facts.plan),
         charts=_charts(facts),
         saved=_saved(facts, refit=facts.refit),
         kept=_saved(facts, refit=False),
-        unseen=_unseen(facts),
         chose=_chose(facts),
         again=any(row["name"].startswith("solved again") for row in facts.candidates),
-        inspected=found,
-        samples=images.samples(facts.manifest),
         map=data_map.of_run(facts),
         doubts=shlex.join(["tl", "inspect", str(facts.place), "--label-errors"]),
         classes=_by_class(figures),
         confused=confused(figures["classes"], figures["confusion"], MOST_PAIRS),
         matrix=len(figures["classes"]) <= MOST_CELLS,
         mistakes=_mistakes(facts, heat or {}),
-        wrong=sum(not p.right for p in facts.answers),
         reliability=_reliability(facts),
         caveats=caveats(facts, found),
         steps=[(step, _pictures(facts, step)) for step in next_steps(facts)],
-        machine=_machine(facts.environment),
-        typed=_typed(facts.environment.get("command", ())),
-        repeat=shlex.join(facts.repeat),
-        predict=shlex.join(["tl", "predict", str(facts.place), "PHOTOS"]),
-        python=_python(facts),
     )
+
+
+def _shared(facts: RunFacts, found: inspection.Inspection) -> dict[str, Any]:
+    """Return what every run's page shows, whatever its labels are."""
+    return {
+        "title": facts.name,
+        "facts": facts,
+        "figures": facts.figures,
+        "unseen": _unseen(facts),
+        "inspected": found,
+        "samples": images.samples(facts.manifest),
+        "wrong": sum(not p.right for p in facts.answers),
+        "machine": _machine(facts.environment),
+        "typed": _typed(facts.environment.get("command", ())),
+        "repeat": shlex.join(facts.repeat),
+        "predict": shlex.join(["tl", "predict", str(facts.place), "PHOTOS"]),
+        "python": _python(facts) if facts.task == CLASSIFICATION else [],
+    }
 
 
 def _typed(command: Sequence[str]) -> str:

@@ -154,6 +154,62 @@ class Told(TypedDict):
     learning_curve: NotRequired[_Curve | None]
 
 
+class _Label(TypedDict):
+    __pydantic_config__ = LOOSE  # type: ignore[misc]
+    name: Text
+    average_precision: Share | None
+    interval: Interval | None
+    precision: Share
+    recall: Share
+    f1: Share
+    threshold: Share
+    support: Count
+
+
+class _LabelIntervals(TypedDict):
+    __pydantic_config__ = LOOSE  # type: ignore[misc]
+    mean_average_precision: Interval | None
+    macro_f1: Interval | None
+    micro_f1: Interval | None
+    subset_accuracy: Interval
+    log_loss: Interval | None
+
+
+class _LabelFigures(TypedDict):
+    __pydantic_config__ = LOOSE  # type: ignore[misc]
+    n: Annotated[Count, Field(ge=1)]
+    mean_average_precision: Share
+    macro_f1: Share
+    micro_f1: Share
+    subset_accuracy: Share
+    log_loss: Number
+    chance_average_precision: Share
+    learnt: bool
+    intervals: _LabelIntervals
+    per_class: list[_Label]
+    classes: list[Text]
+
+
+class _LabelHead(TypedDict):
+    __pydantic_config__ = LOOSE  # type: ignore[misc]
+    kind: Text
+    cv_average_precision: Share
+
+
+class ToldLabels(TypedDict):
+    """metrics.json where an image may have several labels."""
+
+    __pydantic_config__ = LOOSE  # type: ignore[misc]
+    task: Literal["multilabel"]
+    metrics: dict[Literal["val", "test"], _LabelFigures]
+    seconds: Annotated[dict[Text, Seconds], AfterValidator(_with_total)]
+    head: _LabelHead
+    refit: NotRequired[bool]
+    parameters: NotRequired[Count | None]
+    model_bytes: NotRequired[Count | None]
+    milliseconds: NotRequired[Seconds | None]
+
+
 class _Probe(TypedDict):
     __pydantic_config__ = LOOSE  # type: ignore[misc]
     tap: Text

@@ -50,6 +50,13 @@ class Evaluation:
         return figures | {"learnt": not nothing_learnt(figures)}
 
 
+def of_one_label(figures: object) -> Evaluation:
+    """Return figures as those of a task with one label an image."""
+    if not isinstance(figures, Evaluation):
+        raise TypeError(f"one label an image is meant, got {type(figures).__name__}")
+    return figures
+
+
 def nothing_learnt(figures: Mapping[str, Any]) -> str:
     """Say where figures (JSON of an Evaluation) show nothing learnt, and which; "" if they do.
 

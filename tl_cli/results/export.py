@@ -64,11 +64,13 @@ class Export:
     equality: Equality
     encoded: Equality | None  # of a format that opens image files itself
     milliseconds: Mapping[int, float] | None  # an image, by batch size
+    thresholds: tuple[float, ...] = ()  # by class, where an image may have several labels
 
     def to_json(self) -> dict[str, Any]:
         """Return JSON types, keys as documented in docs/json.md."""
         return asdict(self) | {
             "classes": list(self.classes),
+            "thresholds": list(self.thresholds) or None,
             "passed": self.equality.passed,
             "reasons": list(self.equality.reasons),
         }

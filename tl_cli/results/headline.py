@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tl_cli.results.evaluation import Evaluation
+from tl_cli.results.evaluation import of_one_label
 from tl_cli.results.intervals import wilson
-from tl_cli.results.training import RunResult
+from tl_cli.results.training import HeadResult, RunResult
 
 TEST, FOLDS, VALIDATION = "test", "cross-validation", "validation"
 HEAD = "head"  # what was kept where tuning did not help
@@ -37,11 +37,18 @@ def headline(result: RunResult, guessing: float) -> Headline:
     if "test" in result.metrics:
         return _measured(result.metrics["test"], TEST)
     if result.head and (result.tune is None or result.tune.kept == HEAD):
-        n, share = int(result.plan["size"]), result.head.cv_accuracy
+        n, share = int(result.plan["size"]), _cross_validated(result.head)
         return Headline(share, n, *wilson(round(share * n), n), guessing, FOLDS)
     return _measured(result.metrics["val"], VALIDATION)
 
 
-def _measured(found: Evaluation, how: str) -> Headline:
+def _measured(figures: object, how: str) -> Headline:
+    found = of_one_label(figures)
     low, high = found.intervals["accuracy"] or (0.0, 1.0)
     return Headline(found.accuracy, found.n, low, high, found.majority_baseline, how)
+
+
+def _cross_validated(head: object) -> float:
+    if not isinstance(head, HeadResult):
+        raise TypeError(f"one label an image is meant, got {type(head).__name__}")
+    return head.cv_accuracy

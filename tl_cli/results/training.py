@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from tl_cli.data.manifest import CLASSIFICATION
 from tl_cli.results.evaluation import Evaluation
 from tl_cli.results.learning_curve import LearningCurve
+from tl_cli.results.multilabel import MultilabelEvaluation
 from tl_cli.results.update import UpdateResult
 
 
@@ -21,6 +23,16 @@ class HeadResult:
     cv_accuracy: float
     cv_log_loss: float
     cv_stderr: float
+
+
+@dataclass(frozen=True)
+class MultilabelHeadResult:
+    """How the solved head for several labels an image did on held-out folds."""
+
+    kind: str  # last or multi
+    strength: float
+    cv_average_precision: float  # mean over classes
+    cv_log_loss: float  # nats a class
 
 
 @dataclass(frozen=True)
@@ -71,9 +83,9 @@ class RunResult:
 
     run: str
     plan: Mapping[str, Any]
-    metrics: Mapping[str, Evaluation]  # by split
+    metrics: Mapping[str, Evaluation | MultilabelEvaluation]  # by split
     seconds: Mapping[str, float]  # by stage
-    head: HeadResult | None  # None from scratch
+    head: HeadResult | MultilabelHeadResult | None  # None from scratch
     tune: FinetuneResult | None
     image_size: int
     precision: str
@@ -87,11 +99,13 @@ class RunResult:
     scratch: FromScratchResult | None = None
     refit: bool = False  # whether the saved head was fitted to the validation images too
     notes: tuple[str, ...] = ()
+    task: str = CLASSIFICATION
     update: UpdateResult | None = None  # where the images of another run were changed
 
     def metrics_json(self) -> dict[str, Any]:
         """Return what metrics.json holds."""
         return {
+            "task": self.task,
             "metrics": {split: each.to_json() for split, each in self.metrics.items()},
             "head": asdict(self.head) if self.head else None,
             "tune": asdict(self.tune) if self.tune else None,

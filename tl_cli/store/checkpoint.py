@@ -6,15 +6,16 @@ nothing of networks: whether there is such a backbone and such a block is for wh
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from tl_cli.data.manifest import CLASSIFICATION, MULTILABEL, TASKS
 from tl_cli.errors import TLError
 from tl_cli.store.reading import json_of
 
-FORMAT = 1
+FORMAT, ONE_LABEL = 2, 1  # one label an image is written so that an older tl opens it
 IMAGE_SIZES = (32, 1024)  # pixels, as RunConfig has them
 MOST_CLASSES = 100_000
 LONGEST_CLASS = 4096  # characters; a folder's name has 255
@@ -44,7 +45,29 @@ def describe(path: Path) -> dict[str, Any]:
                 f"the checkpoint {path} was written by a newer tl ({newer})",
                 "pip install --upgrade tl-cli",
             )
+    _check_thresholds(path, described)
     return described
+
+
+def task_of(path: Path) -> str:
+    """Return what the labels of a checkpoint are. Raises TLError as `describe`."""
+    return str(describe(path).get("task", CLASSIFICATION))
+
+
+def require_task(path: Path, tasks: Collection[str]) -> None:
+    """Raise TLError where the labels of a checkpoint are not what a command knows."""
+    if task_of(path) not in tasks:
+        raise TLError(
+            f"{path.parent} gives an image several labels, and this knows one label an image",
+            "tl evaluate, predict, report, export and embed know several",
+        )
+
+
+def _check_thresholds(path: Path, described: dict[str, Any]) -> None:
+    """Raise TLError where several labels an image have not a threshold each."""
+    several = described.get("task", CLASSIFICATION) == MULTILABEL
+    if len(described.get("thresholds", ())) != several * len(described["classes"]):
+        raise _damaged(path, "it must have a threshold for each class where labels are several")
 
 
 def _is_whole(value: Any, low: int, high: int) -> bool:
@@ -63,6 +86,10 @@ def _are_taps(value: Any) -> bool:
         and all(_is_whole(tap, 1, 10_000) for tap in value)
         and all(a < b for a, b in pairwise(value))
     )
+
+
+def _are_thresholds(value: Any) -> bool:
+    return isinstance(value, list) and len(value) <= MOST_CLASSES and all(map(_is_share, value))
 
 
 def _are_classes(value: Any) -> bool:
@@ -103,6 +130,8 @@ CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "classes": (_are_classes, f"1 to {MOST_CLASSES:,} different names"),
     "pooling": (lambda value: isinstance(value, str), "a name"),
     "precision": _one_of(PRECISIONS),
+    "task": _one_of(TASKS),
+    "thresholds": (_are_thresholds, "shares from 0 to 1"),
     "refit": (lambda value: isinstance(value, bool), "true or false"),
     "freeze_ratio": (_is_share, "a share from 0 to 1"),
 }

@@ -1,105 +1,37 @@
-"""What a network says of images: rows of CSV, lines of JSON, a file that takes them as they come.
+"""What takes answers as they come: memory, standard output, a file.
 
 Such a file holds whole rows at any moment and is gone on with. Knows nothing of networks.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO, ClassVar
 
-from tl_cli import csv_cells
 from tl_cli.errors import TLError
 from tl_cli.humanize import count, printable
 from tl_cli.store.output import writing_to
+from tl_cli.store.prediction_forms import Format, ImagePrediction, LabelsPrediction, format_of
 from tl_cli.store.prediction_origin import PredictionOrigin
 
 UNSURE, UNKNOWN = "unsure", "unknown"
+NO_LABEL = "no label"  # how an image is counted that none is said of
 HESITANT = 0.5  # a best guess below it is worth a word, whatever was asked for
-SET, SEPARATOR = ("set_size", "set"), ";"  # columns of a set; between its classes
-HEADER = ("path", "label", "probability", "error", "best_guess", "unknown_score")
 JSON_START = '{"path": '
 BYTES = ("utf-8", "surrogateescape")  # names on disk need not be valid UTF-8
 
 
-@dataclass(frozen=True)
-class ImagePrediction:
-    """One image: what it was taken for, or why it could not be opened."""
-
-    path: str
-    guesses: tuple[tuple[str, float], ...] = ()  # classes with probabilities, the best first
-    label: str = ""  # that of the best guess, `unknown` or `unsure`; "" with an error
-    error: str = ""
-    unknown_score: float | None = None  # above 1: unlike the training images
-    candidates: tuple[str, ...] = ()  # the classes of its set, where a coverage was asked for
-
-    @property
-    def is_unknown(self) -> bool:
-        return self.unknown_score is not None and self.unknown_score > 1
-
-    def to_json(self) -> dict[str, Any]:
-        """Return JSON types, keys as documented in docs/json.md."""
-        told = {
-            "path": self.path,
-            "label": self.label or None,
-            "probability": round(self.guesses[0][1], 6) if self.guesses else None,
-            "top": [{"label": name, "probability": round(p, 6)} for name, p in self.guesses],
-            "error": self.error or None,
-            "best_guess": self.guesses[0][0] if self.guesses else None,
-            "unknown_score": None if self.unknown_score is None else round(self.unknown_score, 4),
-        }
-        return told | ({"set": list(self.candidates)} if self.candidates else {})
-
-
-def csv_header(top: int, sets: bool = False) -> str:
-    """Return the names of the columns; those of further guesses come last, and those of a set."""
-    more = (f"{name}_{i}" for i in range(2, top + 1) for name in ("label", "probability"))
-    return csv_cells.row([*HEADER, *more, *(SET if sets else ())])
-
-
-def csv_row(answer: ImagePrediction, top: int, sets: bool = False) -> str:
-    """Return one image's row, with probabilities to six digits."""
-    guesses = [*answer.guesses, *[("", None)] * (top - len(answer.guesses))]
-    told = [("" if p is None else f"{p:.6f}") for _, p in guesses]
-    more = (cell for pair in zip([n for n, _ in guesses], told, strict=True) for cell in pair)
-    best, *further = more
-    score = "" if answer.unknown_score is None else f"{answer.unknown_score:.4f}"
-    first = (answer.path, answer.label, told[0], answer.error, best, score)
-    held = (len(answer.candidates) or "", SEPARATOR.join(answer.candidates)) if sets else ()
-    return csv_cells.row([*first, *further[1:], *held])
-
-
-def json_row(answer: ImagePrediction, top: int, sets: bool = False) -> str:
-    """Return one image's line of JSON."""
-    return json.dumps(answer.to_json()) + "\n"
-
-
-@dataclass(frozen=True)
-class Format:
-    """How answers are written, and read back by whoever goes on with a file."""
-
-    header: Callable[[int, bool], str]
-    row: Callable[[ImagePrediction, int, bool], str]
-    read: Callable[[str], list[dict[str, Any]]]
-    multiline: bool  # whether a row may hold line breaks, in quotes
-
-
-FORMATS = {
-    "csv": Format(csv_header, csv_row, csv_cells.rows, multiline=True),
-    "jsonl": Format(
-        lambda top, sets: "",
-        json_row,
-        lambda text: [json.loads(line) for line in text.split("\n")[:-1]],
-        multiline=False,
-    ),
-}
+def _names(answer: ImagePrediction) -> Sequence[str]:
+    """Return the labels of an answer that are counted."""
+    if isinstance(answer, LabelsPrediction):
+        return answer.labels or ((NO_LABEL,) if answer.guesses else ())
+    return (answer.label,) if answer.label else ()
 
 
 @dataclass
@@ -119,10 +51,14 @@ class PredictionSink:
         self.take(answers)
         self.rows += len(answers)
         self.failed += sum(bool(answer.error) for answer in answers)
-        self.labels.update(answer.label for answer in answers if answer.label)
+        self.labels.update(name for answer in answers for name in _names(answer))
         self.unknown += sum(answer.is_unknown for answer in answers)
         self.sizes.update(len(answer.candidates) for answer in answers if answer.candidates)
-        self.hesitant += sum(a.guesses[0][1] < HESITANT for a in answers if a.guesses)
+        self.hesitant += sum(
+            a.guesses[0][1] < HESITANT
+            for a in answers
+            if a.guesses and not isinstance(a, LabelsPrediction)
+        )
 
     def take(self, answers: Sequence[ImagePrediction]) -> None:
         """Show or keep the answers."""
@@ -158,26 +94,31 @@ class Printed(PredictionSink):
 
     form: str = "csv"
     top: int = 1
+    several: Sequence[str] = ()  # the classes, where an image may have several labels
     sets: bool = False
     on_screen = True
 
     def take(self, answers: Sequence[ImagePrediction]) -> None:
         shown = map(_shown, answers) if sys.stdout.isatty() else answers
-        rows = "".join(FORMATS[self.form].row(answer, self.top, self.sets) for answer in shown)
-        header = "" if self.rows else FORMATS[self.form].header(self.top, self.sets)
+        form = format_of(self.form, self.several, sets=self.sets)
+        rows = "".join(form.row(answer, self.top) for answer in shown)
+        header = "" if self.rows else form.header(self.top)
         sys.stdout.buffer.write((header + rows).encode(*BYTES))
         sys.stdout.buffer.flush()  # raises where nobody reads any more
 
 
 def _shown(answer: ImagePrediction) -> ImagePrediction:
     """Return an answer as a terminal takes it, which obeys what a program only reads."""
-    return ImagePrediction(
-        printable(answer.path),
-        tuple((printable(name), p) for name, p in answer.guesses),
-        printable(answer.label),
-        printable(answer.error),
-        answer.unknown_score,
-        tuple(map(printable, answer.candidates)),
+    guesses = answer.guesses
+    if not isinstance(answer, LabelsPrediction):  # whose names are those of the columns
+        guesses = tuple((printable(name), p) for name, p in guesses)
+    return replace(
+        answer,
+        path=printable(answer.path),
+        guesses=guesses,
+        label=printable(answer.label),
+        error=printable(answer.error),
+        candidates=tuple(map(printable, answer.candidates)),
     )
 
 
@@ -189,15 +130,14 @@ class PredictionFile(PredictionSink):
     path: Path = field(kw_only=True)
     form: Format = field(kw_only=True)
     top: int = field(kw_only=True)
-    sets: bool = field(kw_only=True, default=False)
 
     def take(self, answers: Sequence[ImagePrediction]) -> None:
         """Append the rows: all of them or, where the disk is full or the user stops, none."""
-        self._append("".join(self.form.row(answer, self.top, self.sets) for answer in answers))
+        self._append("".join(self.form.row(answer, self.top) for answer in answers))
 
     def begin(self) -> None:
         """Write the header."""
-        self._append(self.form.header(self.top, self.sets))
+        self._append(self.form.header(self.top))
 
     def _append(self, text: str) -> None:
         whole, left = self.file.tell(), memoryview(text.encode(*BYTES))
@@ -222,9 +162,12 @@ def writing(
     inputs: Sequence[str],
     origin: PredictionOrigin,
     batch: int = 1,
+    several: Sequence[str] = (),
     sets: bool = False,
 ) -> Iterator[PredictionFile]:
     """Open a file for the answers to `inputs`; with `resume`, behind the rows that it has.
+
+    `several`: the classes, where an image may have several labels.
 
     Of those, as many stay as fill whole batches: the others are answered again in the batch in
     which they would have been, so that the file is in the end as if nothing had happened. Raises
@@ -239,7 +182,8 @@ def writing(
         path.parent.mkdir(parents=True, exist_ok=True)
         file = path.open("ab+", buffering=0)
     with file:
-        sheet = PredictionFile(file=file, path=path, form=FORMATS[form], top=top, sets=sets)
+        chosen = format_of(form, several, sets=sets)
+        sheet = PredictionFile(file=file, path=path, form=chosen, top=top)
         _go_on(sheet, inputs, origin, batch)
         yield sheet
         os.fsync(file.fileno())
@@ -251,7 +195,7 @@ def _go_on(
     """Cut off a row that is not whole, count those that are, and check that they belong here."""
     sheet.file.seek(0)
     content = sheet.file.read().decode(*BYTES)
-    header = sheet.form.header(sheet.top, sheet.sets)
+    header = sheet.form.header(sheet.top)
     ends = [0, *_ends(content, sheet.form)]
     text = content[: ends[-1]]
     rows = _read(sheet, text) if text and text.startswith(header) else None

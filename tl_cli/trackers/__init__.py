@@ -27,7 +27,10 @@ from tl_cli.results.progress import Note, OnProgress, Progress
 from tl_cli.store import run_dir
 from tl_cli.store.run_dir import RunDir
 
-FIGURES = ("accuracy", "balanced_accuracy", "macro_f1", "log_loss", "top5")
+FIGURES = (
+    "accuracy", "balanced_accuracy", "macro_f1", "log_loss", "top5",
+    "mean_average_precision", "micro_f1", "subset_accuracy",
+)  # fmt: skip
 OF_THE_PLAN = ("strategy", "similarity", "frozen_blocks", "blocks", "size", "classes")
 NO_PARAMETERS = ("output", "report", "track")  # of the configuration: they decide no result
 ARTIFACTS = (run_dir.REPORT, run_dir.CONFIG, run_dir.PLAN, run_dir.METRICS)
@@ -205,10 +208,11 @@ def _figures(run: RunDir) -> dict[str, float]:
         f"{split}/{name}": float(values[name])
         for split, values in told["metrics"].items()
         for name in FIGURES
-        if values[name] is not None
+        if values.get(name) is not None
     }
-    if told["head"]:
-        figures["head/cv_accuracy"] = float(told["head"]["cv_accuracy"])
+    for name in ("cv_accuracy", "cv_average_precision"):
+        if name in (told["head"] or {}):
+            figures[f"head/{name}"] = float(told["head"][name])
     return figures | {"seconds": float(told["seconds"]["total"])}
 
 

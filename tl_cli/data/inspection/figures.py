@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from tl_cli import catalog
 from tl_cli.data.duplicates import exact_duplicates, near_duplicates
 from tl_cli.data.inspection.findings import WRONG, Finding, Group, found
-from tl_cli.data.manifest import SPLITS, BadFile, Manifest
+from tl_cli.data.manifest import CLASSIFICATION, SPLITS, BadFile, Manifest
 from tl_cli.plan import DatasetStats
 
 
@@ -45,6 +45,8 @@ class Inspection:
     exact: tuple[Group, ...]
     near: tuple[Group, ...]
     findings: tuple[Finding, ...]
+    task: str = CLASSIFICATION
+    labels_an_image: float = 1.0  # mean
 
     @property
     def wrong(self) -> bool:
@@ -73,6 +75,7 @@ class Inspection:
         """Return everything as JSON types, under keys that stay."""
         return {
             "source": self.source,
+            "task": self.task,
             "images": self.images,
             "classes": list(self.per_class),
             "counts": self.counts,
@@ -85,6 +88,7 @@ class Inspection:
             "smallest_class": self.smallest,
             "imbalance": self.imbalance,
             "majority_baseline": self.majority_baseline,
+            "labels_an_image": self.labels_an_image,
             "training_images": self.training.size,
             "effective_size": self.training.effective_size,
             "size_kind": self.training.kind,
@@ -110,6 +114,7 @@ def inspect(scanned: Manifest, split: Manifest | None, refused: str = "") -> Ins
     exact, near = exact_duplicates(scanned), near_duplicates(scanned)
     counts = {name: used.counts(name) for name in SPLITS if used.of(name)}
     trained = [n for n in (used.counts("train" if counts else "all")).values() if n]
+    learned = len(used.of("train" if counts else "all"))
     sides = [min(r.width, r.height) for r in scanned.records]
     card = catalog.get(catalog.DEFAULT)
     return Inspection(
@@ -125,13 +130,15 @@ def inspect(scanned: Manifest, split: Manifest | None, refused: str = "") -> Ins
         modes=dict(Counter(r.mode for r in scanned.records).most_common()),
         rotated=sum(r.orientation != 1 for r in scanned.records),
         per_class=scanned.counts(),
-        training=DatasetStats(sum(trained), len(trained), median(trained or [0]), 0.5, "assumed"),
+        training=DatasetStats(learned, len(trained), median(trained or [0]), 0.5, "assumed"),
         image_size=catalog.fitting_size(card, median(sides)),
         backbone=card.name,
         bad=scanned.bad,
         exact=exact,
         near=near,
         findings=tuple(found(scanned, split, refused, exact, near)),
+        task=scanned.task,
+        labels_an_image=sum(scanned.counts().values()) / len(scanned.records),
     )
 
 

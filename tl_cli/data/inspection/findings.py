@@ -41,8 +41,10 @@ def found(
     near: Sequence[Group],
 ) -> Iterator[Finding]:
     """Yield what was found, the gravest first."""
+    yield from _doubt(scanned)
     yield from _bad(scanned.bad)
-    yield from _refused(scanned, refused)
+    if not scanned.doubt:  # what is refused is refused of classes
+        yield from _refused(scanned, refused)
     yield from _leaks(exact, near)
     yield from _groups(scanned)
     yield from _patients(scanned)
@@ -52,6 +54,12 @@ def found(
     yield from _classes(scanned, split)
     yield from _pixels(scanned.records)
     yield from _left_out(scanned)
+
+
+def _doubt(scanned: Manifest) -> Iterator[Finding]:
+    if scanned.doubt:
+        told = f"Training asks what is meant: {scanned.doubt.choices}."
+        yield Finding("labels", WRONG, len(scanned.records), scanned.doubt.what, told)
 
 
 def _bad(bad: Sequence[BadFile]) -> Iterator[Finding]:

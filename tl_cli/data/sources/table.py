@@ -11,9 +11,10 @@ import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
-from tl_cli.data.manifest import Manifest, Options, Record
-from tl_cli.data.sources import encoding, headers, located
+from tl_cli.data.manifest import CLASSIFICATION, MULTILABEL, Manifest, Options, Record, names_in
+from tl_cli.data.sources import encoding, headers, indicators, located
 from tl_cli.data.sources.headers import NEEDED, OPTIONAL
 from tl_cli.data.sources.rows import DELIMITED, READERS, Rows, delimited
 from tl_cli.data.sources.samples import SCHEME
@@ -21,6 +22,7 @@ from tl_cli.data.sources.split_names import SPLIT_FOLDERS, split_of
 from tl_cli.errors import TLError, did_you_mean
 from tl_cli.humanize import count, naming
 
+LABEL, LABELS = "label", "labels"
 WHOLE = ("path", "label", "group")  # columns in which 3.0 is 3 where all are such
 WHOLE_NUMBER = re.compile(r"-?[0-9]+(\.0+)?")
 
@@ -29,18 +31,25 @@ def listed(source: str, options: Options) -> Manifest:
     """List the rows of a table. Raises TLError, with line numbers, for rows that are unclear."""
     file = Path(source).expanduser().absolute()
     located.forget()
-    rows = list(_texts(file, options.columns))
+    cells = list(_rows(file, options.columns, several=options.task != CLASSIFICATION))
+    several = any(isinstance(row["label"], list) for _, row in cells)
+    rows = list(_texts(file, cells))
     places = located.below(file, [texts["path"] for _, texts in rows])
-    records, repeated = _records(file, rows, places)
+    records, repeated = _records(file, rows, places, NEEDED[:1] if several else NEEDED)
     if not any(r.path.startswith(SCHEME) or os.path.lexists(r.path) for r in records):
         raise located.none_there(file, [texts["path"] for _, texts in rows])
     notes = [*_notes(file, rows[0][0], repeated), *located.notes(file, places)]
-    return Manifest(source, (), tuple(records), (), tuple(notes))
+    task = MULTILABEL if several else CLASSIFICATION
+    if several:
+        known = sorted({name for record in records for name in names_in(record.label, task)})
+        notes.append(f"an image may have several labels: {naming(known)}")
+    return Manifest(source, (), tuple(records), (), tuple(notes), task=task)
 
 
-def _texts(file: Path, columns: Mapping[str, str]) -> Iterator[tuple[int, dict[str, str]]]:
+def _texts(
+    file: Path, rows: Sequence[tuple[int, Mapping[str, Any]]]
+) -> Iterator[tuple[int, dict[str, str]]]:
     """Yield line numbers and cells as text, under our names. Raises TLError for other cells."""
-    rows = list(_rows(file, columns))
     if not rows:
         raise TLError(f"'{file}' lists no images", f"its columns: {', '.join(NEEDED + OPTIONAL)}")
     whole = [name for name in WHOLE if _is_whole([row[name] for _, row in rows])]
@@ -57,7 +66,10 @@ def _texts(file: Path, columns: Mapping[str, str]) -> Iterator[tuple[int, dict[s
 
 
 def _records(
-    file: Path, rows: Sequence[tuple[int, Mapping[str, str]]], places: Mapping[str, str]
+    file: Path,
+    rows: Sequence[tuple[int, Mapping[str, str]]],
+    places: Mapping[str, str],
+    needed: Sequence[str],
 ) -> tuple[list[Record], int]:
     """Return a record for each image, and how many rows only repeat another one."""
     known: dict[str, tuple[int, Record]] = {}
@@ -65,7 +77,7 @@ def _records(
     repeated = 0
     for line, texts in rows:
         try:
-            record = _record(texts, file.parent, places)
+            record = _record(texts, file.parent, places, needed)
         except ValueError as error:
             wrong.append(f"line {line}: {error}")
             continue
@@ -94,9 +106,11 @@ def _differ(known: Record, record: Record) -> str:
     return f"{record.path!r} has two {what}s, {old!r} and {new!r}"
 
 
-def _record(cells: Mapping[str, str], folder: Path, places: Mapping[str, str]) -> Record:
+def _record(
+    cells: Mapping[str, str], folder: Path, places: Mapping[str, str], needed: Sequence[str]
+) -> Record:
     """Return a row's record. Raises ValueError with what is wrong."""
-    for name in NEEDED:
+    for name in needed:
         if not cells[name].strip():
             raise ValueError(f"no {name}")
     path = places.get(cells["path"]) or located.located(cells["path"], folder)
@@ -117,6 +131,8 @@ def _is_whole(cells: Sequence[object]) -> bool:
 
 
 def _text(cell: object, name: str, whole: bool = False) -> str:
+    if name == "label" and isinstance(cell, list):
+        return indicators.joined(cell)
     if _is_empty(cell):
         return ""
     if not isinstance(cell, str | int | float):
@@ -144,10 +160,18 @@ def read(file: Path, known: Collection[str] = ()) -> Rows:
     return delimited(file, {*NEEDED, *known}) if ending in DELIMITED else READERS[ending](file)
 
 
-def _rows(file: Path, columns: Mapping[str, str]) -> Rows:
-    """Yield the table's rows with our names for the columns."""
+def _rows(file: Path, columns: Mapping[str, str], *, several: bool) -> Rows:
+    """Yield the table's rows with our names for the columns.
+
+    `several`: whether columns of 0 and 1 may stand for the labels, which are then a list.
+    """
     names = {name: name for name in NEEDED + OPTIONAL} | dict(columns)
-    for line, row in read(file, names.values()):
+    rows = list(read(file, names.values()))
+    if "label" not in columns and rows and {LABEL, LABELS} & {*rows[0][1]} == {LABELS}:
+        names[LABEL] = LABELS  # as a run's manifest.csv has it
+    labels = indicators.columns(rows, names) if several else []
+    for line, row in rows:
         own = {ours: headers.column(theirs, row) for ours, theirs in names.items()}
-        headers.check(file, own, columns, row)
-        yield line, {ours: row.get(theirs) for ours, theirs in own.items()}
+        headers.check(file, {"path": own["path"]} if labels else own, columns, row)
+        cells = {ours: row.get(theirs) for ours, theirs in own.items()}
+        yield line, cells | ({"label": indicators.present(row, labels)} if labels else {})

@@ -102,7 +102,9 @@ def export(
         on_progress(Note(f"Running it in {module.RUNTIME} on {many} ..."))
         with _hushed():
             runtime = module.runtime(beside)
-            equality = check.compare(source.want, runtime, images, network.quantize)
+            equality = check.compare(
+                source.want, runtime, images, network.quantize, network.built.thresholds
+            )
             encoded = _encoded(module, beside, source.records, source.want)
             timed = check.milliseconds(runtime, images) if benchmark else None
         size = sum(file.stat().st_size for file in Path(folder).rglob("*") if file.is_file())
@@ -118,6 +120,7 @@ def export(
         runtime=f"{module.RUNTIME} {version(module.RUNTIME)}",
         image_size=network.size,
         classes=network.built.classes,
+        thresholds=network.built.thresholds,
         trained_in=source.trained_in,
         checked_on=source.checked_on,
         equality=equality,

@@ -83,7 +83,11 @@ def calibration(network: Network) -> np.ndarray:
 
 
 def compare(
-    want: np.ndarray, runtime: Runtime, images: np.ndarray, quantize: str | None
+    want: np.ndarray,
+    runtime: Runtime,
+    images: np.ndarray,
+    quantize: str | None,
+    thresholds: Sequence[float] = (),
 ) -> Equality:
     """Return how equal the runtime's answers to images are to those wanted, over all batch sizes.
 
@@ -94,6 +98,7 @@ def compare(
         [batched(runtime, images, size) for size in BATCHES],
         DIFFERENCE.get(quantize),
         AGREEMENT if quantize == "int8" else None,
+        thresholds,
     )
 
 
@@ -102,10 +107,21 @@ def equality(
     found: Sequence[np.ndarray],
     allowed: float | None = None,
     least: float | None = None,
+    thresholds: Sequence[float] = (),
 ) -> Equality:
-    """Return the worst figures of several answers [n, C] to the same images."""
+    """Return the worst figures of several answers [n, C] to the same images.
+
+    `thresholds`: by class, where an image may have several labels: then answers agree where all
+    labels do.
+    """
+
+    def same(got: np.ndarray) -> np.ndarray:
+        if thresholds:
+            return np.asarray(((got >= thresholds) == (want >= thresholds)).all(1))
+        return np.asarray(got.argmax(1) == want.argmax(1))
+
     difference = max(float(np.abs(got - want).max()) for got in found)
-    agreement = min(float((got.argmax(1) == want.argmax(1)).mean()) for got in found)
+    agreement = min(float(same(got).mean()) for got in found)
     return Equality(len(want), difference, agreement, allowed, least)
 
 

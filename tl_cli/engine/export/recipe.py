@@ -31,6 +31,10 @@ takes the bytes of JPEG and PNG files as `files` and does all of the above itsel
 """
 }
 
+SEVERAL = """
+An image may have several labels: each probability is a sigmoid, a label by itself, and they do not
+sum to 1. A label is said from its threshold on; in the order of `CLASSES` they are: {}.
+"""
 SCALED = """of 16 bits are scaled by what the training images hold, so that the level
 {:,} becomes 255: the Python program does so with grey ones; any others have to be scaled first"""
 UNSCALED = "have to be scaled to 0..255 first"
@@ -58,11 +62,18 @@ def page(network: Network, form: Format, name: str) -> str:
         title=form.title,
         size=network.size,
         count=len(network.built.classes),
-        more=_bands() + MORE.get(form.name, ""),
+        more=_bands() + MORE.get(form.name, "") + _several(network.built.thresholds),
         deep=SCALED.format(full) if bits else UNSCALED,
         python=program("Python", "py.txt"),
         javascript=program("JavaScript", "js.txt"),
     )
+
+
+def _several(thresholds: Sequence[float]) -> str:
+    """Return what is to be known where an image may have several labels."""
+    if not thresholds:
+        return ""
+    return SEVERAL.format(", ".join(f"{value:.4f}" for value in thresholds))
 
 
 def _bands() -> str:

@@ -165,6 +165,8 @@ def _with_head(
 
 def _unknown(context: RunContext, solved: SolvedHead) -> UnknownScore | None:
     """Return what tells images unlike all that the saved head is fitted to."""
+    if not context.task.tells_unknown:
+        return None
     splits = ("train", "val") if context.config.refit else ("train",)
     return unknown.fit(
         np.concatenate([solved.features[split] for split in splits]),

@@ -64,7 +64,9 @@ def fit(
     twice at most. A training that was cut off goes on after the last epoch in `checkpoints`.
     """
     best, steps, waiting = BestCheckpoint(), data.steps(), dataset.Waiting()
-    flow = GradientFlow(classifier, steps) if context.config.gradient_flow else None
+    flow = (
+        GradientFlow(classifier, steps * settings.parts) if context.config.gradient_flow else None
+    )
     auxiliary = settings.auxiliary.weights
     start, halvings = (copies(classifier.model.weights), copies(auxiliary)), 0
     waited = trained = 0.0
@@ -79,7 +81,7 @@ def fit(
     while pending:
         frozen, epochs = stage = pending.pop(0)
         model = _compiled(context, settings, classifier, data, frozen, steps * len(epochs))
-        average = Average(context.config.ema) if context.config.ema else None
+        average = Average(context.config.ema, settings.parts) if context.config.ema else None
         done = _done(state, stage, model, average)
         follow = ValidationCallback(context, settings, classifier, data, best, average, on_progress)
         keep = StateCallback(checkpoints, follow, stage, halvings, flow)
@@ -90,7 +92,7 @@ def fit(
                     flow.batch = next(iter(data.batches(epochs[0], outputs)))
                 model.fit(
                     waiting.watch(data.batches(done + 1, outputs)),
-                    steps_per_epoch=steps,
+                    steps_per_epoch=steps * settings.parts,
                     initial_epoch=done,
                     epochs=epochs[-1],
                     verbose=0,
@@ -144,7 +146,7 @@ def _compiled(
     return compile_suffix(
         classifier,
         frozen,
-        optimizer(context.backbone, settings.plan, steps),
+        optimizer(context.backbone, settings.plan, steps, parts=settings.parts),
         data.cut,
         data.row_taps,
         label_smoothing=settings.plan.label_smoothing,
@@ -214,7 +216,7 @@ class ValidationCallback(keras.callbacks.Callback):
         self.patience = settings.patience
         self.data, self.best, self.average, self.report = data, best, average, report
         self.auxiliary = settings.auxiliary.weights
-        self.steps = data.steps()
+        self.steps = data.steps() * settings.parts
         self.stage, self.started = "", 0.0
         self.diverged = 0  # the epoch in which the loss was no longer a number
 

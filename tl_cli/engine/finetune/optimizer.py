@@ -58,21 +58,22 @@ class Cosine(keras.optimizers.schedules.LearningRateSchedule):
     """A rate that rises to `peak` for a tenth of `steps`, then falls to zero along a cosine.
 
     Keras' own CosineDecay comes to the same with a branch in the graph, and its optimizers ask for
-    the rate once a weight: a second of tracing, and some fifty branches at every step.
+    the rate once a weight: a second of tracing, and some fifty branches at every step. `parts`: of
+    a step, which Keras counts one by one.
     """
 
-    def __init__(self, peak: float, steps: int) -> None:
+    def __init__(self, peak: float, steps: int, parts: int = 1) -> None:
         super().__init__()
-        self.peak, self.steps = peak, steps
+        self.peak, self.steps, self.parts = peak, steps, parts
 
     def __call__(self, step: Any) -> Any:
         warm = max(1, round(WARM_UP * self.steps))
-        step = ops.cast(step, "float32")
+        step = ops.floor(ops.cast(step, "float32") / self.parts)
         done = ops.clip((step - warm) / max(1, self.steps - warm), 0.0, 1.0)
         return self.peak * ops.minimum(step / warm, (1 + ops.cos(math.pi * done)) / 2)
 
     def get_config(self) -> dict[str, Any]:
-        return {"peak": self.peak, "steps": self.steps}
+        return {"peak": self.peak, "steps": self.steps, "parts": self.parts}
 
 
 def optimizer(
@@ -80,17 +81,19 @@ def optimizer(
     plan: FreezePlan,
     steps: int,
     *,
+    parts: int = 1,
     schedule: keras.optimizers.schedules.LearningRateSchedule | None = None,
 ) -> keras.optimizers.Optimizer:
     """Return the optimizer for `steps` steps: linear warm-up, then a cosine to zero.
 
-    `schedule`: in place of these.
+    `parts`: of each step, whose gradients are added up first. `schedule`: in place of these.
     """
     made = BlockwiseAdamW(
-        schedule or Cosine(plan.learning_rate, steps),
+        schedule or Cosine(plan.learning_rate, steps, parts),
         weight_decay=plan.weight_decay,
         global_clipnorm=CLIP_NORM,
         factors=rate_factors(backbone, plan.layer_decay),
+        gradient_accumulation_steps=parts if parts > 1 else None,
     )
     made.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     return made
@@ -120,12 +123,14 @@ class Average(keras.callbacks.Callback):
     `momentum` counts from the first steps on as in TensorFlow's own: min(m, (1 + t) / (10 + t)).
     """
 
-    def __init__(self, momentum: float) -> None:
+    def __init__(self, momentum: float, parts: int = 1) -> None:
         super().__init__()
-        self.momentum, self.step = momentum, 0
+        self.momentum, self.step, self.parts = momentum, 0, parts
         self.values: list[Any] = []
 
     def on_train_batch_end(self, batch: int, logs: Mapping[str, float] | None = None) -> None:
+        if (batch + 1) % self.parts:  # the weights change with the last part of a step
+            return
         self.step += 1
         m = min(self.momentum, (1 + self.step) / (10 + self.step))
         now = [keras.ops.copy(v.value) for v in self.model.trainable_variables]

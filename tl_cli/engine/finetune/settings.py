@@ -33,6 +33,7 @@ class FinetuneSettings:
     auxiliary: AuxiliaryHeads = NONE
     batchnorm_trains: bool = False  # from scratch alone
     patience: int | None = None  # epochs without a better validation; None: all are trained
+    parts: int = 1  # in which a batch passes, its gradients added: see in_parts.py
 
 
 def decide(context: RunContext, plan: FreezePlan, *, mirror: bool = False) -> FinetuneSettings:
@@ -68,6 +69,7 @@ def to_json(settings: FinetuneSettings) -> dict[str, Any]:
         "views": settings.views,
         "mirror": settings.mirror,
         "patience": settings.patience,
+        "parts": settings.parts,
     }
 
 
@@ -75,7 +77,8 @@ def from_json(context: RunContext, kept: Mapping[str, Any]) -> FinetuneSettings:
     """Return the settings that were decided when the run began, whatever room there is now."""
     plan = FreezePlan.from_json(kept["plan"])
     decided = decide(context, plan, mirror=kept["mirror"])
-    return replace(decided, **{name: kept[name] for name in ("cut", "views", "patience")})
+    as_before = {name: kept[name] for name in ("cut", "views", "patience")}
+    return replace(decided, **as_before, parts=int(kept.get("parts", 1)))
 
 
 def _views(context: RunContext, plan: FreezePlan, cut: int) -> int:

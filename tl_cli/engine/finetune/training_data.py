@@ -116,6 +116,7 @@ class TrainingData:
             np.tile(labels, views),
             batch_size=plan.batch_size,
             training=True,
+            parts=settings.parts,
             indices=lambda epoch: indices + len(labels) * ((epoch - 1) % views),
             classes=plan.classes,
             one_hot=True,

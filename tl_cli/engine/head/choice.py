@@ -9,17 +9,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.special import softmax
 
 from tl_cli.data.manifest import SPLITS
 from tl_cli.engine import features
 from tl_cli.engine.context import RunContext
 from tl_cli.engine.features import Rows
-from tl_cli.engine.head import LinearHead, choose_head, solver
+from tl_cli.engine.head import choose_head
 from tl_cli.engine.networks import classifier
 from tl_cli.engine.networks.classifier import Classifier
+from tl_cli.engine.tasks import Head
 from tl_cli.results.progress import OnProgress
-from tl_cli.results.training import HeadResult
+from tl_cli.results.training import HeadResult, MultilabelHeadResult
 
 Features = Mapping[str, np.ndarray]  # by split, float32 [n, D], of each image in order
 
@@ -31,21 +31,13 @@ class SolvedHead:
     kind: str  # last or multi
     taps: tuple[int, ...]
     widths: tuple[int, ...]  # columns of each tap
-    head: LinearHead
+    head: Head
     features: Features  # of these taps
-    candidates: Mapping[str, LinearHead]  # by kind: what it was chosen from
+    candidates: Mapping[str, Head]  # by kind: what it was chosen from
 
     @property
-    def result(self) -> HeadResult:
-        head = self.head
-        return HeadResult(
-            kind=self.kind,
-            strength=head.strength,
-            temperature=head.temperature,
-            cv_accuracy=head.cv_accuracy,
-            cv_log_loss=head.cv_log_loss,
-            cv_stderr=head.cv_stderr,
-        )
+    def result(self) -> HeadResult | MultilabelHeadResult:
+        return self.head.result(self.kind)
 
     def probabilities(self, split: str) -> np.ndarray:
         """Return float32 [n, C] for the images of a split, in order."""
@@ -112,7 +104,7 @@ def solve_on(context: RunContext, pooled: Features) -> SolvedHead:
     )
 
 
-def refit(context: RunContext, solved: SolvedHead, temperature: float = 1.0) -> LinearHead:
+def refit(context: RunContext, solved: SolvedHead, temperature: float = 1.0) -> Head:
     """Return the head solved on training and validation images together, once all is decided.
 
     `temperature`: what the scores of `solved.head` are to be divided by beside its own, where its
@@ -128,9 +120,15 @@ def refit(context: RunContext, solved: SolvedHead, temperature: float = 1.0) -> 
     return _softened(head, 1 / temperature)
 
 
-def attach(context: RunContext, solved: SolvedHead, head: LinearHead | None = None) -> Classifier:
+def attach(context: RunContext, solved: SolvedHead, head: Head | None = None) -> Classifier:
     """Return the classifier of the backbone and a solved head; `head`: in place of its own."""
-    built = classifier.build(context.backbone, context.classes, solved.taps, context.config.pooling)
+    built = classifier.build(
+        context.backbone,
+        context.classes,
+        solved.taps,
+        context.config.pooling,
+        thresholds=getattr(solved.head, "thresholds", ()),
+    )
     head = head or solved.head
     built.set_head(head.weights, head.bias)
     return built
@@ -140,10 +138,10 @@ def probabilities_of(context: RunContext, classifier: Classifier, rows: np.ndarr
     """Return what a classifier's head says of rows that `extract` made, float32 [n, C]."""
     weights, bias = (np.asarray(w) for w in classifier.head.get_weights())
     width = sum(context.widths(classifier.taps))
-    return softmax(rows[:, -width:] @ weights + bias, axis=1).astype("float32")
+    return context.task.activate(rows[:, -width:] @ weights + bias).astype("float32")
 
 
-def _softened(head: LinearHead, factor: float) -> LinearHead:
+def _softened(head: Head, factor: float) -> Head:
     return replace(head, weights=head.weights * factor, bias=head.bias * factor)
 
 
@@ -153,9 +151,9 @@ def _solved(
     widths: Sequence[int],
     *splits: str,
     method: str = "auto",
-) -> LinearHead:
+) -> Head:
     """Return a head on the columns of one tap or of several, joined."""
-    return solver.solve_depths(
+    return context.task.solve(
         array,
         widths,
         context.labels(*splits),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -16,6 +16,7 @@ from scipy.special import log_softmax, softmax
 
 from tl_cli.engine.head.problem import CHUNK, chunks, global_scale, mean_of
 from tl_cli.engine.metrics.figures import LEAST_PROBABILITY, log_losses
+from tl_cli.results.training import HeadResult
 
 Array = NDArray[Any]
 
@@ -45,9 +46,34 @@ class LinearHead:
         ]
         return np.concatenate(parts)
 
+    def result(self, kind: str) -> HeadResult:
+        """Return its figures. `kind`: last or multi."""
+        return HeadResult(
+            kind=kind,
+            strength=self.strength,
+            temperature=self.temperature,
+            cv_accuracy=self.cv_accuracy,
+            cv_log_loss=self.cv_log_loss,
+            cv_stderr=self.cv_stderr,
+        )
+
     def on_raw(self, scales: Array) -> LinearHead:
         """Return the head for features before they were divided by ``scales`` [D] (see `join`)."""
         return replace(self, weights=(self.weights / scales[:, None]).astype(np.float32))
+
+
+def of_one_label(head: object) -> LinearHead:
+    """Return a head as that of a task with one label an image, whose figures have an accuracy."""
+    if not isinstance(head, LinearHead):
+        raise TypeError(f"one label an image is meant, got {type(head).__name__}")
+    return head
+
+
+class HeldOut(Protocol):
+    """A head of whatever kind, by what it said of images that were held out."""
+
+    @property
+    def held_out(self) -> Array: ...
 
 
 def scores_of(probabilities: Array) -> Array:
@@ -125,13 +151,13 @@ def _deviation(tap: Array) -> float:
 
 
 def choose_head(
-    last: LinearHead, multi: LinearHead, labels: ArrayLike, weight: Array | None = None
+    last: HeldOut, multi: HeldOut, labels: ArrayLike, weight: Array | None = None
 ) -> str:
     """Return "last" where its held-out log loss is better by more than one standard error.
 
-    Paired over images, labels int [N], with the weights [N] that the heads were fitted with;
-    otherwise "multi", which was as good or better on nearly all sets that were tried
-    (docs/policy.md).
+    Paired over images, labels int [N] or indicators [N, C], with the weights [N] that the heads
+    were fitted with; otherwise "multi", which was as good or better on nearly all sets that were
+    tried (docs/policy.md).
     """
     gain, error = paired_gain(last.held_out, multi.held_out, np.asarray(labels), weight)
     return "last" if gain > error else "multi"

@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
+from tl_cli.data import stratification
+
 Array = NDArray[Any]
 
 # Rows turned to float64 at a time where the features may be larger than memory.
@@ -22,7 +24,10 @@ CHUNK = 4096
 
 @dataclass(frozen=True, eq=False)
 class Problem:
-    """Checked inputs: features [N, D] as given, labels, mean-one weights [N], folds [N]."""
+    """Checked inputs: features [N, D] as given, labels, mean-one weights [N], folds [N].
+
+    `labels`: class numbers [N]; or indicators of 0 and 1 [N, C], where an image may have several.
+    """
 
     x: Array
     labels: Array
@@ -39,7 +44,12 @@ class Problem:
         """Return a chunk's centred rows, one-hot targets, root weights and folds, in float64."""
         part = slice(start, start + len(chunk))
         root = np.sqrt(self.weight[part])[:, None]
-        return chunk - self.mean, np.eye(self.classes)[self.labels[part]], root, self.fold[part]
+        return chunk - self.mean, self.targets(part), root, self.fold[part]
+
+    def targets(self, part: slice) -> Array:
+        """Return what is to be predicted of some images, float64 [n, C]."""
+        own = self.labels[part]
+        return np.eye(self.classes)[own] if own.ndim == 1 else own
 
 
 def stratified_folds(
@@ -51,9 +61,12 @@ def stratified_folds(
     class is as even as they let it be. A class of fewer images than folds is simply missing from
     some: fewer folds for its sake would train every other class on less, and make held-out accuracy
     up to 14 points too low (trashnet, 10 a class). There are fewer folds only where there are fewer
-    images or groups.
+    images or groups. Of indicators [N, C] each fold has its share of each label, as nearly as can
+    be (see `stratification`).
     """
     labels = np.asarray(labels)
+    if labels.ndim == 2:
+        return _iterative_folds(labels, folds, seed, groups)
     unit = np.arange(len(labels)) if groups is None else np.unique(groups, return_inverse=True)[1]
     k = max(2, min(folds, unit.max() + 1))
     # Where no class has an image for each fold scikit-learn refuses: then one more class, which has
@@ -68,6 +81,23 @@ def stratified_folds(
         for number, (_, held) in enumerate(dealt):
             fold[held] = number
     return np.unique(fold[: len(labels)], return_inverse=True)[1]  # none is empty
+
+
+def _iterative_folds(indicators: Array, folds: int, seed: int, groups: ArrayLike | None) -> Array:
+    """Deal images of several labels into folds, int [N]."""
+    n = len(indicators)
+    unit = np.arange(n) if groups is None else np.unique(groups, return_inverse=True)[1]
+    order = np.random.default_rng(seed).permutation(unit.max() + 1)
+    labels: list[dict[int, int]] = [{} for _ in order]
+    for number, row in zip(unit, indicators, strict=True):
+        for label in np.flatnonzero(row).tolist():
+            labels[number][label] = labels[number].get(label, 0) + 1
+    sizes = np.bincount(unit)
+    k = max(2, min(folds, len(order)))
+    dealt = stratification.dealt([labels[i] for i in order], sizes[order].tolist(), [1 / k] * k)
+    fold = np.empty(len(order), np.intp)
+    fold[order] = dealt
+    return np.unique(fold[unit], return_inverse=True)[1]
 
 
 def take_groups(groups: Array | None, rows: Array) -> Array | None:
@@ -103,6 +133,8 @@ def check(
 def check_labels(features: Array, labels: ArrayLike, classes: int) -> Array:
     labels = np.asarray(labels)
     shape = features.shape
+    if labels.ndim == 2:
+        return _check_indicators(features, labels, classes)
     if len(shape) != 2 or shape[1] == 0 or labels.shape != shape[:1]:
         raise ValueError(f"features must be [N, D] and labels [N], got {shape} and {labels.shape}")
     if not np.issubdtype(labels.dtype, np.integer):
@@ -110,6 +142,14 @@ def check_labels(features: Array, labels: ArrayLike, classes: int) -> Array:
     if labels.size and not 0 <= labels.min() <= labels.max() < classes:
         raise ValueError(f"labels must lie in 0..{classes - 1}, got {labels.min()}..{labels.max()}")
     return labels.astype(np.intp)
+
+
+def _check_indicators(features: Array, indicators: Array, classes: int) -> Array:
+    if features.ndim != 2 or indicators.shape != (len(features), classes):
+        raise ValueError(f"indicators must be [N, {classes}], got {indicators.shape}")
+    if not np.isin(indicators, (0, 1)).all():
+        raise ValueError("indicators must be 0 or 1")
+    return indicators.astype(np.float64)
 
 
 def chunks(features: Array) -> Iterator[tuple[int, Array]]:

@@ -48,6 +48,7 @@ def batches(
     *,
     batch_size: int,
     training: bool,
+    parts: int = 1,
     indices: np.ndarray | Callable[[int], np.ndarray] | None = None,
     classes: int | None = None,
     one_hot: bool = False,
@@ -67,7 +68,8 @@ def batches(
     Evaluation gives the rows once, in order, and drops none. Training never ends: epoch follows
     epoch, each in a new order over all rows, so the next one is made ready while the last one
     ends. Call `fit(dataset, steps_per_epoch=steps(n, batch_size), shuffle=False)`. An epoch's rows
-    are dealt to its steps evenly, so no batch is a tiny rest. The first one is `epoch`; what it
+    are dealt to its steps evenly, so no batch is a tiny rest; with `parts` each of them comes in so
+    many, at most as many as it has rows, one after the other. The first one is `epoch`; what it
     and the later ones hold depends on (seed, epoch) alone.
     """
 
@@ -95,10 +97,11 @@ def batches(
                 _of(labels, at, 0, "int32"),
                 _of(sample_weight, at, 1, "float32"),
             )
-            for part in _dealt(order, batch_size, evenly=training)
+            for batch in _dealt(order, batch_size, evenly=training)
+            for part in np.array_split(batch, parts)
         ]
 
-    count = steps(len(chosen(epoch)), batch_size)
+    count = steps(len(chosen(epoch)), batch_size) * parts
 
     def plan(number: np.ndarray) -> tuple[np.ndarray, ...]:
         epochs, step = divmod(int(number), count)

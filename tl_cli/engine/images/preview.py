@@ -17,16 +17,16 @@ VARIANTS = 6
 
 def chosen(manifest: Manifest) -> list[Record]:
     """Return IMAGES records, or all where there are fewer: of as many classes as can be."""
-    own = [[r for r in manifest.records if r.label == name] for name in manifest.classes]
+    own = [[r for r in manifest.records if name in manifest.names(r)] for name in manifest.classes]
     taken: list[Record] = []
-    while len(taken) < min(IMAGES, len(manifest.records)):
+    while len(taken) < IMAGES and any(own):
         turn = len(taken)
         spare = [records for records in own if records]
         # evenly over the classes where there are too many for one image each
         step = max(1.0, len(spare) / (IMAGES - turn))
         picks = [spare[int(i * step)] for i in range(min(IMAGES - turn, len(spare)))]
         taken += [records.pop(0) for records in picks]
-    return sorted(taken, key=lambda r: manifest.classes.index(r.label))
+    return sorted(taken, key=lambda r: [*map(manifest.classes.index, manifest.names(r))])
 
 
 def variants(records: Sequence[Record], size: int, augment: str, seed: int = 0) -> np.ndarray:

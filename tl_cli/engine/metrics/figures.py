@@ -71,8 +71,12 @@ def evaluate(
 def log_losses(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Return each image's negative log likelihood in nats, float64 [N].
 
-    `probabilities`: float [N, C], `labels`: int [N]. One image costs 27.6 nats at the most.
+    `probabilities`: float [N, C], `labels`: int [N]. One image costs 27.6 nats at the most. With
+    indicators [N, C] of several labels an image: the mean over classes of each one's own.
     """
+    if labels.ndim == 2:
+        said = np.where(labels > 0.5, probabilities, 1 - probabilities.astype("float64"))
+        return -np.log(np.clip(said, LEAST_PROBABILITY, 1.0)).mean(1)
     right = probabilities[np.arange(len(labels)), labels].astype("float64")
     return -np.log(np.clip(right, LEAST_PROBABILITY, 1.0))
 

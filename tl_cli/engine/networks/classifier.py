@@ -19,6 +19,7 @@ import numpy as np
 
 from tl_cli import __version__, catalog
 from tl_cli.data import channels, grey_levels
+from tl_cli.data.manifest import CLASSIFICATION, MULTILABEL
 from tl_cli.engine.networks import graph, loading
 from tl_cli.engine.networks.loading import Backbone
 from tl_cli.engine.networks.pooling import POOLINGS
@@ -26,7 +27,7 @@ from tl_cli.engine.networks.weights_file import load_weights
 from tl_cli.errors import TLError, unknown
 from tl_cli.humanize import count
 from tl_cli.store import checkpoint, run_dir
-from tl_cli.store.checkpoint import FORMAT
+from tl_cli.store.checkpoint import FORMAT, ONE_LABEL
 from tl_cli.store.run_dir import RunDir
 
 HEAD = "classifier"
@@ -49,9 +50,16 @@ class Classifier:
     model: keras.Model
     pooling: str = "avg"  # a row of POOLINGS
     batchnorm_trains: bool = False  # from scratch alone: else BatchNorm is in inference mode
+    # by class, from which probability on it is said; none where an image has one label
+    thresholds: tuple[float, ...] = ()
+
+    @property
+    def task(self) -> str:
+        """What the labels are."""
+        return MULTILABEL if self.thresholds else CLASSIFICATION
 
     def set_head(self, weights: np.ndarray, bias: np.ndarray) -> None:
-        """Put a solved head in place: weights [D, C], bias [C], to be followed by softmax."""
+        """Put a solved head in place: weights [D, C], bias [C], before the activation."""
         self.head.set_weights([weights, bias])
 
     def suffix_model(
@@ -122,7 +130,8 @@ class Classifier:
         """`inference_model` with what the head sees, float32 [batch, D], as a second output."""
         tapped = graph.feature_extractor(self.backbone.model, self.taps, fold=True)
         seen = _joined([POOLINGS[self.pooling].apply(tensor) for tensor in tapped.outputs])
-        return keras.Model(tapped.inputs[0], [_softmax(self.head(seen)), seen])
+        probabilities = _activation(self.head(seen), several=bool(self.thresholds))
+        return keras.Model(tapped.inputs[0], [probabilities, seen])
 
     def with_activations(self, cut: int) -> keras.Model:
         """Return the network from the image to [the tensor at a cut, the scores before softmax]."""
@@ -175,7 +184,7 @@ class Classifier:
 
     def _described(self, facts: Mapping[str, Any]) -> dict[str, Any]:
         return {
-            "format": FORMAT,
+            "format": FORMAT if self.thresholds else ONE_LABEL,
             "tl": __version__,
             "backbone": self.backbone.card.name,
             "image_size": self.backbone.image_size,
@@ -185,8 +194,13 @@ class Classifier:
             "grey_bits": grey_levels.in_use(),
             **({"channels": list(bands)} if (bands := channels.in_use()) else {}),
             **({"architecture": own} if (own := self.backbone.architecture) else {}),
+            **self._several_labels,
             **facts,
         }
+
+    @property
+    def _several_labels(self) -> dict[str, Any]:
+        return {"task": self.task, "thresholds": self.thresholds} if self.thresholds else {}
 
 
 def build(
@@ -196,14 +210,28 @@ def build(
     pooling: str = "avg",
     *,
     batchnorm_trains: bool = False,
+    thresholds: Sequence[float] = (),
 ) -> Classifier:
-    """Attach a head to the pooled outputs at the taps. Its weights are zero until they are set."""
+    """Attach a head to the pooled outputs at the taps. Its weights are zero until they are set.
+
+    `thresholds`: by class, where an image may have several labels: then it ends in sigmoids.
+    """
     tapped = graph.feature_extractor(backbone.model, list(taps))
     # Weights stay float32 and so does the softmax, whatever the precision of the rest
     head = keras.layers.Dense(len(classes), kernel_initializer="zeros", dtype="float32", name=HEAD)
-    probabilities = _softmax(_scores(head, pooling, tapped.outputs))
+    scores = _scores(head, pooling, tapped.outputs)
+    probabilities = _activation(scores, several=bool(thresholds))
     model = keras.Model(tapped.inputs[0], probabilities, name=f"tl_{backbone.model.name}")
-    return Classifier(backbone, tuple(classes), tuple(taps), head, model, pooling, batchnorm_trains)
+    return Classifier(
+        backbone,
+        tuple(classes),
+        tuple(taps),
+        head,
+        model,
+        pooling,
+        batchnorm_trains,
+        tuple(thresholds),
+    )
 
 
 def _scores(
@@ -213,7 +241,11 @@ def _scores(
     return head(_joined([POOLINGS[pooling].apply(tensor) for tensor in tapped]))
 
 
-def _softmax(scores: keras.KerasTensor) -> keras.KerasTensor:
+def _activation(scores: keras.KerasTensor, *, several: bool) -> keras.KerasTensor:
+    """Return probabilities: of all classes together, or of each one by itself."""
+    if several:
+        sigmoid = keras.layers.Activation("sigmoid", dtype="float32", name="probabilities")
+        return sigmoid(scores)
     return keras.layers.Softmax(dtype="float32", name="probabilities")(scores)
 
 
@@ -242,7 +274,8 @@ def load(run: RunDir) -> tuple[Classifier, Mapping[str, Any]]:
         backbone = loading.load(card, size, weights=None)
     taps, pooling = described["taps"], described.get("pooling", "avg")
     _check_head(run, backbone, taps, pooling, len(described["classes"]))
-    classifier = build(backbone, described["classes"], taps, pooling)
+    thresholds = described.get("thresholds", ())
+    classifier = build(backbone, described["classes"], taps, pooling, thresholds=thresholds)
     load_weights(classifier.model, Path(run / run_dir.WEIGHTS))
     return classifier, described
 

@@ -35,7 +35,8 @@ def samples_png(manifest: Manifest, folder: Path) -> Path:
     """Draw a row of images for each class, evenly over those that there are."""
     own: dict[str, list[Record]] = {name: [] for name in manifest.classes}
     for record in manifest.records:
-        own[record.label].append(record)
+        for name in manifest.names(record):
+            own[name].append(record)
     names = evenly(manifest.classes, MOST_ROWS)
     rows = [[_thumbnail(r) for r in evenly(own[name], SAMPLES_A_CLASS)] for name in names]
     drawn = [

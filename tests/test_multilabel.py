@@ -1,0 +1,316 @@
+"""Several labels an image, from the table to the export: a real run on half-and-half pictures."""
+
+from __future__ import annotations
+
+import csv
+import itertools
+import json
+import random
+from collections import Counter
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+from scipy.special import expit
+from sklearn.metrics import average_precision_score
+
+from test_cli import COLOURS, SMALL, tl
+from tl_cli.config import RunConfig
+from tl_cli.data import stratification
+from tl_cli.data.csv_io import read_csv, write_csv
+from tl_cli.data.manifest import MULTILABEL, Manifest, Record
+from tl_cli.data.scan import scan
+from tl_cli.data.split import assign_splits
+from tl_cli.data.subset import limit
+from tl_cli.engine.head import multilabel, platt
+from tl_cli.engine.head.problem import stratified_folds
+from tl_cli.engine.metrics import multilabel as metrics
+from tl_cli.errors import TLError
+from trained import mobilenet_weights
+
+# -- dealing --------------------------------------------------------------------------------------
+
+
+def labelled(n: int = 200, seed: int = 0) -> Manifest:
+    """Return images of common and rare labels, in any combination and without any."""
+    draw = random.Random(seed)
+    shares = {"common": 0.6, "often": 0.3, "rare": 0.05}
+    records = []
+    for i in range(n):
+        names = [name for name, share in shares.items() if draw.random() < share]
+        records.append(Record(f"{i}.png", ";".join(names), digest=f"{i:032x}"))
+    return Manifest("t.csv", tuple(sorted(shares)), tuple(records), task=MULTILABEL)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_every_split_has_its_share_of_every_label(seed: int) -> None:
+    manifest = labelled(seed=seed)
+    split = assign_splits(manifest, val=0.2, test=0.1, seed=seed)
+    whole = manifest.counts()
+    for name, share in {"train": 0.7, "val": 0.2, "test": 0.1}.items():
+        assert abs(len(split.of(name)) - 200 * share) <= 3
+        for label, n in split.counts(name).items():
+            assert abs(n - whole[label] * share) <= 1.5
+    again = assign_splits(
+        Manifest("u", manifest.classes, manifest.records[::-1], task=MULTILABEL),
+        test=0.1,
+        seed=seed,
+    )
+    assert {r.path: r.split for r in again.records} == {r.path: r.split for r in split.records}
+
+
+def test_a_label_of_two_images_is_trained_on_and_validated() -> None:
+    records = [Record(f"{i}.png", "a" if i > 1 else "a;b", digest=f"{i:032x}") for i in range(20)]
+    split = assign_splits(Manifest("t.csv", ("a", "b"), tuple(records), task=MULTILABEL))
+    assert split.counts("train")["b"] == split.counts("val")["b"] == 1
+
+
+def test_groups_stay_together_and_folds_have_every_label() -> None:
+    rng = np.random.default_rng(0)
+    indicators = rng.random((120, 4)) < (0.5, 0.2, 0.1, 0.05)
+    groups = np.arange(120) // 3
+    fold = stratified_folds(indicators, 5, 0, groups)
+    assert all(len(set(fold[groups == g])) == 1 for g in range(40))
+    alone = stratified_folds(indicators, 5, 0)
+    for column in indicators.T:
+        spread = np.bincount(alone[column], minlength=5)
+        assert spread.max() - spread.min() <= 2
+    assert stratification.dealt([{}, {"a": 1}], [1, 1], [0.5, 0.5]) in ([0, 1], [1, 0])
+
+
+def test_a_limit_takes_images_and_keeps_every_label_as_often() -> None:
+    manifest = labelled()
+    assert len(limit(manifest, 50).records) == 50
+    few = limit(manifest, per_class=5)
+    assert all(n >= 5 for n in few.counts().values())
+    assert len(few.records) < 30
+
+
+def test_the_manifest_is_read_back_as_it_was(tmp_path: Path) -> None:
+    split = assign_splits(labelled(40))
+    write_csv(split, tmp_path / "m.csv")
+    again = read_csv(tmp_path / "m.csv")
+    assert (again.task, again.records, again.classes) == (MULTILABEL, split.records, split.classes)
+
+
+def test_a_run_s_manifest_is_a_table_to_train_on(folder: Path) -> None:
+    labels = ("a;b", "a", "b", "a;b")
+    images = sorted(folder.rglob("*.png"))
+    records = tuple(Record(str(p), name) for p, name in zip(images, labels * 2, strict=True))
+    write_csv(Manifest("t", ("a", "b"), records, task=MULTILABEL), folder / "manifest.csv")
+    again = scan(str(folder / "manifest.csv"))
+    assert (again.task, again.counts()) == (MULTILABEL, {"a": 6, "b": 6})
+
+
+# -- the head -------------------------------------------------------------------------------------
+
+
+def problem(n: int = 300, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Return features [n, 20] and indicators [n, 3]; the third label is chance."""
+    rng = np.random.default_rng(seed)
+    x = rng.normal(0, 1, (n, 20))
+    p = expit(2.5 * x[:, :3] - 1)
+    p[:, 2] = 0.3
+    return x, (rng.random((n, 3)) < p).astype("float32")
+
+
+def test_the_head_is_calibrated_and_finds_what_there_is() -> None:
+    x, y = problem(600)
+    head = multilabel.solve(x[:300], y[:300], 3)
+    p = head.probabilities(x[300:])
+    areas = average_precision_score(y[300:], p, average=None)
+    assert areas[:2].min() > 0.75 > 0.45 > areas[2]
+    assert np.abs(p.mean(0) - y[300:].mean(0)).max() < 0.06
+    sure = p[:, 0] > 0.8
+    assert abs(y[300:][sure, 0].mean() - p[sure, 0].mean()) < 0.1
+    assert np.ptp(p[:, 2]) < 0.5  # chance is not called sure
+
+
+def test_held_out_probabilities_never_saw_their_image() -> None:
+    _, y = problem(60)
+    y[:, 0] = np.random.default_rng(1).random(60) < 0.5
+    wide = np.random.default_rng(2).normal(0, 1, (60, 500))
+    head = multilabel.solve(wide, y, 3)
+    assert average_precision_score(y[:, 0], head.held_out[:, 0]) < 0.8
+
+
+def test_the_sigmoid_is_of_a_frequency_where_scores_say_nothing() -> None:
+    y = (np.arange(40) < 10).astype(float)[:, None]
+    slope, intercept = platt.fit(-y + 0.01 * np.random.default_rng(0).normal(size=(40, 1)), y)
+    assert slope[0] == 0
+    assert abs(expit(intercept[0]) - 0.25) < 0.03
+    sharp, _ = platt.fit(y, y)
+    assert np.isfinite(sharp[0]) and sharp[0] > 0
+
+
+def test_thresholds_are_the_best_f1_and_shared_by_rare_labels() -> None:
+    rng = np.random.default_rng(0)
+    y = (rng.random((400, 2)) < (0.3, 0.01)).astype(float)
+    p = np.clip(0.2 + 0.3 * y + rng.normal(0, 0.08, y.shape), 0, 1)
+    own, rare = multilabel.thresholds(p, y)
+
+    def f1(t: float) -> float:
+        said = p[:, 0] >= t
+        return float(2 * (said * y[:, 0]).sum() / (said.sum() + y[:, 0].sum()))
+
+    assert f1(own) >= max(f1(t) for t in np.linspace(0.05, 0.95, 91)) - 1e-9
+    assert y[:, 1].sum() < multilabel.LEAST_OF_OWN and 0.3 < rare < 0.45
+
+
+def test_figures_are_those_of_scikit_learn_with_intervals_around_them() -> None:
+    rng = np.random.default_rng(0)
+    y = (rng.random((80, 4)) < (0.5, 0.3, 0.1, 0.0)).astype(float)
+    p = np.clip(0.3 * y + 0.7 * rng.random(y.shape), 0, 1)
+    found = metrics.evaluate(p, y, list("abcd"), split="val", thresholds=[0.5] * 4)
+    assert found.mean_average_precision == pytest.approx(
+        np.mean([average_precision_score(y[:, i], p[:, i]) for i in range(3)])
+    )
+    assert found.per_class[3].average_precision is None
+    for name, ends in found.intervals.items():
+        assert ends and ends[0] <= getattr(found, name) <= ends[1]
+    said = p >= 0.5
+    assert found.subset_accuracy == np.mean((said == y).all(1))
+    assert found.learnt
+    chance = metrics.evaluate(
+        rng.random(y.shape), y, list("abcd"), split="val", thresholds=[0.5] * 4
+    )
+    assert not chance.learnt
+
+
+# -- the commands ---------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Pictures of one colour, or of two, one above the other; their names in a table."""
+    root = tmp_path_factory.mktemp("several")
+    rng = np.random.default_rng(0)
+    pairs = [*itertools.combinations(COLOURS, 2), *((name,) for name in COLOURS)]
+    lines = ["path,label"]
+    for i, names in enumerate(pairs * 12):
+        halves = [np.full((24, 48, 3), COLOURS[name]) for name in (names[0], names[-1])]
+        pixels = np.clip(rng.normal(np.concatenate(halves), 30), 0, 255).astype("uint8")
+        Image.fromarray(pixels).save(root / f"{i:02d}.png")
+        lines.append(f"{i:02d}.png,{';'.join(names)}")
+    file = root / "labels.csv"
+    file.write_text("\n".join(lines), encoding="utf-8")
+    return file
+
+
+@pytest.fixture(scope="module")
+def run(table: Path, tmp_path_factory: pytest.TempPathFactory, loaded_once: None) -> Path:
+    path = tmp_path_factory.mktemp("runs") / "several"
+    weights = mobilenet_weights(path.with_name("small.weights.h5"))
+    network = ("--backbone", "mobilenet_025", "--weights", weights)
+    done = tl("train", table, *SMALL, *network, "--report", "--test", 0.2, "--output", path,
+              "--json")  # fmt: skip
+    assert done.exit_code == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert told["task"] == MULTILABEL and told["plan"]["strategy"] == "head"
+    assert told["metrics"]["test"]["mean_average_precision"] > 0.9
+    assert 0 < told["head"]["cv_average_precision"] <= 1
+    return path
+
+
+def rows_of(file: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader(file.read_text(encoding="utf-8").splitlines()))
+
+
+def test_an_evaluation_says_the_same_of_what_lies_on_disk(run: Path, table: Path) -> None:
+    kept = json.loads((run / "metrics.json").read_text())["metrics"]["test"]
+    told = json.loads(tl("evaluate", run, "--json").stdout)
+    assert told["mean_average_precision"] == pytest.approx(kept["mean_average_precision"], abs=1e-3)
+    others = json.loads(tl("evaluate", run, "--data", table, "--json").stdout)
+    assert others["n"] == 72 and others["classes"] == sorted(COLOURS)
+    shown = tl("evaluate", run).stdout
+    assert "Mean average precision" in shown and "grün ✿" in shown
+
+
+def test_a_prediction_has_all_labels_and_a_column_a_class(run: Path, table: Path) -> None:
+    images = sorted(table.parent.glob("*.png"))[:12]
+    out = run.parent / "labels.csv"
+    done = tl("predict", run, *images, "--output", out)
+    assert done.exit_code == 0, done.stderr
+    rows = rows_of(out)
+    described = json.loads((run / "checkpoint.json").read_text())
+    for row in rows:
+        said = [
+            name
+            for name, threshold in zip(described["classes"], described["thresholds"], strict=True)
+            if float(row[f"probability_{name}"]) >= threshold
+        ]
+        assert row["label"] == ";".join(said)
+    true = [line.split(",")[1] for line in table.read_text(encoding="utf-8").splitlines()[1:13]]
+    right = sum(
+        set(r["label"].split(";")) == set(t.split(";")) for r, t in zip(rows, true, strict=True)
+    )
+    assert right >= 10
+    again = tl("predict", run, *images, "--output", out, "--resume")
+    assert again.exit_code == 0 and rows_of(out) == rows
+    told = json.loads(tl("predict", run, images[0], "--json").stdout)
+    assert sorted(told["predictions"][0]["labels"]) == sorted(
+        filter(None, rows[0]["label"].split(";"))
+    )
+    assert Counter(told["labels"]).total() >= 1
+
+
+def test_the_network_that_is_saved_ends_in_sigmoids(run: Path) -> None:
+    model = keras.saving.load_model(run / "model.keras", compile=False)
+    last = model.layers[-1]
+    while hasattr(last, "layers"):
+        last = last.layers[-1]
+    assert last.activation is keras.activations.sigmoid
+
+
+@pytest.mark.slow
+def test_an_export_says_that_it_ends_in_sigmoids(run: Path) -> None:
+    done = tl("export", run, "--format", "keras", "--json")
+    assert done.exit_code == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert told["passed"] and len(told["thresholds"]) == 3
+    assert "sigmoid" in Path(told["recipe"]).read_text(encoding="utf-8")
+    assert "| label | average precision |" in Path(told["card"]).read_text(encoding="utf-8")
+
+
+def test_the_page_has_a_table_by_label(run: Path) -> None:
+    page = (run / "report.html").read_text(encoding="utf-8")
+    assert "mean average precision of 3 labels" in page
+    assert "By label, the least well found first" in page
+    assert "taken for" in page or "All labels of every image are right" in page
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("explain", "IMAGE"),
+        ("suggest", "FOLDER", "--count", "2"),
+        ("search", "IMAGE"),
+        ("evaluate", "--slice", "width"),
+        ("evaluate", "--tta"),
+        ("predict", "IMAGE", "--top-k", "2"),
+        ("predict", "IMAGE", "--unknown"),
+        ("predict", "IMAGE", "--sort-into", "sorted"),
+        ("compare", "RUN"),
+    ],
+    ids=" ".join,
+)
+def test_what_knows_one_label_an_image_says_so(run: Path, table: Path, command: tuple) -> None:
+    name, *rest = command
+    new = table.parent.parent / "new"
+    new.mkdir(exist_ok=True)
+    Image.fromarray(np.arange(3072, dtype="uint8").reshape(32, 32, 3)).save(new / "a.png")
+    there = {"IMAGE": table.parent / "00.png", "FOLDER": new, "RUN": run}
+    done = tl(name, run, *(there.get(word, word) for word in rest))
+    assert done.exit_code == 1
+    assert "several labels" in done.stderr and "hint:" in done.stderr
+
+
+def test_more_than_the_head_cannot_be_had_and_a_folder_has_one_label(table: Path) -> None:
+    done = tl("train", table, "--freeze", "half", *SMALL)
+    assert done.exit_code == 1 and "the head alone is trained so far" in done.stderr
+    with pytest.raises(TLError, match="balance weights"):
+        RunConfig(data="x", balance="weights").for_task(MULTILABEL)
+    ranked = tl("rank", table)
+    assert ranked.exit_code == 1 and "several labels" in ranked.stderr
