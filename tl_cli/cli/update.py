@@ -48,9 +48,12 @@ def updated(
     """Make a new run of a run and other images, and show it; return all that --json tells."""
     from tl_cli import report
     from tl_cli.cli.training import finished_run, show
-    from tl_cli.store.run_dir import RunDir, checkpoint_of
+    from tl_cli.data.manifest import CLASSIFICATION
+    from tl_cli.store import checkpoint
+    from tl_cli.store.run_dir import CHECKPOINT, RunDir, checkpoint_of
 
     earlier = checkpoint_of(_run_of(flags))
+    checkpoint.require_task(earlier / CHECKPOINT, (CLASSIFICATION,))
     facts = report.read(earlier)
     settings = _settings(facts, flags)
     output = flags.get("output")
