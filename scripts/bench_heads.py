@@ -1,156 +1,215 @@
-"""What would another head gain: a kernel in place of a line, mirror images beside the images?
+"""What would another head gain: a Gaussian kernel in place of a line, if folds choose between them?
 
-    python scripts/bench_heads.py SETS [--sets a,b] [--size 128] [--out FILE]
+    python scripts/bench_heads.py SETS [MORE ...] [--images 200,400,all] [--seeds 2] [--size 128]
+        [--limit 1500] [--limit-test 600] [--features DIR] [--out FILE] [--docs]
 
-SETS is a folder of <set>/{train,test}/<class>/*; TL_SETS is used where it is not given. On the
-features of the pretrained network (stage `head`), and on those of the network tuned as a whole
-(stage `again`), three heads are solved on training and validation images together and asked about
-the test images:
+SETS are folders of <set>/{train,test}/<class>/*; TL_SETS, joined by colons, where none is given.
+Of each set at most --limit and --limit-test images pass the default network once, and what it makes
+of them is kept in --features. On so many of the images, a fifth of them set apart as `tl train`
+does, these heads are solved, chosen by the folds of the training images, solved once more on
+training and validation images together, and asked about the test images:
 
-- linear: what `tl train` saves.
-- kernel: ridge regression with a Gaussian kernel on the same features, its width and strength by
-  five folds (Saunders et al. 1998; the width in units of the median distance).
-- mirror: linear, on the mean features of each image and its mirror image, the test images' too;
-  only where `tl train` would mirror.
+- linear: what `tl train` saves, on the last depth or on all that are joined.
+- kernel: a Gaussian kernel on the joined features (`tl_cli/engine/head/kernel.py`), its width by
+  the folds' log loss.
 
-One JSON line a set and stage is appended to --out; what stands there is not run again.
+One JSON line a cell (set, images, seed) is appended to --out, what stands there is not run again;
+Markdown is printed, and with --docs written: the kernel's gain, and what the folds' choice makes of
+it, by less log loss (better) or by more than a standard error less (surely).
 """
 
 import argparse
 import json
 import os
+import sys
 import time
 from pathlib import Path
 
 import numpy as np
-from bench_policy import SETS, manifest_of
-from sklearn.metrics.pairwise import euclidean_distances
-from sklearn.model_selection import StratifiedKFold
+from bench_backbones import copy_some
 
-from tl_cli import config
-from tl_cli.engine import features, recommend_freeze
-from tl_cli.engine.context import RunContext, prepare
-from tl_cli.engine.finetune import candidates, flip_check, settings
-from tl_cli.engine.finetune.finetune import softened
-from tl_cli.engine.finetune.fit import fit
-from tl_cli.engine.finetune.state import assign, copies
-from tl_cli.engine.finetune.training_data import TrainingData
-from tl_cli.engine.head import choice
-from tl_cli.engine.head.choice import SolvedHead
-from tl_cli.results.progress import silent
+from tl_cli import catalog, engine
+from tl_cli.data import groups
+from tl_cli.data.manifest import Manifest
+from tl_cli.data.scan import scan
+from tl_cli.data.split import assign_splits
+from tl_cli.data.subset import limit
+from tl_cli.engine import features
+from tl_cli.engine.features import FeatureSpec
+from tl_cli.engine.head import choose_head, solver
+from tl_cli.engine.head.kernel import solve_kernel
+from tl_cli.engine.head.linear_head import LinearHead, paired_gain
+from tl_cli.engine.metrics.figures import encode, log_losses
+from tl_cli.engine.networks import loading
+from tl_cli.engine.networks.pooling import POOLINGS
 
-WIDTHS, STRENGTHS, FOLDS = (0.25, 0.5, 1, 2, 4), (1e-3, 1e-2, 1e-1, 1.0, 10.0), 5
-HELD = ("train", "val", "test")
-
-
-def linear(context: RunContext, head: SolvedHead) -> float:
-    """Return the test accuracy of the refit head, as it is saved."""
-    return right(context, choice.refit(context, head).probabilities(head.features["test"]))
+PAGE = Path(__file__).parent.parent / "docs" / "heads.md"
+BEGIN, END = "<!-- gains -->\n", "<!-- /gains -->\n"
+RULES = ("always", "better", "surely")  # how the folds may choose the kernel
 
 
-def right(context: RunContext, scores: np.ndarray) -> float:
-    return round(float((scores.argmax(1) == context.labels("test")).mean()), 5)
+def looked_at(images: Path, given: argparse.Namespace) -> tuple[Manifest, dict, tuple[int, ...]]:
+    """Return the images, what the network makes of each by its path, and the depths' widths."""
+    folder = given.features / images.name
+    some = folder / "images" / images.name
+    if not some.exists():
+        copy_some(images, {"train": given.limit, "test": given.limit_test}, folder / "images")
+    manifest = scan(str(some))
+    kept = folder / f"{given.size}.npz"
+    if not kept.exists():
+        engine.prepare("float32", 0)
+        backbone = loading.load(catalog.get(catalog.DEFAULT), given.size)
+        taps = backbone.stage_ends
+        rows = features.extract(backbone, manifest.records, [FeatureSpec(taps)], keep=False)[0]
+        width = POOLINGS["avg"].width
+        widths = [width(backbone.blocks[tap - 1].output_shape) for tap in taps]
+        paths = [record.path for record in manifest.records]
+        np.savez(kept, rows=np.asarray(rows.array(), "float32"), widths=widths, paths=paths)
+    held = np.load(kept)
+    return manifest, dict(zip(held["paths"], held["rows"], strict=True)), tuple(held["widths"])
 
 
-def kernel(context: RunContext, head: SolvedHead) -> float:
-    """Return the test accuracy of kernel ridge regression on what the head sees."""
-    train, test = even(head)
-    labels = context.labels("train", "val")
-    targets = np.eye(len(context.classes))[labels]
-    between = euclidean_distances(train, squared=True)
-    folds = list(StratifiedKFold(FOLDS, shuffle=True, random_state=0).split(train, labels))
-    median = np.median(between)
+def linear(x, labels, widths, classes, own, seed) -> tuple[str, LinearHead, int]:
+    """Return the head that `tl train` would choose, and the columns that it sees from the right."""
+    last = solver.solve(x[:, -widths[-1] :], labels, classes, seed=seed, groups=own)
+    multi = solver.solve_depths(x, widths, labels, classes, seed=seed, groups=own)
+    kind = choose_head(last, multi, labels)
+    return (
+        kind,
+        (last if kind == "last" else multi),
+        (widths[-1] if kind == "last" else sum(widths)),
+    )
 
-    def answers(width: float, strength: float, fit_on, asked_of) -> np.ndarray:
-        """Return the scores [m, C] of the images whose distances to all are `asked_of` [m, n]."""
-        mean = targets[fit_on].mean(0)
-        gram = np.exp(-between[np.ix_(fit_on, fit_on)] * width / median)
-        gram[np.diag_indices_from(gram)] += strength
-        dual = np.linalg.solve(gram, targets[fit_on] - mean)
-        return np.exp(-asked_of[:, fit_on] * width / median) @ dual + mean
 
-    def error(width: float, strength: float) -> float:
-        return sum(
-            ((answers(width, strength, kept, between[held]) - targets[held]) ** 2).sum()
-            for kept, held in folds
+def figures(head: LinearHead, x: np.ndarray, labels: np.ndarray) -> dict:
+    said = head.probabilities(x)
+    return {
+        "cv_accuracy": round(head.cv_accuracy, 5),
+        "cv_log_loss": round(head.cv_log_loss, 5),
+        "test_accuracy": round(float((said.argmax(1) == labels).mean()), 5),
+        "test_log_loss": round(float(log_losses(said, labels).mean()), 5),
+    }
+
+
+def cell(manifest: Manifest, rows: dict, widths: tuple[int, ...], n: int | None, seed: int) -> dict:
+    few = assign_splits(limit(manifest, n, seed=seed), seed=seed)
+    of = {s: few.of(s) for s in ("train", "val", "test")}
+    x = {s: np.stack([rows[r.path] for r in records]) for s, records in of.items()}
+    y = {s: encode([r.label for r in records], few.classes) for s, records in of.items()}
+    both, y_both = np.concatenate([x["train"], x["val"]]), np.concatenate([y["train"], y["val"]])
+    own, own_both = (
+        None if (found := groups.numbers(records)) is None else np.array(found)
+        for records in (of["train"], [*of["train"], *of["val"]])
+    )
+    classes = len(few.classes)
+
+    start = time.process_time()
+    kind, line, columns = linear(x["train"], y["train"], widths, classes, own, seed)
+    refit = solver.solve_depths(
+        both[:, -columns:], widths if kind == "multi" else widths[-1:], y_both, classes,
+        seed=seed, groups=own_both, method=line.kind,
+    )  # fmt: skip
+    first = figures(refit, x["test"][:, -columns:], y["test"])
+    linear_seconds = time.process_time() - start
+
+    start = time.process_time()
+    chosen = solve_kernel(x["train"], widths, y["train"], classes, seed=seed, groups=own)
+    assert chosen.factor is not None
+    again = solve_kernel(
+        both, widths, y_both, classes, factors=[chosen.factor], seed=seed, groups=own_both
+    )
+    second = figures(again, x["test"], y["test"])
+    gain, error = paired_gain(chosen.held_out, line.held_out, y["train"])
+    return {
+        "train": len(x["train"]), "classes": classes, "test": len(x["test"]),
+        "kind": kind, "method": line.kind, "factor": chosen.factor,
+        "linear": {**first, "cv_accuracy": line.cv_accuracy, "cv_log_loss": line.cv_log_loss},
+        "kernel": {**second, "cv_accuracy": chosen.cv_accuracy, "cv_log_loss": chosen.cv_log_loss},
+        "gain": gain, "gain_stderr": error,
+        "linear_seconds": round(linear_seconds, 1),
+        "kernel_seconds": round(time.process_time() - start, 1),
+    }  # fmt: skip
+
+
+def taken(row: dict, rule: str) -> str:
+    margin = {"always": -np.inf, "better": 0.0, "surely": row["gain_stderr"]}[rule]
+    return "kernel" if row["gain"] > margin else "linear"
+
+
+def table(rows: list[dict]) -> list[str]:
+    """One line a set and number of images, means over seeds; then the means over the sets."""
+    lines = [
+        "| images | set | linear | kernel | points gained | log loss gained "
+        + "".join(f"| {rule} " for rule in RULES[1:]) + "|",
+        "|---" * (6 + len(RULES[1:])) + "|",
+    ]  # fmt: skip
+    for images in sorted({row["images"] for row in rows}, key=lambda n: (n == "all", n)):
+        here = [row for row in rows if row["images"] == images]
+        gains: dict[str, list] = {rule: [] for rule in RULES}
+        losses: dict[str, list] = {rule: [] for rule in RULES}
+        for name in dict.fromkeys(row["set"] for row in here):
+            own = [row for row in here if row["set"] == name]
+
+            def mean(figure: str, rule: str, own=own) -> float:
+                said = (row[taken(row, rule)][figure] - row["linear"][figure] for row in own)
+                return float(np.mean(list(said)))
+
+            for rule in RULES:
+                gains[rule].append(100 * mean("test_accuracy", rule))
+                losses[rule].append(-mean("test_log_loss", rule))
+            base = np.mean([row["linear"]["test_accuracy"] for row in own])
+            other = np.mean([row["kernel"]["test_accuracy"] for row in own])
+            chose = " | ".join(f"{gains[rule][-1]:+.1f}" for rule in RULES[1:])
+            lines.append(
+                f"| {images} | {name} | {base:.3f} | {other:.3f} | {gains['always'][-1]:+.1f} "
+                f"| {losses['always'][-1]:+.3f} | {chose} |"
+            )
+        means = " | ".join(f"**{np.mean(gains[rule]):+.2f}**" for rule in RULES[1:])
+        lines.append(
+            f"| {images} | mean of {len(gains['always'])} | | "
+            f"| **{np.mean(gains['always']):+.2f}** "
+            f"| **{np.mean(losses['always']):+.3f}** | {means} |"
         )
-
-    best = min(((w, s) for w in WIDTHS for s in STRENGTHS), key=lambda pair: error(*pair))
-    asked = euclidean_distances(test, train, squared=True)
-    return right(context, answers(*best, np.arange(len(labels)), asked))
-
-
-def even(head: SolvedHead) -> tuple[np.ndarray, np.ndarray]:
-    """Return the features of training and validation, and of test, each depth of one spread."""
-    both = np.concatenate([head.features["train"], head.features["val"]])
-    edges = np.cumsum(head.widths)[:-1]
-    spreads = [
-        np.sqrt(((part - part.mean(0)) ** 2).sum(1).mean())
-        for part in np.split(both, edges, axis=1)
-    ]
-    divisors = np.repeat(spreads, head.widths)
-    return both / divisors, head.features["test"] / divisors
-
-
-def mirrored(context: RunContext, head: SolvedHead, model) -> float:
-    """Return the test accuracy of a head solved and asked on means over image and mirror image.
-
-    `model`: from images [n, H, W, 3] to the pooled outputs at all of `context.taps`.
-    """
-    means = {}
-    for split in HELD:
-        images = features.images(context.manifest.of(split), context.backbone.image_size)
-        views = [model.predict(x, batch_size=32, verbose=0) for x in (images, images[:, :, ::-1])]
-        means[split] = np.mean(views, axis=0, dtype="float32")
-    return linear(context, choice.solve_on(context, means))
-
-
-def rows(context: RunContext):
-    """Yield a row for the head before the tuning, and one for the head solved again after it."""
-    head = choice.solve(context, choice.extract(context, silent))
-    mirror = flip_check.decide(context, head, silent)
-
-    def row(stage: str, solved: SolvedHead, classifier) -> dict:
-        start = time.process_time()
-        figures = {"stage": stage, "linear": linear(context, solved)}
-        figures["kernel"] = kernel(context, solved)
-        seconds = round(time.process_time() - start, 1)
-        pooled = classifier.pooled_model(0, (), context.taps)
-        figures["mirror"] = mirrored(context, solved, pooled) if mirror else None
-        return figures | {"heads_cpu_seconds": seconds}
-
-    classifier = softened(context, head)
-    yield row("head", head, classifier)
-    plan = recommend_freeze.recommend(context, None, freeze="full")
-    chosen = settings.decide(context, plan, mirror=mirror)
-    data, before = TrainingData(context, chosen, silent), copies(classifier.model.weights)
-    fitted = fit(context, chosen, classifier, data, silent)
-    assign(classifier.model.weights, fitted.best.last)
-    again = candidates.candidates(context, classifier, fitted.model, data, head, before)[-1].solved
-    assert again  # the last candidate is the head solved again
-    yield row("again", again, classifier)
+    return lines
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("where", nargs="?", type=Path, default=os.environ.get("TL_SETS"))
-    parser.add_argument("--sets", default=SETS)
+    parser.add_argument("sets", nargs="*", default=os.environ.get("TL_SETS", "").split(":"))
+    parser.add_argument("--images", default="200,400,all")
+    parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--size", type=int, default=128)
+    parser.add_argument("--limit", type=int, default=1500)
+    parser.add_argument("--limit-test", type=int, default=600)
+    parser.add_argument("--features", type=Path, default=Path("/tmp/bench_heads"))
     parser.add_argument("--out", type=Path, default=Path("docs/data/heads.jsonl"))
+    parser.add_argument("--docs", action="store_true", help="Write docs/heads.md; run nothing.")
     given = parser.parse_args()
-    if not given.where:
-        parser.error("give the folder of sets, or set TL_SETS")
     lines = given.out.read_text().splitlines() if given.out.exists() else []
-    done = {(row["set"], row["size"]) for row in map(json.loads, lines) if row["stage"] == "again"}
-    for name in given.sets.split(","):
-        if (name, given.size) in done:
-            continue
-        manifest = manifest_of(given.where / name, None, 0)
-        flags = {"data": manifest.source, "seed": 0, "image_size": given.size}
-        for row in rows(prepare(config.load(flags=flags), manifest)):
-            line = {"set": name, "size": given.size, "images": len(manifest.of("train")), **row}
-            with given.out.open("a") as out:
-                out.write(json.dumps(line) + "\n")
+    found = [json.loads(line) for line in lines]
+    done = {(row["set"], row["images"], row["seed"]) for row in found}
+    roots = [] if given.docs else given.sets
+    folders = [p for root in roots if root for p in sorted(Path(root).iterdir()) if p.is_dir()]
+    for images in folders:
+        manifest, rows, widths = looked_at(images, given)
+        for n in given.images.split(","):
+            for seed in range(given.seeds):
+                if (images.name, n, seed) in done:
+                    continue
+                pool = sum(record.split != "test" for record in manifest.records)
+                if n != "all" and int(n) >= pool:
+                    continue
+                row = cell(manifest, rows, widths, None if n == "all" else int(n), seed)
+                found.append({"set": images.name, "images": n, "seed": seed, **row})
+                with given.out.open("a") as file:
+                    file.write(json.dumps(found[-1]) + "\n")
+                print(images.name, n, seed, row["linear"]["test_accuracy"],
+                      row["kernel"]["test_accuracy"], file=sys.stderr, flush=True)  # fmt: skip
+    lines = table(found)
+    print("\n".join(lines))
+    if given.docs:
+        before, rest = PAGE.read_text().split(BEGIN)
+        PAGE.write_text(before + BEGIN + "\n".join(lines) + "\n" + END + rest.split(END)[1])
 
 
 if __name__ == "__main__":

@@ -53,6 +53,7 @@ def solved(context) -> dict:
     from tl_cli.engine import evidence
     from tl_cli.engine.head import choice
     from tl_cli.engine.head.linear_head import of_one_label
+    from tl_cli.engine.head.row_blocks import columns
     from tl_cli.results.progress import silent
 
     start = time.process_time()
@@ -64,7 +65,7 @@ def solved(context) -> dict:
     seen = evidence.gather_evidence(context, rows, head, layers)
     width = context.widths(context.taps)[-1]
     last = head.candidates["last"].probabilities(
-        choice.by_split(context, rows.array())["test"][:, -width:]
+        columns(choice.by_split(context, rows.array())["test"], slice(-width, None))
     )
     return {
         "head": head.kind,

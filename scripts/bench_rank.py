@@ -1,36 +1,53 @@
 """Does `tl rank` pick the right network, and what does asking it cost?
 
-    python scripts/bench_rank.py SETS [MORE] --among a,b,c=FILE [--heads FILE] [--out FILE]
+    python scripts/bench_rank.py SETS [MORE] --among a,b,c=FILE [--heads FILE] [--limit 150]
+        [--out FILE] [--docs]
 
 SETS are folders of <set>/{train,test}/<class>/*; TL_SETS, joined by colons, where none is given. On
-each set `tl rank` is run as a command of its own with an empty cache; it sees the images of train/
-alone. Whether its pick was right is read off the test images: --heads holds the lines of
-scripts/bench_backbones.py, the head of every network trained and tested at its own image size. What
-the training of all of them would have cost is what `tl rank` estimates. One JSON line a set is
-appended to --out, and what stands there is not run again; a table is printed.
+each set what `tl rank` does is done in this process, with the cache in TL_CACHE, which has to be
+empty at first; it sees at most --limit images of train/ alone, those that
+scripts/bench_backbones.py draws. Whether its pick was right is read off the test images: --heads
+holds the lines of scripts/bench_backbones.py, the head of every network trained and tested at its
+own image size. What the training of all of them would have cost is what `tl rank` estimates. One
+JSON line a set is appended to --out, and what stands there is not run again; a table is printed,
+and --docs writes it into docs/backbones.md and runs nothing.
 """
 
 import argparse
 import json
 import os
-import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
+from bench_backbones import PAGE, copy_some
 
-def measure(images: Path, among: str) -> dict:
-    command = [sys.executable, "-m", "tl_cli", "rank", str(images), "--among", among]
-    start = time.monotonic()
-    with tempfile.TemporaryDirectory() as cache:
-        environment = {**os.environ, "TL_CACHE": cache}
-        done = subprocess.run(
-            [*command, "--json", "-q"], capture_output=True, text=True, env=environment
-        )
-    if done.returncode:
-        raise SystemExit(f"{' '.join(command)}\n{done.stderr}")
-    return {"set": images.name, "seconds": time.monotonic() - start, **json.loads(done.stdout)}
+from tl_cli import config
+from tl_cli.data.scan import scan
+from tl_cli.data.split import assign_splits
+from tl_cli.engine import rank
+from tl_cli.results.progress import silent
+from tl_cli.results.ranking import Candidate
+
+BEGIN, END = "<!-- rank -->\n", "<!-- /rank -->\n"
+
+
+def measure(images: Path, among: str, limit: int) -> dict:
+    """Return what `tl rank` says, done in this process, and the seconds that it took of it."""
+    candidates = [
+        Candidate(name, weights or None)
+        for name, _, weights in (each.partition("=") for each in among.split(","))
+    ]
+    with tempfile.TemporaryDirectory() as work:
+        some = copy_some(images, {"train": limit, "test": limit}, Path(work))
+        manifest = assign_splits(scan(str(some)), seed=0)
+        chosen = config.load(flags={"data": str(some)})
+        start, cpu = time.monotonic(), time.process_time()
+        found = rank.rank(chosen, manifest, candidates, silent)
+        seconds, cpu = time.monotonic() - start, time.process_time() - cpu
+    told = found.to_json()
+    return {"set": images.name, "limit": limit, "seconds": seconds, "cpu_seconds": cpu, **told}
 
 
 def table(rankings: list[dict], heads: dict[tuple[str, str], float]) -> list[str]:
@@ -61,22 +78,28 @@ def table(rankings: list[dict], heads: dict[tuple[str, str], float]) -> list[str
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("sets", nargs="*", default=os.environ.get("TL_SETS", "").split(":"))
-    parser.add_argument("--among", required=True)
+    parser.add_argument("--among", default="")
     parser.add_argument("--heads", type=Path, default=Path("docs/data/backbones.jsonl"))
     parser.add_argument("--out", type=Path, default=Path("docs/data/rank.jsonl"))
+    parser.add_argument("--limit", type=int, default=150)
+    parser.add_argument("--docs", action="store_true", help="Write docs/backbones.md; run nothing.")
     given = parser.parse_args()
     rankings = read(given.out)
     done = {row["set"] for row in rankings}
     folders = [p for root in given.sets if root for p in sorted(Path(root).iterdir()) if p.is_dir()]
-    for images in folders:
+    for images in [] if given.docs else folders:
         if images.name in done:
             continue
-        rankings.append(measure(images, given.among))
+        rankings.append(measure(images, given.among, given.limit))
         with given.out.open("a") as file:
             file.write(json.dumps(rankings[-1]) + "\n")
         print(images.name, rankings[-1]["best"], file=sys.stderr, flush=True)
     heads = {(row["set"], row["backbone"]): row["accuracy"] for row in read(given.heads)}
-    print("\n".join(table(rankings, heads)))
+    lines = table(rankings, heads)
+    print("\n".join(lines))
+    if given.docs:
+        before, rest = PAGE.read_text().split(BEGIN)
+        PAGE.write_text(before + BEGIN + "\n".join(lines) + "\n" + END + rest.split(END)[1])
 
 
 def read(file: Path) -> list[dict]:

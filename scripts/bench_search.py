@@ -36,7 +36,7 @@ def row(where: Path, name: str, size: int) -> str:
     head = choice.solve(context, rows)
     last = choice.by_split(context, rows.array()[:, -context.widths(context.taps)[-1] :])
     labels, asked = context.labels("train"), context.labels("test")
-    likeness = unit(last["test"]) @ unit(last["train"]).T
+    likeness = unit(last["test"][:]) @ unit(last["train"][:]).T
     best = labels[np.argsort(-likeness, axis=1, kind="stable")[:, :TOP]] == asked[:, None]
     right = (head.probabilities("test").argmax(1) == asked).mean()
     cells = (f"{best[:, 0].mean():.3f}", f"{best.mean():.3f}", f"{right:.3f}")

@@ -102,10 +102,10 @@ def simulation(folder: Path, size: int) -> Simulation:
     rows = choice.extract(context, silent).array()
     widths = context.widths(context.taps)
     pooled = choice.by_split(context, rows[:, -sum(widths) :])
-    both = np.concatenate([pooled["train"], pooled["val"]])
+    both = np.concatenate([pooled["train"][:], pooled["val"][:]])
     pool, scales = join(np.split(both, np.cumsum(widths)[:-1], axis=1))
     labels, asked = context.labels("train", "val"), context.labels("test")
-    return Simulation(pool, labels, pooled["test"] / scales, asked)
+    return Simulation(pool, labels, pooled["test"][:] / scales, asked)
 
 
 def table(rows: list[dict]) -> None:

@@ -60,9 +60,9 @@ def seen(folder: Path, size: int) -> Seen:
     flags = {"data": manifest.source, "seed": 0, "image_size": size}
     context = prepare(config.load(flags=flags), manifest)
     head = choice.solve(context, choice.extract(context, silent))
-    both = np.concatenate([head.features["train"], head.features["val"]])
+    both = np.concatenate([head.features["train"][:], head.features["val"][:]])
     labels, asked = context.labels("train", "val"), context.labels("test")
-    return Seen(head.widths, both, labels, head.features["test"], asked)
+    return Seen(head.widths, both, labels, head.features["test"][:], asked)
 
 
 def unit(rows: np.ndarray) -> np.ndarray:

@@ -4,10 +4,11 @@
 
 Built, cut, a head solved on one pass, the half behind a cut tuned for a step (what is frozen
 compared bit by bit), saved, reloaded, exported as SavedModel and ONNX and run there, explained, and
-its plain model.keras opened where neither this package nor KerasHub can be imported. A few networks
-a process. One JSON line a network is appended to --out, and a network that stands there is not
-taken again (--again: those that failed are). --docs writes the table of docs/backbones.md from the
-lines. What is wrong with a network is a line too, and the exit code is 1.
+its plain model.keras opened where neither this package nor KerasHub can be imported. The smallest
+networks first, a few a process. One JSON line a network is appended to --out, and a network that
+stands there is not taken again (--again: those that failed are). --docs writes the table of
+docs/backbones.md from the lines. What is wrong with a network is a line too, and the exit code is
+1.
 """
 
 import argparse
@@ -28,7 +29,7 @@ LEAST = 64  # pixels, or what the network takes at least
 IMAGES, CLASSES = 9, ("a", "b", "c")
 ALLOWED = 1e-3  # of a probability, between a network and itself elsewhere
 LONGEST = 900  # seconds for one network
-AT_ONCE = 5  # networks a process: it takes longer to start than a small network takes
+AT_ONCE = 3  # networks a process: it takes longer to start than a small network takes
 COLUMNS = (
     "network", "px", "blocks", "cut at", "frozen, bit-equal", "tuned", "reloaded", "SavedModel",
     "ONNX", "plain .keras", "s",
@@ -258,7 +259,8 @@ def main() -> int:
     lines = given.out.read_text().splitlines() if given.out.exists() else []
     rows = {row["backbone"]: row for row in map(json.loads, lines)}
     kept = {name for name, row in rows.items() if row["ok"] or not given.again}
-    todo = [] if given.docs else [n for n in given.names or catalog.CARDS if n not in kept]
+    names = given.names or sorted(catalog.CARDS, key=lambda n: catalog.get(n).multiply_adds)
+    todo = [] if given.docs else [name for name in names if name not in kept]
     for start in range(0, len(todo), AT_ONCE):
         for row in in_a_process(todo[start : start + AT_ONCE]):
             rows[row["backbone"]] = row

@@ -109,6 +109,7 @@ def test_every_option_of_train_is_a_key_of_the_configuration():
         "resume",
         "add",
         "remove",
+        "shard",
         "help_all",
         "source",
         "verbose",

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from tiny import CARD, ROOM, coloured, split_of, tiny_backbone
+from tl_cli import catalog
 from tl_cli.config import RunConfig
 from tl_cli.data.scan import scan
 from tl_cli.data.split import assign_splits
@@ -17,6 +18,7 @@ from tl_cli.engine.features import FeatureSpec, batchnorm_shift, extraction
 from tl_cli.engine.head import choice, choose_head, solve
 from tl_cli.engine.networks import graph
 from tl_cli.engine.networks.loading import Backbone
+from tl_cli.plan.evidence import similarity
 from tl_cli.results.progress import silent
 
 
@@ -97,7 +99,14 @@ def test_each_image_passes_the_network_once(context, passes, monkeypatch):
     found = evidence.gather_evidence(context, rows, choice.solve(context, rows), layers)
     assert sorted(passes) == sorted(record.digest for record in context.manifest.records)
     assert found.distance == pytest.approx(layers.mean())
-    assert found.similarity is None  # nobody has calibrated the tiny network
+    # nobody has calibrated the tiny network: the mean of those that were is taken, and it is said
+    assert found.estimated
+    assert found.similarity == pytest.approx(
+        similarity(found.distance, catalog.anchors("tiny"), 32), abs=1e-4
+    )
+    plan = recommend_freeze.recommend(context, found)
+    assert plan.similarity_source == "estimated"
+    assert any("estimated with anchors of other networks" in reason for reason in plan.reasons)
 
 
 def test_the_probes_look_at_what_they_say(context, backbone):
@@ -220,7 +229,7 @@ def test_a_part_of_the_images_is_chosen_by_content_and_keeps_each_class_s_share(
 def test_what_was_stated_goes_before_what_was_measured_and_both_are_told(context, monkeypatch):
     monkeypatch.setitem(evidence.catalog.ANCHORS, "tiny", {32: (0.1, 0.9)})
     measured = recommend_freeze.advise(context, silent)
-    assert measured.similarity_source == "measured"
+    assert measured.similarity_source == "measured" and not measured.evidence.estimated
     low = replace(context, config=context.config.effective(similarity="low"))
     stated = recommend_freeze.advise(low, silent)
     assert (stated.similarity, stated.similarity_source) == (0.20, "given")

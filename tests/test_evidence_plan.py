@@ -5,7 +5,7 @@ import json
 import pytest
 
 from tl_cli import catalog
-from tl_cli.plan.evidence import Evidence, Probe, similarity
+from tl_cli.plan.evidence import Evidence, Probe, mean_anchors, similarity
 
 ANCHORS = {64: (0.2, 0.5), 128: (0.1, 0.4)}
 
@@ -37,6 +37,17 @@ def test_a_greater_distance_is_never_more_similar():
 )
 def test_between_calibrated_sizes_the_anchors_are_interpolated(size, photos):
     assert similarity(photos, ANCHORS, size) == pytest.approx(0.85, abs=1e-3)
+
+
+def test_a_network_that_was_never_measured_gets_the_mean_of_those_that_were():
+    measured = [ANCHORS, {128: (0.3, 0.6), 224: (0.1, 0.2)}]
+    found = mean_anchors(measured)
+    assert found[128] == (pytest.approx(0.2), pytest.approx(0.5))
+    assert (found[64], found[224]) == (ANCHORS[64], (0.1, 0.2))  # where one was measured
+    assert catalog.anchors("efficientnet_lite0") == catalog.ANCHORS["efficientnet_lite0"]
+    low, high = catalog.anchors("resnet50")[128]
+    photos, letters = zip(*(by_size[128] for by_size in catalog.ANCHORS.values()), strict=True)
+    assert min(photos) <= low <= max(photos) and min(letters) <= high <= max(letters)
 
 
 def test_every_row_of_the_catalogue_puts_photos_before_letters_and_names_a_backbone():

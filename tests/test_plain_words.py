@@ -47,6 +47,7 @@ PLANS = {
     "by the rule": plan(400, policy="rule"),
     "not measurable": plan(400, similarity=None),
     "stated": plan(400) | {"similarity_source": "given"},
+    "estimated": plan(400) | {"similarity_source": "estimated"},
     "tried out": plan(400) | {"policy": "trial"},
     "from nothing": plan(400, freeze="full") | {"strategy": "scratch"},
     "one pass": plan(400, freeze="half") | {"epochs": 1},
@@ -71,6 +72,7 @@ def test_each_reason_is_the_one_that_decided():
     assert "Too few can be kept aside" in last["not to be judged"]
     assert "your choice" in last["asked for"]
     assert "as you said" in plain_reasons(PLANS["stated"])[1]
+    assert "of other networks" in plain_reasons(PLANS["estimated"])[1]
     assert "could not be measured" in plain_reasons(PLANS["not measurable"])[1]
     assert "look unlike" in plain_reasons(PLANS["unlike"])[1]
 

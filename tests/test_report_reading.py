@@ -12,7 +12,8 @@ import browser
 from conftest import picture
 from finished import finished, records
 from test_report import EVIDENCE, NASTY, Text
-from tl_cli import report
+from tl_cli import catalog, report
+from tl_cli.cards import presence
 from tl_cli.data import inspection
 from tl_cli.data.manifest import Record
 from tl_cli.report import caveats, next_steps
@@ -153,13 +154,32 @@ def test_where_the_curve_is_noise_nothing_is_promised(tmp_path, pictures):
 
 def test_a_threshold_is_advised_that_keeps_what_it_says(tmp_path, pictures):
     facts = report.read(finished(tmp_path / "run", records(pictures, ["a", "b"], 100), skill=1.6))
-    [step] = [s for s in next_steps.next_steps(facts) if s.command]
+    [step, _] = [s for s in next_steps.next_steps(facts) if s.command]
     words = shlex.split(step.command)
     assert words[:2] == ["tl", "predict"]
     level = float(words[words.index("--min-confidence") + 1])
     right = [p.right for p in facts.answers if p.probability >= level]
     assert sum(right) / len(right) >= 0.95
     assert f"{level:.0%} sure" in step.what
+
+
+def test_the_one_network_that_would_probably_do_better_is_named(tmp_path, pictures, monkeypatch):
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "nothing was fetched"))
+    presence._kept.cache_clear()
+    facts = report.read(finished(tmp_path / "run", records(pictures, ["a", "b"], 30), skill=1))
+    step = next_steps.next_steps(facts)[-1]
+    *train, backbone, name = shlex.split(step.command)
+    own, other = catalog.get(facts.plan["backbone"]), catalog.get(name)
+    assert (train, backbone) == (["tl", "train", facts.data], "--backbone")
+    assert name in step.what and "are fetched once" in step.why
+    assert other.top1 > own.top1 and other.multiply_adds <= 5 * own.multiply_adds
+    assert not other.terms and other.pretrained_on
+
+
+def test_no_network_is_promised_to_beat_the_strongest():
+    best = max(catalog.CARDS.values(), key=lambda card: card.top1 or 0)
+    assert catalog.stronger(best) is None
+    assert catalog.stronger(catalog.get("resnet18")) is None  # of which nobody has weights
 
 
 def test_where_nothing_is_wrong_nothing_is_to_be_done(tmp_path, pictures):

@@ -120,8 +120,7 @@ def test_more_images_than_are_needed_are_drawn_from(monkeypatch):
 class Built:
     """As much of a classifier as the file is compared with."""
 
-    class head:
-        kernel = np.zeros((sum(WIDTHS), CLASSES))
+    width, classes = sum(WIDTHS), tuple("abcdefghijklmnopqrstuvwxyz"[:CLASSES])
 
 
 def test_a_score_comes_back_from_its_file(tmp_path):
@@ -196,9 +195,8 @@ def test_other_kinds_of_damage_are_one_sentence_too(tmp_path):
 def test_the_file_of_another_network_is_noticed(tmp_path):
     unknown_file.write(tmp_path / UNKNOWN_SCORE, fitted())
 
-    class Other:
-        class head:
-            kernel = np.zeros((59, CLASSES))
+    class Other(Built):
+        width = 59
 
     with pytest.raises(TLError, match="another network"):
         unknown_file.load(RunDir(tmp_path), Other)

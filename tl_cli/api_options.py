@@ -33,7 +33,7 @@ class Options(TypedDict, total=False):
     freeze: str | float
     effort: Literal["quick", "normal", "thorough"]
     unfreeze: Literal["at_once", "gradual"]
-    head: Literal["auto", "last", "multi"]
+    head: Literal["auto", "last", "multi", "kernel"]
     pooling: Literal["avg", "max", "avgmax", "flatten", "gem"]
     refit: bool
     aux_heads: int

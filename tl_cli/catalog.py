@@ -12,6 +12,7 @@ from itertools import count
 from tl_cli.cards import keras_applications, places, presence
 from tl_cli.cards.card import Card as Card
 from tl_cli.errors import TLError, unknown
+from tl_cli.plan.evidence import Anchors, mean_anchors
 
 PerChannel = float | tuple[float, float, float]
 
@@ -77,7 +78,7 @@ BEST = "best"  # in place of a name: the one that `tl rank` would put first
 
 # The BatchNorm distance, in nats, of photographs and of handwritten letters at some image sizes:
 # what similarity is read off by. Written by scripts/calibrate_similarity.py, see docs/policy.md.
-ANCHORS: dict[str, dict[int, tuple[float, float]]] = {
+ANCHORS: dict[str, Anchors] = {
     "efficientnet_lite0": {
         32: (0.612, 0.952),
         64: (0.198, 0.534),
@@ -85,6 +86,18 @@ ANCHORS: dict[str, dict[int, tuple[float, float]]] = {
         128: (0.070, 0.414),
         160: (0.060, 0.424),
         224: (0.053, 0.473),
+    },
+    "efficientnet_lite1": {
+        32: (0.615, 1.051),
+        64: (0.197, 0.559),
+        128: (0.070, 0.391),
+        224: (0.052, 0.440),
+    },
+    "efficientnet_lite2": {
+        32: (0.521, 0.950),
+        64: (0.196, 0.531),
+        128: (0.074, 0.387),
+        224: (0.051, 0.442),
     },
     "mobilenet_025": {
         32: (0.570, 0.955),
@@ -114,6 +127,11 @@ def get(name: str, preprocessing: str | None = None) -> Card:
     return CARDS[name]
 
 
+def anchors(name: str) -> Anchors:
+    """Return a backbone's anchors; of one that was never measured, the mean of the others'."""
+    return ANCHORS.get(name) or mean_anchors(tuple(ANCHORS.values()))
+
+
 def at_hand() -> list[str]:
     """Return the networks whose pretrained weights are on this machine and free of terms."""
     return [
@@ -121,6 +139,31 @@ def at_hand() -> list[str]:
         for card in CARDS.values()
         if presence.state(card) == presence.HERE and not card.terms
     ]
+
+
+def relative_cost(card: Card) -> float:
+    """Return the multiply-adds of an image at the network's own size, in those of the default."""
+    return card.multiply_adds / CARDS[DEFAULT].multiply_adds
+
+
+def stronger(card: Card) -> Card | None:
+    """Return the network that would probably do better than this one; None where there is none.
+
+    The one that is right on most of ImageNet's images, of those that cost at most BEARABLE times as
+    much: what is better there is mostly better elsewhere too (Kornblith et al. 2019,
+    arXiv:1805.08974, correlations of 0.96 and 0.99 over twelve sets).
+    """
+    if card.top1 is None:
+        return None
+    found = [
+        other
+        for other in CARDS.values()
+        if other.top1 is not None
+        and other.top1 >= card.top1 + WORTH_NAMING
+        and other.multiply_adds <= BEARABLE * card.multiply_adds
+        and not other.terms
+    ]
+    return max(found, key=lambda other: (other.top1 or 0.0, -other.multiply_adds), default=None)
 
 
 def require_pretrained(card: Card) -> None:
@@ -159,4 +202,8 @@ def least_side(card: Card) -> int:
     return next(side for side in count(1) if fitting_size(card, side) == card.image_size)
 
 
+# Points of ImageNet top-1 by which another network is worth a word: 2.5 more (EfficientNet-Lite2
+# over Lite0) were not to be seen on three sets, docs/backbones.md.
+WORTH_NAMING = 3.0
+BEARABLE = 5.0  # times the multiply-adds
 ENLARGE = 5.0  # times; measured by scripts/bench_image_size.py, see docs/benchmarks.md

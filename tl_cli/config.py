@@ -24,7 +24,7 @@ from pydantic import (
     field_validator,
 )
 
-from tl_cli import catalog, flat_yaml
+from tl_cli import catalog, engines, flat_yaml
 from tl_cli.config_mistakes import sentence, together
 from tl_cli.data import channels as bands
 from tl_cli.data.manifest import CLASSIFICATION
@@ -67,6 +67,12 @@ def _columns(value: str | None) -> str | None:
     return value
 
 
+def _engine(value: str | None) -> str | None:
+    if value and (wrong := engines.problem(value)):
+        raise ValueError(wrong)
+    return value
+
+
 def _channels(value: str | None) -> str | None:
     if value:
         bands.parse(value)
@@ -79,6 +85,7 @@ def _text(value: Any) -> Any:
 
 Freeze = Annotated[str, BeforeValidator(_text), AfterValidator(_freeze)]
 Backbone = Annotated[str, AfterValidator(_backbone)]
+Engine = Annotated[str | None, AfterValidator(_engine)]
 Columns = Annotated[str | None, AfterValidator(_columns)]
 Channels = Annotated[str | None, AfterValidator(_channels)]
 
@@ -123,7 +130,9 @@ class RunConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     data: str = _data(
-        "DIR of class folders, FILE.csv, tfds:NAME or sample:digits.", ..., metavar="SOURCE"
+        "DIR of class folders or of shards (.tar, .parquet), FILE.csv, tfds:NAME, sample:digits.",
+        ...,
+        metavar="SOURCE",
     )
     data_dir: str | None = _data("Where tfds data sets lie.", metavar="DIR", rare=True)
     columns: Columns = _data("Of a table: path=file,label=species,...", metavar="NAMES", rare=True)
@@ -178,8 +187,8 @@ class RunConfig(BaseModel):
     unfreeze: Literal["at_once", "gradual"] = _what(
         "At once, or from the end backwards in steps.", "at_once", rare=True
     )
-    head: Literal["auto", "last", "multi"] = _what(
-        "Fed by the last layer, or by several depths joined.", "auto"
+    head: Literal["auto", "last", "multi", "kernel"] = _what(
+        "Fed by the last layer, by several depths joined, or by a kernel on them.", "auto"
     )
     pooling: Literal["avg", "max", "avgmax", "flatten", "gem"] = _what(
         "How the last map becomes features.", "avg", rare=True
@@ -222,6 +231,9 @@ class RunConfig(BaseModel):
     cache: bool = _speed("Keep features on disk, or stream everything.", True)
     cache_memory: float | None = _speed(
         "GB of decoded images to hold in memory.", rare=True, gt=0, le=1e6
+    )
+    engine: Engine = _speed(
+        "Let the images pass on a Ray cluster.", metavar="ray[:ADDRESS]", unset="none", rare=True
     )
     feature_dtype: Literal["float16", "float32"] = _speed(
         "How features are kept on disk.", "float16", rare=True
@@ -354,6 +366,9 @@ def _contradictions(config: RunConfig) -> list[str]:
     if config.backbone == catalog.BEST and (config.from_scratch or config.weights):
         other = "from_scratch" if config.from_scratch else f"weights {config.weights}"
         return [f"backbone best is chosen among pretrained networks: leave out {other}"]
+    if config.engine and (config.from_scratch or not config.cache):
+        other = "from_scratch lets none pass" if config.from_scratch else "cache false keeps none"
+        return [f"engine {config.engine} makes features that are kept, and {other}: leave one out"]
     if not config.from_scratch:
         return []
     clash = {"weights": config.weights, "similarity": config.similarity}

@@ -80,6 +80,7 @@ def _row(card: Card) -> dict[str, Any]:
         "image_size": card.image_size,
         "parameters": card.parameters,
         "multiply_adds": card.multiply_adds,
+        "relative_cost": round(catalog.relative_cost(card), 2),
         "megabytes": round(card.megabytes, 1),
         "blocks": len(card.blocks),
         "weights": _state(card),

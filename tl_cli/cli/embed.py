@@ -16,6 +16,7 @@ from tl_cli.cli.options import Json, Quiet
 from tl_cli.cli.predict import tell_left_out
 from tl_cli.cli.run_directory import look_as
 from tl_cli.cli.session import opened_screen
+from tl_cli.cli.shard import EngineOption, ShardOption
 
 if TYPE_CHECKING:
     from tl_cli.catalog import Card
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from tl_cli.data.manifest import BadFile, Record
     from tl_cli.engine.embed import Embedder
     from tl_cli.store.run_dir import RunDir
+    from tl_cli.store.shards import Shard
 
 
 def embed(
@@ -33,31 +35,49 @@ def embed(
         list[str],
         typer.Argument(help="Images, folders, 'patterns', lists (.txt, .csv), or - for stdin."),
     ],
-    output: Annotated[Path, typer.Option(help="FILE.npy, .npz, .parquet or .csv.")],
+    output: Annotated[
+        Path | None, typer.Option(help="FILE.npy, .npz, .parquet or .csv; not with --shard.")
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
     image_size: Annotated[
         int | None,
         typer.Option(min=32, max=1024, help="Pixels, of a BACKBONE; its own if not given."),
     ] = None,
+    engine: EngineOption = None,
+    shard: ShardOption = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Write what the head sees of images, a row of numbers for each, with paths and digests."""
     with opened_screen(json=json, quiet=quiet) as screen:
+        from tl_cli import engines
         from tl_cli.console.embed import show_embedding
         from tl_cli.data.sources.inputs import named_images
         from tl_cli.results.embedding import Embedding
-        from tl_cli.store import embedding_writer
+        from tl_cli.store import embedding_writer, shards
 
+        if (output is None) == (shard is None):
+            raise typer.BadParameter("give --output, or --shard, which writes nothing yet")
+        if engine and (shard or engines.problem(engine)):
+            raise typer.BadParameter(engines.problem(engine) or "give --engine or --shard")
+        engines.require(engine)
+        share = shards.parsed(shard) if shard else None
         of = source_of(source, image_size)
         left_out: Counter[str] = Counter()
         inputs = named_images(paths, sys.stdin, left_out)
-        embedding_writer.check(output, overwrite=overwrite)
+        if output:
+            embedding_writer.check(output, overwrite=overwrite)
         tell_left_out(left_out, screen)
         started = time.perf_counter()
         records, bad = readable(inputs, screen)
+        if share:
+            _pass_share(of, image_size, records, share, screen, json)
+            return
+        assert output
         embedder = embedder_of(of, image_size, records)
         cached = embedder.passed(records)
+        if engine:
+            _pass_on(engine, of, embedder, records, screen)
         rows = embedder.embed(records, screen.on_progress)
         table = embedding_writer.write(output, records, rows)
         result = Embedding(
@@ -78,6 +98,35 @@ def embed(
             show_embedding(screen, result)
         if bad:
             raise typer.Exit(1)
+
+
+def _pass_share(
+    of: RunDir | Card,
+    image_size: int | None,
+    records: Sequence[Record],
+    share: Shard,
+    screen: Screen,
+    json: bool,
+) -> None:
+    """Let a share of the images pass, and say what is left."""
+    from tl_cli.cli.shard import show
+    from tl_cli.engine.shard import EmbeddingWork, pass_share
+
+    work = EmbeddingWork(of, image_size or 0, records)
+    show(pass_share(work, share, screen.on_progress), screen, json)
+
+
+def _pass_on(
+    engine: str, of: RunDir | Card, embedder: Embedder, records: Sequence[Record], screen: Screen
+) -> None:
+    """Let the images pass on a cluster; the embedder then finds them."""
+    from tl_cli.engine import ray_pass
+    from tl_cli.engine.features.shards import Pass
+    from tl_cli.engine.shard import EmbeddingWork
+
+    backbone = embedder.backbone
+    work = EmbeddingWork(of, backbone.image_size, records)
+    ray_pass.run(engine, work, backbone, [Pass(records, [embedder.spec])], screen.on_progress)
 
 
 def readable(paths: Sequence[str], screen: Screen) -> tuple[list[Record], list[BadFile]]:

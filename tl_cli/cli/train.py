@@ -15,6 +15,7 @@ from tl_cli.cli.panels import HelpAll
 from tl_cli.cli.resume import reopened
 from tl_cli.cli.run_directory import begun, directory, watched
 from tl_cli.cli.session import LOADING, manifest_of, opened_screen
+from tl_cli.cli.shard import ShardOption, train_share
 from tl_cli.cli.training import say_report, train_and_show, train_run, write_report
 from tl_cli.data.manifest import CLASSIFICATION, TASKS
 from tl_cli.errors import TLError
@@ -62,6 +63,7 @@ def train(
     plots: Annotated[
         bool, typer.Option("--plots", help="With --dry-run: draw the loss by learning rate.")
     ] = False,
+    shard: ShardOption = None,
     json: Json = False,
     resume: Annotated[
         Path | None,
@@ -96,7 +98,7 @@ def train(
                 print(jsonlib.dumps(report))
             return
         if resume:
-            if overwrite or compare_scratch or compare_freeze or dry_run:
+            if overwrite or compare_scratch or compare_freeze or dry_run or shard:
                 raise typer.BadParameter("--resume goes on with one run, as it was begun")
             report = _resume(*reopened(resume, config, set_ or (), flags, screen), screen, json)
             if json:
@@ -107,6 +109,11 @@ def train(
         settings = configs.load(config, set_ or (), flags)
         others = _others(settings, compare_scratch, compare_freeze)
         _check(settings, bool(others), dry_run, overwrite)
+        if shard:
+            if others or dry_run:
+                raise typer.BadParameter("--shard lets images pass the network, and does no more")
+            train_share(settings, shard, screen, json)
+            return
         if dry_run:
             _dry_run(settings, manifest_of(settings, screen, TASKS), screen, json, plots)
             return
@@ -122,7 +129,7 @@ def train(
 
 def _check(settings: RunConfig, comparing: bool, dry_run: bool, overwrite: bool) -> None:
     """Raise, before the images are looked at, where what was asked for cannot be done."""
-    from tl_cli import catalog, trackers
+    from tl_cli import catalog, engines, trackers
     from tl_cli.store import reading
     from tl_cli.store.run_dir import RunDir
 
@@ -131,6 +138,7 @@ def _check(settings: RunConfig, comparing: bool, dry_run: bool, overwrite: bool)
     elif not settings.from_scratch and settings.backbone != catalog.BEST:
         catalog.require_pretrained(catalog.get(settings.backbone, settings.preprocessing))
     trackers.require(settings.track)
+    engines.require(settings.engine)
     if comparing and (settings.from_scratch or dry_run):
         raise typer.BadParameter("a comparison goes with a training from pretrained weights")
     if settings.output and not (dry_run or comparing):

@@ -16,7 +16,8 @@ GROUPS = {
     presence.TO_FETCH: "To be fetched, once, by Keras",
     presence.FROM_SCRATCH: "Only from scratch: nobody has published weights (--from-scratch)",
 }
-COLUMNS = ("px", "parameters", "multiply-adds", "MB", "blocks", "top-1", "licence")
+COLUMNS = ("px", "million", "cost", "MB", "top-1", "licence")
+WHOLE_FROM = 9.95  # times the default's computation, from which on no tenth is shown
 
 
 def show_backbones(screen: Screen, cards: Sequence[Card], states: Mapping[str, str]) -> None:
@@ -33,7 +34,8 @@ def show_backbones(screen: Screen, cards: Sequence[Card], states: Mapping[str, s
         say(screen, "")
     if any(card.name == catalog.DEFAULT for card in cards):
         say(screen, "* the default")
-    say(screen, "Top-1: percent on ImageNet-1k, as published (--json says where).")
+    say(screen, "Million: parameters. Top-1: percent on ImageNet-1k, as published (--json says")
+    say(screen, "where). Cost: the computation for an image, in that of the default.")
     say(screen, f"Others: {', '.join(f'{scheme}...' for scheme in places.SCHEMES)}")
 
 
@@ -42,12 +44,12 @@ def _name(card: Card) -> str:
 
 
 def _cells(card: Card) -> list[str]:
+    cost = catalog.relative_cost(card)
     return [
         str(card.image_size),
-        f"{card.parameters / 1e6:.1f} M",
-        f"{card.multiply_adds / 1e9:.2f} G",
+        f"{card.parameters / 1e6:.1f}",
+        f"{cost:.0f}" if cost >= WHOLE_FROM else f"{cost:.1f}",
         f"{card.megabytes:,.0f}",
-        str(len(card.blocks)),
         f"{card.top1:.1f}" if card.top1 else "",
         card.licence + (f" ({card.terms})" if card.terms else ""),
     ]

@@ -16,6 +16,7 @@ MOST_DATA = 3  # data sets named of an entry; --json has more
 WHAT = {  # a kind of cache entry, in words
     "images": "decoded images",
     "features": "what a backbone made of images",
+    "shards": "a share of what a backbone made of images",
     "tfds": "unpacked images",
     FILE: "what was seen in image files of any data",
 }

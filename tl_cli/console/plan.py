@@ -113,7 +113,8 @@ def _evidence(plan: Mapping[str, Any]) -> Table:
     grid.add_row("[dim]distance[/]", _distance(seen))
     if seen["similarity"] is not None:
         value = seen["similarity"]
-        grid.add_row("[dim]similarity[/]", f"{value:.2f}, {similarity_kind(value)}")
+        how = ", estimated with anchors of other networks" if seen.get("estimated") else ""
+        grid.add_row("[dim]similarity[/]", f"{value:.2f}, {similarity_kind(value)}{how}")
     return grid
 
 

@@ -9,7 +9,7 @@ from tl_cli.console.screen import Screen, bare_table, safe, say
 from tl_cli.humanize import count, duration, naming, typed
 from tl_cli.results.ranking import RankedNetwork, Ranking
 
-BEST, NO_WORSE = "*", "="
+BEST, NO_WORSE, ESTIMATED = "*", "=", "~"
 
 
 def show_ranking(screen: Screen, ranking: Ranking, source: str) -> None:
@@ -41,16 +41,22 @@ def _cells(network: RankedNetwork) -> list[str]:
         f"{network.milliseconds:.{digits}f}",
         unknown if network.train_seconds is None else duration(network.train_seconds),
         f"{network.parameters / 1e6:.1f}",
-        unknown if network.similarity is None else f"{network.similarity:.2f}",
+        unknown if network.similarity is None else f"{_about(network)}{network.similarity:.2f}",
         f"{network.images:,}",
     ]
 
 
+def _about(network: RankedNetwork) -> str:
+    return ESTIMATED if network.similarity_estimated else ""
+
+
 def _legend(ranking: Ranking) -> list[str]:
+    estimated = any(map(_about, ranking.networks))
     return [
         "right: share of held-out images that were recognised, by a head alone; log loss: less is",
         "better; ms: an image here; train: what tl train would take here; million: parameters;",
         "alike: similarity to the pretraining data, 0 to 1; images: what it was judged on",
+        *([f"{ESTIMATED}: estimated with anchors of other networks"] if estimated else []),
         f"{BEST} best   {NO_WORSE} no worse, as far as these images can tell (paired test)",
     ]
 

@@ -15,7 +15,7 @@ import warnings
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from tl_cli.data import channels, deep_images, grey_levels
+from tl_cli.data import channels, deep_images, grey_levels, packed
 from tl_cli.data.faults import BOMB_PIXELS, Fault, fault
 from tl_cli.data.manifest import Record
 from tl_cli.data.sources import samples
@@ -85,7 +85,18 @@ def open_rgb(record: Record, size: int | None = None) -> Picture:
     except TLError:
         raise
     except Exception as error:
-        raise TLError(f"{short(record.path)} {fault(record.path, error)}") from error
+        raise TLError(f"{short(record.path)} {fault_of(record.path, error)}") from error
+
+
+def fault_of(path: str, error: BaseException) -> str:
+    """Return why reading a record's image raised: see `fault`; of one in a larger file, too."""
+    data = None
+    if packed.is_packed(path):
+        try:
+            data = packed.read(path)
+        except (OSError, Fault) as reason:  # more than the image is lost
+            return fault(path, reason)
+    return fault(path, error, data)
 
 
 def open_rgb_bytes(data: bytes, size: int | None = None) -> Picture:
@@ -100,6 +111,8 @@ def opened(path: str) -> BinaryFile:
     """Return a record's file, open for reading. Raises OSError, and waits for no pipe."""
     if path.startswith(samples.SCHEME):
         return io.BytesIO(samples.read(path))
+    if packed.is_packed(path):
+        return io.BytesIO(packed.read(path))
     return reading.opened(path)
 
 

@@ -10,6 +10,7 @@ import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from tl_cli.data import packed
 from tl_cli.data.decode import opened
 from tl_cli.data.faults import check_regular
 from tl_cli.data.manifest import Record
@@ -29,7 +30,7 @@ def of_file(file: io.BufferedReader | io.BytesIO) -> str:
 def of(record: Record) -> str:
     """Return the digest that a record's file has now; raises what opening it does, or Fault."""
     if not record.path.startswith(samples.SCHEME):
-        check_regular(record.path)
+        check_regular(packed.file_of(record.path))
     with opened(record.path) as file:
         return of_file(file)
 

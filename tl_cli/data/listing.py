@@ -7,22 +7,43 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tl_cli.data.manifest import Manifest, Options
-from tl_cli.data.sources import folder, rows, samples, table, tfds
+from tl_cli.data.sources import (
+    folder,
+    parquet_images,
+    rows,
+    samples,
+    shard_files,
+    table,
+    tar_shards,
+    tfds,
+)
 from tl_cli.errors import TLError, did_you_mean, unknown
 
 # Each lists (source, options) as a Manifest whose records have not been looked at yet.
 SOURCES: dict[str, Callable[[str, Options], Manifest]] = {
     "folder": folder.listed,
     "table": table.listed,
+    "tar": tar_shards.listed,
+    "parquet": parquet_images.listed,
     "tfds": tfds.listed,
     "sample": samples.listed,
 }
 SCHEMES = ("tfds", "sample")
+SHARDS = (tar_shards.SUFFIX, parquet_images.SUFFIX)
 
 
 def listed(source: str, options: Options) -> Manifest:
     """List what a source holds, unopened. Raises TLError where there is no such source."""
     return SOURCES[kind(source)](source, options)
+
+
+def shards_in(path: Path) -> Manifest | None:
+    """Return what lies in a file or folder of shards, unopened; None where it is no such."""
+    try:
+        found = kind(str(path)) if path.suffix.lower() in SHARDS or path.is_dir() else ""
+    except (TLError, OSError):
+        return None
+    return SOURCES[found](str(path), Options()) if found in ("tar", "parquet") else None
 
 
 def kind(source: str) -> str:
@@ -32,7 +53,7 @@ def kind(source: str) -> str:
     path = Path(source).expanduser()
     try:
         if path.is_dir():
-            return "folder"
+            return _of_folder(path)
         if path.is_file():
             return _of_file(path)
     except OSError as error:
@@ -47,12 +68,30 @@ def kind(source: str) -> str:
     raise _missing(source, path)
 
 
+def _of_folder(path: Path) -> str:
+    """Return what a folder holds: class folders, unless there is nothing but shards in it."""
+    for suffix, name in ((tar_shards.SUFFIX, "tar"), (parquet_images.SUFFIX, "parquet")):
+        first = next(shard_files.below(path, suffix), None)
+        if first and (name == "tar" or parquet_images.holds_images(first)):
+            return name
+    return "folder"
+
+
 def _of_file(path: Path) -> str:
+    if path.suffix.lower() == tar_shards.SUFFIX:
+        return "tar"
+    if path.suffix.lower() in tar_shards.PRESSED:
+        raise TLError(
+            f"'{path}' is compressed, so no image in it can be read by itself",
+            "unpack it: into a folder, or to a .tar file",
+        )
+    if path.suffix.lower() == parquet_images.SUFFIX and parquet_images.holds_images(path):
+        return "parquet"
     if path.suffix.lower() in rows.READERS:
         return "table"
     raise TLError(
         f"'{path}' is a file that lists no images: its ending is '{path.suffix}'",
-        f"give a folder, or a table that ends with {', '.join(rows.READERS)}",
+        f"give a folder, a .tar file, or a table that ends with {', '.join(rows.READERS)}",
     )
 
 

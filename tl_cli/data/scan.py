@@ -19,10 +19,11 @@ from tl_cli.data import (
     groups,
     label_forms,
     listing,
+    packed,
     pixel_cache,
 )
 from tl_cli.data.duplicates import findings, mark_near
-from tl_cli.data.faults import check_regular, fault
+from tl_cli.data.faults import check_regular
 from tl_cli.data.manifest import BadFile, Manifest, Options, Record, natural
 from tl_cli.data.scan_cache import FileState, ScanCache, ScanEntry, state_of
 from tl_cli.data.sources import samples
@@ -178,7 +179,7 @@ def _attempt(path: str, keeper: pixel_cache.PixelWriter | None) -> ScanEntry | s
     try:
         return look(path, keeper)
     except Exception as error:  # whatever a damaged file makes a decoder raise
-        return fault(path, error)
+        return decode.fault_of(path, error)
 
 
 def look(path: str, keeper: pixel_cache.PixelWriter | None = None) -> ScanEntry:
@@ -187,7 +188,7 @@ def look(path: str, keeper: pixel_cache.PixelWriter | None = None) -> ScanEntry:
     What the keeper wants is decoded at its scale and given to it.
     """
     if not path.startswith(samples.SCHEME):
-        check_regular(path)
+        check_regular(packed.file_of(path))
     before = _state(path)
     with decode.opened(path) as file:
         digest = digests.of_file(file)

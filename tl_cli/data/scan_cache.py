@@ -15,7 +15,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple
 
-from tl_cli.data import channels
+from tl_cli.data import channels, packed
+from tl_cli.data.faults import Fault
 
 FILE = "scan.sqlite"
 TABLE = "looks_5"  # another number whenever a look comes to mean something else
@@ -36,8 +37,8 @@ class FileState(NamedTuple):
 def state_of(path: str) -> FileState | None:
     """Return what tells whether a file has changed; None where there is none."""
     try:
-        state = os.stat(path)  # noqa: PTH116  # 100,000 Path objects take a second
-    except (OSError, ValueError):
+        state = os.stat(packed.file_of(path))  # noqa: PTH116  # 100,000 Paths take a second
+    except (OSError, ValueError, Fault):
         return None
     inode = f"{state.st_dev}:{state.st_ino}".encode()
     return FileState(os.fsencode(path), state.st_size, state.st_mtime_ns, state.st_ctime_ns, inode)

@@ -14,6 +14,7 @@ from tl_cli.data.manifest import SPLITS
 from tl_cli.engine.context import RunContext
 from tl_cli.engine.head import join
 from tl_cli.engine.head.choice import SolvedHead
+from tl_cli.engine.head.row_blocks import stacked
 from tl_cli.results.data_map import MapPoint
 
 MOST = 1_000  # images: three seconds on one core
@@ -28,7 +29,7 @@ def points(context: RunContext, head: SolvedHead) -> list[MapPoint]:
     By what the head sees of them, each depth divided by its spread.
     """
     records = [record for split in SPLITS for record in context.manifest.of(split)]
-    seen = np.concatenate([head.features[split] for split in SPLITS])
+    seen = stacked([head.features[split] for split in SPLITS])
     doubtful = np.zeros(len(records), bool)
     labels = context.labels("train")
     doubtful[: len(labels)] = doubts(head.head.held_out, labels)

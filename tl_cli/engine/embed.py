@@ -66,7 +66,7 @@ def of_classifier(run: RunDir, built: Classifier) -> Embedder:
         own = feature_spec_of(built.backbone, config.load(run / run_dir.CONFIG))
         if own.pooling == built.pooling and own.taps[-len(built.taps) :] == tuple(built.taps):
             spec = own
-    return Embedder(built.backbone, spec, built.head.kernel.shape[0])
+    return Embedder(built.backbone, spec, built.width)
 
 
 def of_backbone(card: Card, image_size: int, records: Sequence[Record]) -> Embedder:

@@ -16,6 +16,7 @@ from tl_cli.data.manifest import Record
 from tl_cli.engine import features
 from tl_cli.engine.context import RunContext
 from tl_cli.engine.features import PIXELS, FeatureSpec, Rows, batchnorm_shift
+from tl_cli.engine.features.shards import Pass
 from tl_cli.engine.head import solve, take_groups
 from tl_cli.engine.head.choice import SolvedHead
 from tl_cli.engine.head.linear_head import of_one_label
@@ -36,21 +37,29 @@ def stratified(records: Sequence[Record], most: int) -> list[int]:
     return sorted(i for _, _, i in sorted(order)[:most])
 
 
-def batchnorm_distances(context: RunContext, on_progress: OnProgress) -> np.ndarray | None:
-    """Return each BatchNorm's distance [L] to some training images; None where it has none.
+def moments_pass(context: RunContext) -> Pass | None:
+    """Return which images pass for the BatchNorm distances, and for what; None without BatchNorm.
 
-    They pass the network here and are kept, so that the pass over all images leaves them out.
+    They are kept, so that the pass over all images leaves them out.
     """
     if not batchnorm_shift.width(context.backbone.model):
         return None
     records = context.manifest.of("train")
     chosen = [records[i] for i in stratified(records, MOMENTS_OF)]
+    return Pass(chosen, [*context.pass_specs, FeatureSpec(moments=True)], "similarity")
+
+
+def batchnorm_distances(context: RunContext, on_progress: OnProgress) -> np.ndarray | None:
+    """Return each BatchNorm's distance [L] to some training images; None where it has none."""
+    first = moments_pass(context)
+    if first is None:
+        return None
     *_, rows = features.extract(
         context.backbone,
-        chosen,
-        [*context.pass_specs, FeatureSpec(moments=True)],
+        first.records,
+        first.wanted,
         keep=context.config.cache,
-        stage="similarity",
+        stage=first.stage,
         on_progress=on_progress,
     )
     return batchnorm_shift.distances(context.backbone.model, rows.array())
@@ -90,13 +99,14 @@ def gather_evidence(
         probes=tuple(by_depth),
         joined=_of_head("joined", head, "multi") or by_depth[-1],
         pixels=probe("pixels", columns[0]),
+        estimated=distance is not None and context.backbone.card.name not in catalog.ANCHORS,
     )
 
 
 def _similarity(context: RunContext, distance: float | None) -> float | None:
-    anchors = catalog.ANCHORS.get(context.backbone.card.name)
-    if distance is None or not anchors:
+    if distance is None:
         return None
+    anchors = catalog.anchors(context.backbone.card.name)
     return round(evidence.similarity(distance, anchors, context.backbone.image_size), 4)
 
 

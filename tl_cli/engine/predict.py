@@ -14,9 +14,10 @@ import numpy as np
 from PIL.Image import Image as Picture
 
 from tl_cli import engine
-from tl_cli.data.decode import decode, opened, pixels, squash
-from tl_cli.data.faults import check_regular, fault
+from tl_cli.data.decode import decode, fault_of, opened, pixels, squash
+from tl_cli.data.faults import check_regular
 from tl_cli.data.manifest import CLASSIFICATION, Manifest, Record
+from tl_cli.data.packed import file_of
 from tl_cli.data.sources.samples import SCHEME
 from tl_cli.engine import unknown_file
 from tl_cli.engine.conformal import ConformalSets
@@ -263,11 +264,11 @@ def _open(given: Source, size: int) -> Opened:
         if isinstance(given, Picture):
             return np.asarray(squash(pixels(given), size))
         if not given.startswith(SCHEME):
-            check_regular(given)
+            check_regular(file_of(given))
         with opened(given) as file:
             return np.asarray(squash(decode(file, size), size))
     except Exception as error:  # whatever a damaged file makes a decoder raise
-        return fault(_path(given), error)
+        return fault_of(_path(given), error)
 
 
 def _path(given: Source) -> str:

@@ -180,6 +180,7 @@ def _look(
         train_seconds=look + _passes(plan) * look,
         plan=plan.strategy,
         similarity=seen.similarity,
+        similarity_estimated=seen.estimated,
     )
     return _Looked(candidate, head, context.labels("train"), row)
 

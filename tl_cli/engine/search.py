@@ -11,6 +11,7 @@ from dataclasses import asdict
 
 import numpy as np
 
+from tl_cli.data.packed import file_of
 from tl_cli.data.sources.samples import SCHEME
 from tl_cli.engine import predict
 from tl_cli.engine.features import neighbours
@@ -51,5 +52,5 @@ def search(nearest: Nearest, paths: Sequence[str], top: int) -> Iterator[SearchR
 
 
 def _match(near: Neighbour) -> Match:
-    there = near.path.startswith(SCHEME) or os.path.isfile(near.path)  # noqa: PTH113
+    there = near.path.startswith(SCHEME) or os.path.isfile(file_of(near.path))  # noqa: PTH113
     return Match(**asdict(near), gone=not there)

@@ -55,8 +55,7 @@ def of_backbone(
 
 
 def _probabilities(built: Classifier, features: np.ndarray) -> np.ndarray:
-    weights, bias = (np.asarray(w) for w in built.head.get_weights())
-    return np.asarray(softmax(features @ weights + bias, axis=1))
+    return np.asarray(softmax(built.scores(features), axis=1))
 
 
 def _widths(embedder: Embedder, built: Classifier) -> list[int]:

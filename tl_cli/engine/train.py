@@ -14,7 +14,16 @@ import numpy as np
 
 from tl_cli.config import RunConfig
 from tl_cli.data.manifest import CLASSIFICATION, TASKS, Manifest, Record
-from tl_cli.engine import data_map, evidence, features, rank, recommend_freeze, resources, run_files
+from tl_cli.engine import (
+    data_map,
+    evidence,
+    features,
+    rank,
+    ray_pass,
+    recommend_freeze,
+    resources,
+    run_files,
+)
 from tl_cli.engine.context import RunContext, prepare
 from tl_cli.engine.features import BATCH
 from tl_cli.engine.finetune import (
@@ -32,6 +41,7 @@ from tl_cli.engine.finetune.settings import FinetuneSettings
 from tl_cli.engine.head import choice
 from tl_cli.engine.head.choice import SolvedHead
 from tl_cli.engine.head.learning_curve import learning_curve
+from tl_cli.engine.head.row_blocks import stacked
 from tl_cli.engine.networks.classifier import Classifier
 from tl_cli.engine.predict import load_checkpoint, probabilities
 from tl_cli.engine.resources import Clock
@@ -90,6 +100,8 @@ def train(
     head = seen = None
     if not config.from_scratch:
         with clock.stage("features"):
+            if config.engine:
+                ray_pass.run_training(context, on_progress)  # elsewhere; what follows finds it
             layers = evidence.batchnorm_distances(context, on_progress)
             rows = choice.extract(context, on_progress)  # each image passes once
         with clock.stage("head"):
@@ -242,7 +254,7 @@ def _test_probabilities(
     if not passed or saved.backbone.digest != context.backbone.digest:
         return probabilities(saved, records, on_progress)
     [rows] = features.extract(saved.backbone, records, [context.feature_spec])
-    return choice.probabilities_of(context, saved, rows.array())
+    return choice.probabilities_of(context, saved, rows)
 
 
 def _metrics(
@@ -347,7 +359,7 @@ def _learning_curve(context: RunContext, head: SolvedHead) -> LearningCurve | No
     return learning_curve(
         head.features["train"],
         context.labels("train"),
-        np.concatenate([head.features[split] for split in held_out]),
+        stacked([head.features[split] for split in held_out]),
         context.labels(*held_out),
         len(context.classes),
         head.widths,

@@ -43,8 +43,8 @@ def load(run: RunDir, built: Classifier) -> UnknownScore | None:
         raise TLError(
             f"{path} is damaged: it tells unknown images from known ones", HINT
         ) from error
-    width, classes = built.head.kernel.shape
-    if score.divisors.shape != (width,) or not 1 <= len(score.means) <= classes:
+    classes = len(built.classes)
+    if score.divisors.shape != (built.width,) or not 1 <= len(score.means) <= classes:
         raise TLError(f"{path} belongs to another network than {run_dir.WEIGHTS}", HINT)
     return score
 

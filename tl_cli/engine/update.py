@@ -22,7 +22,8 @@ from tl_cli.engine import features, fitted_images, run_files, run_images
 from tl_cli.engine.context import RunContext, room
 from tl_cli.engine.features import Rows
 from tl_cli.engine.finetune.candidates import HEAD, from_head
-from tl_cli.engine.head import choice
+from tl_cli.engine.head import choice, row_blocks
+from tl_cli.engine.head.row_blocks import Features
 from tl_cli.engine.networks.classifier import Classifier
 from tl_cli.engine.predict import load_checkpoint
 from tl_cli.engine.resources import Clock
@@ -203,7 +204,7 @@ def _compared(
     """Return what was changed, and how both heads do on the images that are held out now."""
     split = "test" if context.manifest.of("test") else "val"
     records = context.manifest.of(split)
-    asked = choice.by_split(context, rows.array())[split]
+    asked = choice.by_split(context, row_blocks.kept(rows, rows.shape[1]))[split]
     said = trained.held_out if split == "val" else choice.probabilities_of(context, saved, asked)
     now = _right(records, said, saved.classes)
     was = _right(records, _answers_before(context, earlier, before, records, asked), before.classes)
@@ -231,7 +232,7 @@ def _answers_before(
     earlier: Earlier,
     before: Classifier,
     records: Sequence[Record],
-    rows: np.ndarray,
+    rows: Features,
 ) -> np.ndarray:
     """Return the earlier run's probabilities, float32 [n, C]: those from held-out images, kept."""
     said = choice.probabilities_of(context, before, rows)

@@ -22,7 +22,7 @@ class DatasetStats:
     classes: int
     images_per_class: float  # median
     similarity: float
-    source: str  # given, assumed, measured
+    source: str  # given, assumed, estimated, measured
     evidence: Evidence | None = None
     validation: int | None = None  # images; None where they are not known
 
@@ -51,7 +51,8 @@ def situation(
     elif similarity is not None:
         value, origin = similarity, "given"
     elif evidence and evidence.similarity is not None:
-        value, origin = evidence.similarity, "measured"
+        value = evidence.similarity
+        origin = "estimated" if evidence.estimated else "measured"
     else:
         value, origin = SIMILARITY[ASSUMED], "assumed"
     return DatasetStats(
@@ -92,22 +93,21 @@ def _size_sentence(given: DatasetStats) -> str:
 def _similarity_sentence(given: DatasetStats) -> str:
     seen = given.evidence
     measured = seen.similarity if seen else None
+    told = seen is not None and seen.distance is not None
+    distance = f": BatchNorm distance {seen.distance:.3f}" if told and seen else ""
     how = {
         "given": "you said so"
         if measured is None
         else f"you said so; measured {measured:.2f}, {similarity_kind(measured)}",
         "assumed": _why_assumed(seen),
-        "measured": f"measured: BatchNorm distance {seen.distance:.3f}"
-        if seen and seen.distance is not None
-        else "measured",
+        "estimated": f"estimated with anchors of other networks{distance}",
+        "measured": f"measured{distance}",
     }[given.source]
     likeness = similarity_kind(given.similarity)
     return f"Similarity to the pretraining data {given.similarity:.2f}, {likeness} ({how})."
 
 
 def _why_assumed(seen: Evidence | None) -> str:
-    if seen and seen.distance is None:
-        return "assumed: a backbone without BatchNorm keeps no memory of its data to measure by"
     if seen:
-        return f"assumed: the BatchNorm distance {seen.distance:.3f} is not calibrated for it"
+        return "assumed: a backbone without BatchNorm keeps no memory of its data to measure by"
     return "assumed, not measured: give --data, or --similarity low|medium|high if you know"

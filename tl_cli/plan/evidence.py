@@ -7,8 +7,9 @@ images. Knows nothing of networks.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from statistics import mean
 from typing import Any
 
 CLAIM_FROM = 20  # images a class below which the depths are not compared
@@ -36,10 +37,11 @@ class Evidence:
     images: int  # that were looked at
     distance: float | None  # D, nats; None where the backbone has no BatchNorm
     thirds: tuple[float, float, float] | None  # D of the early, middle and late BatchNorms
-    similarity: float | None  # S, 0..1; None where D is, or where it was never calibrated
+    similarity: float | None  # S, 0..1; None where D is
     probes: tuple[Probe, ...]  # by depth; the last one is what a plain head looks at
     joined: Probe  # several depths at once
     pixels: Probe  # the bare image in 16 x 16
+    estimated: bool = False  # S was read off the anchors of other networks
 
     @property
     def last(self) -> Probe:
@@ -81,6 +83,7 @@ class Evidence:
             probes=tuple(Probe(**probe) for probe in evidence["probes"]),
             joined=Probe(**evidence["joined"]),
             pixels=Probe(**evidence["pixels"]),
+            estimated=evidence.get("estimated", False),
         )
 
 
@@ -93,6 +96,21 @@ def similarity(distance: float, anchors: Anchors, image_size: int) -> float:
     photos, letters = _anchors_at(anchors, image_size)
     steepness = math.log(LIKE_PHOTOS / LIKE_LETTERS) / (letters - photos)
     return min(1.0, LIKE_PHOTOS * math.exp(-steepness * (distance - photos)))
+
+
+def mean_anchors(measured: Sequence[Anchors]) -> Anchors:
+    """Return the mean of the anchors of several networks, for one that was never measured itself.
+
+    At each size of those that were measured at it.
+    """
+    by_size: dict[int, list[tuple[float, float]]] = {}
+    for anchors in measured:
+        for size, pair in anchors.items():
+            by_size.setdefault(size, []).append(pair)
+    return {
+        size: (mean(photos for photos, _ in pairs), mean(letters for _, letters in pairs))
+        for size, pairs in sorted(by_size.items())
+    }
 
 
 def _anchors_at(anchors: Anchors, image_size: int) -> tuple[float, float]:

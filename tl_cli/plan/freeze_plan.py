@@ -36,7 +36,7 @@ class FreezePlan:
     requested_ratio: float  # before it was snapped
     policy: str  # which policy chose the ratio, "given", "trial" or "several labels"
     similarity: float
-    similarity_source: str  # given, assumed, measured
+    similarity_source: str  # given, assumed, estimated, measured
     size: int  # training images
     classes: int
     images_per_class: float  # median

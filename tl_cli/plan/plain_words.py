@@ -63,6 +63,8 @@ def _likeness(plan: Mapping[str, Any]) -> str:
     sentence = LIKE[similarity_kind(plan["similarity"])]
     if plan["similarity_source"] == "given":
         return f"{sentence[:-1]}, as you said."
+    if plan["similarity_source"] == "estimated":
+        return f"{sentence[:-1]} (estimated with anchors of other networks)."
     if plan["similarity_source"] == "assumed":
         return f"How much they look like {PHOTOGRAPHS} could not be measured."
     return sentence

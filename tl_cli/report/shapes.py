@@ -225,6 +225,7 @@ class _Evidence(TypedDict):
     probes: NotRequired[list[_Probe]]
     joined: NotRequired[_Probe | None]
     pixels: NotRequired[_Probe | None]
+    estimated: NotRequired[bool]
 
 
 class Plan(TypedDict):

@@ -38,6 +38,7 @@ class RankedNetwork:
     train_seconds: float | None = None  # the look and the tuning that the plan has; None: unknown
     plan: str = ""  # what would be trained: head, partial or full
     similarity: float | None = None
+    similarity_estimated: bool = False  # with anchors of other networks
     finalist: bool = True  # judged on all images of the ranking
     p_value: float = 1.0  # exact McNemar against the best, on the same held-out images
     pareto: bool = False  # no other finalist is both better and faster

@@ -17,7 +17,7 @@ from tl_cli.results.update import UpdateResult
 class HeadResult:
     """How the solved head did on the held-out folds of the training images."""
 
-    kind: str  # last or multi
+    kind: str  # last, multi or kernel
     strength: float
     temperature: float
     cv_accuracy: float

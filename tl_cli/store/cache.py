@@ -22,6 +22,9 @@ from tl_cli.store.cache_folder import FILE, FILES, KINDS, MARKER, REMOVING, SYST
 MAX_BYTES = 20_000_000_000
 MAX_SHARE_OF_FREE_DISK = 0.2
 
+# What several machines have made together stays until somebody asks for room: one of them cannot
+# tell what the others still need. It counts as nothing in the bound.
+STAYS = "shards"
 EVERYTHING = -1  # a bound that not even entries of no bytes keep to
 NAME_BYTES = 8
 NAME = re.compile(f"[0-9a-f]{{{2 * NAME_BYTES}}}")  # of what is being removed
@@ -68,18 +71,21 @@ def bound() -> int:
 
     Raises OSError where there is no cache.
     """
-    free = shutil.disk_usage(folder()).free + sum(e.bytes for e in entries())
+    free = shutil.disk_usage(folder()).free
+    free += sum(e.bytes for e in entries() if e.kind != STAYS)
     return min(MAX_BYTES, int(MAX_SHARE_OF_FREE_DISK * free))
 
 
 def to_evict(max_bytes: int | None = None, keep: Collection[Path] = ()) -> list[Entry]:
     """Return the least recently used entries, without which at most max_bytes remain.
 
-    `max_bytes`: None for `bound()`. `keep`: entry folders that stay.
+    `max_bytes`: None for `bound()`, and then shards stay. `keep`: entry folders that stay.
     """
     limit = bound() if max_bytes is None else max_bytes
     # files last: small, and they do not note that they are read
     listing = sorted(entries(), key=lambda e: e.kind == FILE)
+    if max_bytes is None:
+        listing = [entry for entry in listing if entry.kind != STAYS]
     total, chosen = sum(e.bytes for e in listing), []
     for entry in listing:
         if total > limit and entry.path not in keep:
@@ -94,9 +100,8 @@ def evict(max_bytes: int | None = None, keep: Collection[Path] = ()) -> int:
     What a process is writing stays: something younger may then go for it. Raises OSError.
     """
     freed = _sweep()
-    limit = bound() if max_bytes is None else max_bytes
     stay = set(keep)
-    while chosen := to_evict(limit, stay):
+    while chosen := to_evict(max_bytes, stay):
         for entry in chosen:
             if remove(entry.path):
                 freed += entry.bytes

@@ -43,6 +43,10 @@ _TABLE = re.compile(rf"rows\.bin|digests\.txt|clipped|writer\.json|{_ABOUT}")
 KINDS = {
     "images": Kind(re.compile(r"\d+px-[\w.-]+"), _TABLE),
     "features": Kind(re.compile(f"{_HEX}{{32}}"), _TABLE),
+    "shards": Kind(
+        re.compile(rf"{_HEX}{{32}}-\d+-of-\d+"),
+        re.compile(rf"{_TABLE.pattern}|\.?done\.json(\.\d+)?"),
+    ),
     "tfds": Kind(
         re.compile(f"{_HEX}{{32}}"),
         re.compile(

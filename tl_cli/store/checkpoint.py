@@ -18,6 +18,7 @@ from tl_cli.store.reading import json_of
 FORMAT, ONE_LABEL = 2, 1  # one label an image is written so that an older tl opens it
 IMAGE_SIZES = (32, 1024)  # pixels, as RunConfig has them
 MOST_CLASSES = 100_000
+MOST_CENTRES = 100_000  # of a kernel
 LONGEST_CLASS = 4096  # characters; a folder's name has 255
 PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
 
@@ -128,6 +129,10 @@ CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
     ),
     "taps": (_are_taps, "numbers of blocks, each greater than the one before"),
     "classes": (_are_classes, f"1 to {MOST_CLASSES:,} different names"),
+    "centres": (
+        lambda value: _is_whole(value, 1, MOST_CENTRES),
+        f"a whole number from 1 to {MOST_CENTRES:,}",
+    ),
     "pooling": (lambda value: isinstance(value, str), "a name"),
     "precision": _one_of(PRECISIONS),
     "task": _one_of(TASKS),

@@ -23,6 +23,8 @@ from tl_cli.store import locks, notices
 if TYPE_CHECKING:
     import numpy as np
 
+    from tl_cli.store.joined_tables import Stacked
+
     Array = np.ndarray[Any, Any]
     Append = Callable[[Sequence[str], Array], None]
 
@@ -269,7 +271,7 @@ class MemoryTable:
 class Rows:
     """An array [n, width] that lies on disk and is read as it is indexed."""
 
-    mapped: Array
+    mapped: Array | Stacked
     order: Array
 
     @property

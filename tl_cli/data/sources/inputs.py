@@ -11,8 +11,10 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from tl_cli.data import listing
 from tl_cli.data.decode import SUFFIXES
 from tl_cli.data.manifest import natural
+from tl_cli.data.packed import file_of
 from tl_cli.data.sources import encoding, located, rows
 from tl_cli.data.sources.entries import walk
 from tl_cli.data.sources.samples import SCHEME
@@ -29,11 +31,12 @@ def named_images(
 ) -> list[str]:
     """Return the paths of the images, in the order in which they are named.
 
-    An argument is an image; a folder, taken with all below it; a pattern (``'photos/*.jpg'``); a
-    list of paths, one a line (.txt) or in the column `path` of a table; or ``-`` for a list on
-    `stdin`. Paths in a list start from the list's folder. `left_out` counts the files of folders
-    and patterns that are no images by their name, by ending, and those that are hidden. Raises
-    TLError where nothing is named, or nothing of it exists.
+    An argument is an image; a folder, taken with all below it; a .tar or .parquet file of images,
+    or a folder of such; a pattern (``'photos/*.jpg'``); a list of paths, one a line (.txt) or in
+    the column `path` of a table; or ``-`` for a list on `stdin`. Paths in a list start from the
+    list's folder. `left_out` counts the files of folders and patterns that are no images by their
+    name, by ending, and those that are hidden. Raises TLError where nothing is named, or nothing of
+    it exists.
     """
     others = Counter() if left_out is None else left_out
     paths = [
@@ -48,7 +51,7 @@ def named_images(
             f"no images in {naming(map(repr, arguments))}",
             "give images, folders, a list of paths (.txt, .csv), or - for paths on standard input",
         )
-    if not any(path.startswith(SCHEME) or os.path.lexists(path) for path in paths):
+    if not any(path.startswith(SCHEME) or os.path.lexists(file_of(path)) for path in paths):
         raise _missing(paths)
     return paths
 
@@ -60,6 +63,8 @@ def _named(argument: str, others: Counter[str]) -> Iterator[str]:
         is_pattern = not os.path.lexists(path) and glob.has_magic(argument)
     except (OSError, ValueError) as error:  # a name that is too long, or holds a zero byte
         raise TLError(f"cannot open {argument!r}: {error}", "give images or folders") from error
+    if shards := listing.shards_in(path):
+        return (record.path for record in shards.records)
     if is_list:
         return _listed(path, others)
     return _matching(str(path), others) if is_pattern else _of(str(path), others)

@@ -28,13 +28,16 @@ from tl_cli.errors import TLError
 from tl_cli.humanize import size as told_size
 from tl_cli.machine import available_memory
 from tl_cli.results.progress import Note, OnProgress, Progress, silent
-from tl_cli.store import about_entry, cache, cache_folder
+from tl_cli.store import about_entry, cache, cache_folder, shards
+from tl_cli.store.joined_tables import JoinedTable
 from tl_cli.store.rows import MemoryTable, Rows, Table
+from tl_cli.store.shards import Shard
 
 if TYPE_CHECKING:
     from tl_cli.store.rows import Append
 
-AnyTable = Table | MemoryTable
+KeptTable = Table | JoinedTable
+AnyTable = KeptTable | MemoryTable
 
 KIND = "features"
 BATCH = 32
@@ -92,8 +95,11 @@ def extract(
     says, OSError where there is no room anywhere.
     """
     job = _Job(backbone, records, wanted, stage, on_progress)
-    tables = [Table(*place) for place in _places(backbone, wanted)] if keep else []
-    if tables and (cache_folder.takes_more() or not any(map(job.lacking, tables))):
+    tables = tables_of(backbone, wanted) if keep else []
+    lacking = [table for table in tables if job.lacking(table)]
+    if missing := next((m for t in lacking if (m := shards.missing(t.folder.name))), ""):
+        on_progress(Note(f"{missing}: what is missing passes here", warning=True))
+    if tables and (cache_folder.takes_more() or not lacking):
         try:
             rows = job.complete(tables)
             _note(tables, backbone, records, wanted)
@@ -104,8 +110,22 @@ def extract(
     return job.without_cache(tables)
 
 
+def into(
+    backbone: Backbone,
+    records: Sequence[Record],
+    wanted: Sequence[FeatureSpec],
+    tables: Sequence[KeptTable],
+    stage: str,
+    on_progress: OnProgress,
+) -> None:
+    """Have these tables hold the rows of these images: as `extract`, but nowhere else."""
+    if records:
+        _Job(backbone, records, wanted, stage, on_progress).complete(tables)
+        _note(tables, backbone, records, wanted)
+
+
 def _note(
-    tables: Sequence[Table],
+    tables: Sequence[KeptTable],
     backbone: Backbone,
     records: Sequence[Record],
     wanted: Sequence[FeatureSpec],
@@ -129,9 +149,27 @@ def _places(backbone: Backbone, wanted: Sequence[FeatureSpec]) -> list[tuple[Pat
     return [(root / each.key(backbone), each.width(backbone), each.dtype) for each in wanted]
 
 
+def tables_of(
+    backbone: Backbone, wanted: Sequence[FeatureSpec], shard: Shard | None = None
+) -> list[KeptTable]:
+    """Return each table as it is kept, the shards of it that are done included; none without cache.
+
+    What is appended goes to the table itself, or with `shard` to that one's own.
+    """
+    found: list[KeptTable] = []
+    for place in _places(backbone, wanted):
+        table, key = Table(*place), place[0].name
+        if shard:
+            own = Table(shards.place(key, shard), *place[1:])
+            found.append(shards.joined(own, key, table))
+        else:
+            found.append(shards.joined(table, key))
+    return found
+
+
 def kept(backbone: Backbone, spec: FeatureSpec) -> Collection[str]:
     """Return the digests of the images whose rows of a table are kept."""
-    return [digest for place in _places(backbone, [spec]) for digest in Table(*place).index]
+    return [digest for table in tables_of(backbone, [spec]) for digest in table.index]
 
 
 @dataclass(frozen=True)
@@ -158,7 +196,7 @@ class _Job:
             self.on_progress(Note(OVERFLOW, warning=True))
         return rows
 
-    def without_cache(self, kept: Sequence[Table]) -> list[Rows]:
+    def without_cache(self, kept: Sequence[KeptTable]) -> list[Rows]:
         """Return the rows from tables that go with the process; what is kept is not made again."""
         with contextlib.ExitStack() as stack:
             tables = self.spare_tables(stack)
@@ -227,7 +265,7 @@ class _Job:
             self.on_progress(Progress(self.stage, done, len(todo)))
 
 
-def _copy(source: Table, target: AnyTable, digests: Sequence[str]) -> None:
+def _copy(source: KeptTable, target: AnyTable, digests: Sequence[str]) -> None:
     """Copy the rows of images that one table has to another one, as far as they can be read."""
     try:
         order, mapped = source.find(digests)

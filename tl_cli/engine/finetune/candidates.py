@@ -22,6 +22,7 @@ from tl_cli.engine.finetune.validation import accuracy, calibrated, validation_l
 from tl_cli.engine.head import choice
 from tl_cli.engine.head.choice import SolvedHead
 from tl_cli.engine.head.linear_head import fit_temperature, scores_of
+from tl_cli.engine.head.row_blocks import stacked
 from tl_cli.engine.metrics.figures import log_losses
 from tl_cli.engine.networks.classifier import Classifier
 from tl_cli.engine.trained_model import TrainedModel
@@ -83,7 +84,11 @@ def candidates(
 
 
 def _solved_again(context: RunContext, classifier: Classifier, data: TrainingData) -> SolvedHead:
-    """Solve the head on what the tuned network makes of the plain images."""
+    """Solve the head on what the tuned network makes of the plain images, without a kernel.
+
+    The features have been fitted to the training images, whose folds would choose it: it gained
+    little there (docs/heads.md).
+    """
     model = classifier.pooled_model(data.cut, data.row_taps, context.taps)
     width = sum(context.widths(context.taps))
     pooled = {
@@ -92,7 +97,7 @@ def _solved_again(context: RunContext, classifier: Classifier, data: TrainingDat
         else np.empty((0, width), "float32")
         for split in SPLITS
     }
-    return choice.solve_on(context, pooled)
+    return choice.solve_on(context, pooled, bend=False)
 
 
 def judged(context: RunContext, candidate: Candidate) -> CandidateResult:
@@ -169,7 +174,7 @@ def _unknown(context: RunContext, solved: SolvedHead) -> UnknownScore | None:
         return None
     splits = ("train", "val") if context.config.refit else ("train",)
     return unknown.fit(
-        np.concatenate([solved.features[split] for split in splits]),
+        stacked([solved.features[split] for split in splits]),
         context.labels(*splits),
         solved.widths,
         groups=context.groups(*splits),

@@ -75,7 +75,12 @@ def finetune(
 
 
 def softened(context: RunContext, head: SolvedHead) -> Classifier:
-    """Return the classifier of the solved head with its confidence taken away."""
+    """Return the classifier of the solved head with its confidence taken away.
+
+    In place of a kernel head the line that it was chosen over: a kernel stays where the features
+    were, and tuning moves them away from there.
+    """
+    head = head.line or head
     classifier = choice.attach(context, head)
     classifier.set_head(SOFTENING * head.head.weights, SOFTENING * head.head.bias)
     return classifier

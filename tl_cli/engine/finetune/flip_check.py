@@ -14,6 +14,8 @@ from tl_cli.engine.context import RunContext
 from tl_cli.engine.features import FeatureSpec, View
 from tl_cli.engine.head import solve, stratified_folds, take_groups
 from tl_cli.engine.head.choice import SolvedHead
+from tl_cli.engine.head.row_blocks import kept as features_of
+from tl_cli.engine.head.row_blocks import taken
 from tl_cli.humanize import count
 from tl_cli.results.progress import Note, OnProgress
 
@@ -48,17 +50,15 @@ def decide(context: RunContext, head: SolvedHead, on_progress: OnProgress) -> bo
     )
     weights = context.sample_weights("train")
     solved = solve(
-        head.features["train"][kept],
+        taken(head.features["train"], kept),
         labels[kept],
         len(context.manifest.classes),
         seed=config.seed,
         sample_weight=None if weights is None else weights[kept],
         groups=take_groups(groups, kept),
     )
-    plain, flipped_right = (
-        solved.probabilities(rows).argmax(1) == labels[held]
-        for rows in (head.features["train"][held], mirrored.array())
-    )
+    views = (taken(head.features["train"], held), features_of(mirrored, mirrored.shape[1]))
+    plain, flipped_right = (solved.probabilities(rows).argmax(1) == labels[held] for rows in views)
     may, why = verdict(plain, flipped_right, labels[held])
     on_progress(Note(f"Mirroring: {'yes' if may else 'no'}, {why}."))
     return may

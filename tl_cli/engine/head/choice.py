@@ -5,6 +5,7 @@ Knows nothing of tuning.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -14,26 +15,32 @@ from tl_cli.data.manifest import SPLITS
 from tl_cli.engine import features
 from tl_cli.engine.context import RunContext
 from tl_cli.engine.features import Rows
-from tl_cli.engine.head import choose_head
+from tl_cli.engine.features.shards import Pass
+from tl_cli.engine.head import choose_head, kernel, row_blocks
+from tl_cli.engine.head.kernel import KERNEL
+from tl_cli.engine.head.linear_head import LinearHead
+from tl_cli.engine.head.row_blocks import Features, RowBlocks, columns, stacked, taken
 from tl_cli.engine.networks import classifier
 from tl_cli.engine.networks.classifier import Classifier
+from tl_cli.engine.networks.kernel_layers import set_kernel
 from tl_cli.engine.tasks import Head
 from tl_cli.results.progress import OnProgress
 from tl_cli.results.training import HeadResult, MultilabelHeadResult
 
-Features = Mapping[str, np.ndarray]  # by split, float32 [n, D], of each image in order
+BySplit = Mapping[str, Features]  # float32 [n, D], of each image in order
 
 
 @dataclass(frozen=True)
 class SolvedHead:
     """The head that was chosen, and what it sees."""
 
-    kind: str  # last or multi
+    kind: str  # last, multi or kernel
     taps: tuple[int, ...]
     widths: tuple[int, ...]  # columns of each tap
     head: Head
-    features: Features  # of these taps
+    features: BySplit  # of these taps
     candidates: Mapping[str, Head]  # by kind: what it was chosen from
+    line: SolvedHead | None = None  # of a kernel head: the better of the others
 
     @property
     def result(self) -> HeadResult | MultilabelHeadResult:
@@ -50,39 +57,74 @@ def extract(context: RunContext, on_progress: OnProgress) -> Rows:
     Where a part may stay frozen and another be trained, the tensor at the likely cut comes from the
     same pass and is kept for the tuning.
     """
-    records = [record for split in SPLITS for record in context.manifest.of(split)]
+    whole = whole_pass(context)
     return features.extract(
         context.backbone,
-        records,
-        context.pass_specs,
+        whole.records,
+        whole.wanted,
         keep=context.config.cache,
         on_progress=on_progress,
     )[0]
 
 
-def by_split(context: RunContext, rows: np.ndarray) -> dict[str, np.ndarray]:
+def whole_pass(context: RunContext) -> Pass:
+    """Return the pass of all images: which they are, in order, and for which tables."""
+    records = [record for split in SPLITS for record in context.manifest.of(split)]
+    return Pass(records, context.pass_specs)
+
+
+def by_split(context: RunContext, rows: Features) -> dict[str, Features]:
     """Return what `extract` gave, split by split."""
-    sizes = [len(context.manifest.of(split)) for split in SPLITS]
-    return dict(zip(SPLITS, np.split(rows, np.cumsum(sizes)[:-1]), strict=True))
+    ends = np.cumsum([0, *(len(context.manifest.of(split)) for split in SPLITS)])
+    parts = itertools.pairwise(ends.tolist())
+    return {s: taken(rows, slice(*part)) for s, part in zip(SPLITS, parts, strict=True)}
 
 
 def solve(context: RunContext, rows: Rows) -> SolvedHead:
-    """Solve the head on what `extract` returned: see `solve_on`."""
+    """Solve the head on what `extract` returned: see `solve_on`.
+
+    Where the features do not fit into memory, they stay on disk and are read in blocks.
+    """
     width = sum(context.widths(context.taps))
-    return solve_on(context, by_split(context, rows.array()[:, -width:]))
+    return solve_on(context, by_split(context, row_blocks.kept(rows, width)))
 
 
-def solve_on(context: RunContext, pooled: Features) -> SolvedHead:
+def solve_on(context: RunContext, pooled: BySplit, *, bend: bool = True) -> SolvedHead:
     """Solve the head on the last tap, on the joined taps, or on both to keep the better one.
 
-    By cross-validation on the training images: see `choose_head`. `pooled`: by split, what all of
-    `context.taps` make of the images, float32 [n, D].
+    With enough images also one with a kernel on the joined taps. By cross-validation on the
+    training images: see `choose_head` and `kernel.better`. `pooled`: by split, what all of
+    `context.taps` make of the images, float32 [n, D]; `bend`: whether a kernel may be tried.
     """
+    line = _line(context, pooled)
+    wanted, widths = context.config.head, tuple(context.widths(context.taps))
+    worth = wanted == "auto" and kernel.worth(len(pooled["train"]), sum(widths))
+    train = pooled["train"]
+    if not bend or not isinstance(line.head, LinearHead) or (wanted != KERNEL and not worth):
+        return line  # several labels have a line
+    if isinstance(train, RowBlocks):
+        return line  # so many images lie on disk, and ask for no kernel
+    head = _kernel(context, train, widths, kernel.FACTORS, "train")
+    labels, weights = context.labels("train"), context.sample_weights("train")
+    if wanted != KERNEL and not kernel.better(head, line.head, labels, weights):
+        return replace(line, candidates={**line.candidates, KERNEL: head})
+    return SolvedHead(
+        kind=KERNEL,
+        taps=context.taps,
+        widths=widths,
+        head=head,
+        features=pooled,
+        candidates={**line.candidates, KERNEL: head},
+        line=line,
+    )
+
+
+def _line(context: RunContext, pooled: BySplit) -> SolvedHead:
     taps, widths = context.taps, tuple(context.widths(context.taps))
     last = slice(-widths[-1], None)
     heads = {}
     if context.config.head != "multi" or len(widths) == 1:
-        heads["last"] = _solved(context, pooled["train"][:, last], widths[-1:], "train")
+        heads["last"] = _solved(context, columns(pooled["train"], last), widths[-1:], "train")
     if context.config.head != "last" and len(widths) > 1:
         heads["multi"] = _solved(context, pooled["train"], widths, "train")
     kind = next(iter(heads))
@@ -93,13 +135,13 @@ def solve_on(context: RunContext, pooled: Features) -> SolvedHead:
             context.labels("train"),
             context.sample_weights("train"),
         )
-    columns, count = (last, 1) if kind == "last" else (slice(None), len(taps))
+    chosen, count = (last, 1) if kind == "last" else (slice(None), len(taps))
     return SolvedHead(
         kind=kind,
         taps=taps[-count:],
         widths=widths[-count:],
         head=heads[kind],
-        features={split: array[:, columns] for split, array in pooled.items()},
+        features={split: columns(array, chosen) for split, array in pooled.items()},
         candidates=heads,
     )
 
@@ -112,9 +154,14 @@ def refit(context: RunContext, solved: SolvedHead, temperature: float = 1.0) -> 
     """
     if not context.config.refit:
         return _softened(solved.head, 1 / temperature)
-    both = np.concatenate([solved.features["train"], solved.features["val"]])
-    # of the same kind: raw scores of ridge and of logistic regression are not of one scale
-    head = _solved(context, both, solved.widths, "train", "val", method=solved.head.kind)
+    both = stacked([solved.features["train"], solved.features["val"]])
+    head: Head
+    if isinstance(solved.head, LinearHead) and solved.head.factor is not None:
+        factors = [solved.head.factor]
+        head = _kernel(context, np.asarray(both), solved.widths, factors, "train", "val")
+    else:
+        # of the same kind: raw scores of ridge and of logistic regression are not of one scale
+        head = _solved(context, both, solved.widths, "train", "val", method=solved.head.kind)
     if temperature != 1.0:  # raw scores, divided by what the plain head's were divided by
         temperature *= solved.head.temperature / head.temperature
     return _softened(head, 1 / temperature)
@@ -122,23 +169,55 @@ def refit(context: RunContext, solved: SolvedHead, temperature: float = 1.0) -> 
 
 def attach(context: RunContext, solved: SolvedHead, head: Head | None = None) -> Classifier:
     """Return the classifier of the backbone and a solved head; `head`: in place of its own."""
+    head = head or solved.head
+    bent = getattr(head, "kernel", None)
     built = classifier.build(
         context.backbone,
         context.classes,
         solved.taps,
         context.config.pooling,
         thresholds=getattr(solved.head, "thresholds", ()),
+        centres=len(bent.centres) if bent else 0,
     )
-    head = head or solved.head
+    if bent and built.kernel:
+        set_kernel(built.kernel, *bent.layers())
     built.set_head(head.weights, head.bias)
     return built
 
 
-def probabilities_of(context: RunContext, classifier: Classifier, rows: np.ndarray) -> np.ndarray:
+def probabilities_of(
+    context: RunContext, classifier: Classifier, rows: Rows | Features
+) -> np.ndarray:
     """Return what a classifier's head says of rows that `extract` made, float32 [n, C]."""
-    weights, bias = (np.asarray(w) for w in classifier.head.get_weights())
     width = sum(context.widths(classifier.taps))
-    return context.task.activate(rows[:, -width:] @ weights + bias).astype("float32")
+    features = (
+        columns(rows, slice(rows.shape[1] - width, rows.shape[1]))
+        if isinstance(rows, np.ndarray | RowBlocks)
+        else row_blocks.kept(rows, width)
+    )
+    step = row_blocks.BLOCK if isinstance(features, RowBlocks) else max(1, len(features))
+    parts = [classifier.scores(features[i : i + step]) for i in range(0, len(features), step)]
+    return context.task.activate(np.concatenate(parts)).astype("float32")
+
+
+def _kernel(
+    context: RunContext,
+    array: np.ndarray,
+    widths: Sequence[int],
+    factors: Sequence[float],
+    *splits: str,
+) -> LinearHead:
+    """Return a kernel head on the joined columns, of the best of some widths of the kernel."""
+    return kernel.solve_kernel(
+        array,
+        widths,
+        context.labels(*splits),
+        len(context.classes),
+        factors=factors,
+        seed=context.config.seed,
+        sample_weight=context.sample_weights(*splits),
+        groups=context.groups(*splits),
+    )
 
 
 def _softened(head: Head, factor: float) -> Head:
@@ -147,7 +226,7 @@ def _softened(head: Head, factor: float) -> Head:
 
 def _solved(
     context: RunContext,
-    array: np.ndarray,
+    array: Features,
     widths: Sequence[int],
     *splits: str,
     method: str = "auto",

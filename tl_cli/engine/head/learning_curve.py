@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from tl_cli.engine.head import solver
 from tl_cli.engine.head.problem import stratified_folds, take_groups
+from tl_cli.engine.head.row_blocks import Features, taken
 from tl_cli.results.learning_curve import CurvePoint, LearningCurve
 
 Array = NDArray[Any]
@@ -24,9 +25,9 @@ LEAST_HELD_OUT = 10  # images; with fewer one is worth more than a doubling
 
 
 def learning_curve(
-    features: Array,
+    features: Features,
     labels: Array,
-    held_out: Array,
+    held_out: Features,
     held_out_labels: Array,
     classes: int,
     widths: Sequence[int],
@@ -50,7 +51,8 @@ def learning_curve(
             continue
         right = np.stack([
             _right(
-                features[rows], labels[rows], held_out, held_out_labels, classes, widths, seed,
+                taken(features, rows), labels[rows], held_out, held_out_labels, classes, widths,
+                seed,
                 None if sample_weight is None else sample_weight[rows],
                 take_groups(groups, rows),
             )
@@ -78,9 +80,9 @@ def _subsets(labels: Array, part: int, seed: int, groups: Array | None) -> Itera
 
 
 def _right(
-    features: Array,
+    features: Features,
     labels: Array,
-    held_out: Array,
+    held_out: Features,
     held_out_labels: Array,
     classes: int,
     widths: Sequence[int],

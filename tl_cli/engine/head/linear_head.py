@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -15,8 +15,12 @@ from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 
 from tl_cli.engine.head.problem import CHUNK, chunks, global_scale, mean_of
+from tl_cli.engine.head.row_blocks import Features, RowBlocks, divided
 from tl_cli.engine.metrics.figures import LEAST_PROBABILITY, log_losses
 from tl_cli.results.training import HeadResult
+
+if TYPE_CHECKING:
+    from tl_cli.engine.head.kernel import Kernel
 
 Array = NDArray[Any]
 
@@ -25,10 +29,11 @@ Array = NDArray[Any]
 class LinearHead:
     """A Dense layer: ``softmax(features @ weights + bias)`` are calibrated probabilities.
 
-    Centring, scaling and temperature are folded in, so the features go in as they are.
+    Centring, scaling and temperature are folded in, so the features go in as they are. With a
+    `kernel` the layer stands behind that one, and takes likenesses to M images in their place.
     """
 
-    weights: Array  # float32 [D, C]
+    weights: Array  # float32 [D, C], or [M, C]
     bias: Array  # float32 [C]
     strength: float  # ridge penalty chosen, on features centred and divided by one global factor
     temperature: float  # what the raw scores were divided by
@@ -36,15 +41,20 @@ class LinearHead:
     cv_log_loss: float  # nats, mean over held-out images
     cv_stderr: float  # standard error of cv_accuracy, never 0
     held_out: Array  # float32 [N, C], calibrated probabilities of each image when held out
-    kind: str = "ridge"  # "ridge" | "logistic"
+    kind: str = "ridge"  # "ridge" | "logistic" | "kernel"
+    kernel: Kernel | None = None
+    factor: float | None = None  # of the kernel's width, times that of the median distance
 
-    def probabilities(self, features: Array) -> Array:
+    def probabilities(self, features: Features) -> Array:
         """Return float32 [N, C] for features [N, D] of any float dtype."""
         parts = [
-            softmax(chunk.astype(np.float32) @ self.weights + self.bias, axis=1)
+            softmax(self._seen(chunk).astype(np.float32) @ self.weights + self.bias, axis=1)
             for _, chunk in chunks(features)
         ]
         return np.concatenate(parts)
+
+    def _seen(self, features: Array) -> Array:
+        return self.kernel.likenesses(features) if self.kernel else features
 
     def result(self, kind: str) -> HeadResult:
         """Return its figures. `kind`: last or multi."""
@@ -142,6 +152,26 @@ def join(taps: Sequence[Array], out: Array | None = None) -> tuple[Array, Array]
         part = slice(start, start + CHUNK)
         joined[part] = np.concatenate([tap[part] for tap in taps], axis=1) / scales
     return joined, scales
+
+
+def join_depths(features: Features, widths: Sequence[int]) -> tuple[Features, Array]:
+    """Return the columns of several depths joined, and by what each was divided: see `join`."""
+    if isinstance(features, RowBlocks):
+        return joined_on_disk(features, widths)
+    return join(np.split(features, np.cumsum(widths)[:-1], axis=1))
+
+
+def joined_on_disk(features: RowBlocks, widths: Sequence[int]) -> tuple[RowBlocks, Array]:
+    """As `join`, of taps [N, sum of widths] that lie side by side on disk: nothing is copied."""
+    mean = mean_of(features, np.ones(len(features)))
+    squares = np.zeros(len(mean))
+    for _, chunk in chunks(features):
+        squares += np.sum((chunk - mean) ** 2, axis=0)
+    ends = np.cumsum(widths)[:-1]
+    by_tap = zip(np.split(squares, ends), np.split(mean, ends), strict=True)
+    deviations = [global_scale(float(s.sum()), len(features), m) for s, m in by_tap]
+    scales = np.repeat(deviations, widths).astype(np.float32)
+    return divided(features, scales), scales
 
 
 def _deviation(tap: Array) -> float:

@@ -16,9 +16,10 @@ from scipy.special import expit
 from sklearn.metrics import average_precision_score
 
 from tl_cli.engine.head import platt
-from tl_cli.engine.head.linear_head import join
+from tl_cli.engine.head.linear_head import join_depths
 from tl_cli.engine.head.problem import check, chunks
 from tl_cli.engine.head.ridge import ridge
+from tl_cli.engine.head.row_blocks import Features
 from tl_cli.engine.metrics.figures import log_losses
 from tl_cli.results.training import MultilabelHeadResult
 
@@ -44,7 +45,7 @@ class MultilabelHead:
     kind: str = "ridge"
     temperature: float = 1.0  # the sigmoids have slopes of their own
 
-    def probabilities(self, features: Array) -> Array:
+    def probabilities(self, features: Features) -> Array:
         """Return float32 [N, C] for features [N, D] of any float dtype."""
         parts = [
             expit(chunk.astype(np.float32) @ self.weights + self.bias)
@@ -62,7 +63,7 @@ class MultilabelHead:
 
 
 def solve(
-    features: Array,
+    features: Features,
     indicators: ArrayLike,
     classes: int,
     *,
@@ -98,12 +99,12 @@ def solve(
 
 
 def solve_depths(
-    features: Array, widths: Sequence[int], indicators: ArrayLike, classes: int, **options: Any
+    features: Features, widths: Sequence[int], indicators: ArrayLike, classes: int, **options: Any
 ) -> MultilabelHead:
     """Solve on the columns of one depth, or of several joined: as `solver.solve_depths`."""
     if len(widths) == 1:
         return solve(features, indicators, classes, **options)
-    joined, scales = join(np.split(features, np.cumsum(widths)[:-1], axis=1))
+    joined, scales = join_depths(features, widths)
     return solve(joined, indicators, classes, **options).on_raw(scales)
 
 

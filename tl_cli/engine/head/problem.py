@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
 from tl_cli.data import stratification
+from tl_cli.engine.head.row_blocks import Features
 
 Array = NDArray[Any]
 
@@ -29,7 +30,7 @@ class Problem:
     `labels`: class numbers [N]; or indicators of 0 and 1 [N, C], where an image may have several.
     """
 
-    x: Array
+    x: Features
     labels: Array
     classes: int
     weight: Array
@@ -107,7 +108,7 @@ def take_groups(groups: Array | None, rows: Array) -> Array | None:
 
 
 def check(
-    features: Array,
+    features: Features,
     labels: ArrayLike,
     classes: int,
     sample_weight: ArrayLike | None,
@@ -130,7 +131,7 @@ def check(
     return Problem(features, labels, classes, weight, fold, mean_of(features, weight))
 
 
-def check_labels(features: Array, labels: ArrayLike, classes: int) -> Array:
+def check_labels(features: Features, labels: ArrayLike, classes: int) -> Array:
     labels = np.asarray(labels)
     shape = features.shape
     if labels.ndim == 2:
@@ -144,15 +145,15 @@ def check_labels(features: Array, labels: ArrayLike, classes: int) -> Array:
     return labels.astype(np.intp)
 
 
-def _check_indicators(features: Array, indicators: Array, classes: int) -> Array:
-    if features.ndim != 2 or indicators.shape != (len(features), classes):
+def _check_indicators(features: Features, indicators: Array, classes: int) -> Array:
+    if len(features.shape) != 2 or indicators.shape != (len(features), classes):
         raise ValueError(f"indicators must be [N, {classes}], got {indicators.shape}")
     if not np.isin(indicators, (0, 1)).all():
         raise ValueError("indicators must be 0 or 1")
     return indicators.astype(np.float64)
 
 
-def chunks(features: Array) -> Iterator[tuple[int, Array]]:
+def chunks(features: Features) -> Iterator[tuple[int, Array]]:
     for start in range(0, len(features), CHUNK):
         yield start, np.asarray(features[start : start + CHUNK], np.float64)
 
@@ -164,7 +165,7 @@ def global_scale(squares: float, n: int, mean: Array) -> float:
     return root if root > 1e-10 * np.abs(mean).max() else 1.0
 
 
-def mean_of(features: Array, weight: Array) -> Array:
+def mean_of(features: Features, weight: Array) -> Array:
     total = sum(weight[i : i + len(chunk)] @ chunk for i, chunk in chunks(features))
     mean = np.asarray(total) / weight.sum()
     if not np.all(np.isfinite(mean)):

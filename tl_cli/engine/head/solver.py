@@ -12,13 +12,14 @@ from scipy.special import softmax
 from tl_cli.engine.head.linear_head import (
     LinearHead,
     fit_temperature,
-    join,
+    join_depths,
     paired_gain,
     quality,
 )
 from tl_cli.engine.head.logistic import refine
 from tl_cli.engine.head.problem import Problem, check
 from tl_cli.engine.head.ridge import ridge
+from tl_cli.engine.head.row_blocks import Features
 
 Array = NDArray[Any]
 
@@ -38,7 +39,7 @@ LOGISTIC_WORK = 4e8
 
 
 def solve(
-    features: Array,
+    features: Features,
     labels: ArrayLike,
     classes: int,
     *,
@@ -48,7 +49,8 @@ def solve(
     groups: ArrayLike | None = None,
     method: str = "auto",
 ) -> LinearHead:
-    """Solve a classifier on features [N, D] (any float dtype; a memory map is read in chunks).
+    """Solve a classifier on features [N, D] (any float dtype; what lies on disk is read in
+    chunks, see `row_blocks`).
 
     Ridge regression on one-hot targets with a free intercept. The features are centred and divided
     by ONE factor, never each by its own deviation: a feature that hardly varies would get a huge
@@ -76,7 +78,7 @@ def solve(
 
 
 def solve_depths(
-    features: Array, widths: Sequence[int], labels: ArrayLike, classes: int, **options: Any
+    features: Features, widths: Sequence[int], labels: ArrayLike, classes: int, **options: Any
 ) -> LinearHead:
     """Solve a head on the columns of one depth, or of several that are joined: see `join`.
 
@@ -85,7 +87,7 @@ def solve_depths(
     """
     if len(widths) == 1:
         return solve(features, labels, classes, **options)
-    joined, scales = join(np.split(features, np.cumsum(widths)[:-1], axis=1))
+    joined, scales = join_depths(features, widths)
     return solve(joined, labels, classes, **options).on_raw(scales)
 
 

@@ -15,9 +15,8 @@ from pathlib import Path
 import numpy as np
 
 from tl_cli.data import digests, pixel_cache
-from tl_cli.data.decode import open_rgb, squash
+from tl_cli.data.decode import fault_of, open_rgb, squash
 from tl_cli.data.digests import CHANGED_SINCE_THE_SCAN
-from tl_cli.data.faults import fault
 from tl_cli.data.manifest import Record
 from tl_cli.errors import TLError
 from tl_cli.humanize import short
@@ -112,7 +111,7 @@ def pixels(record: Record, size: int, *, exact: bool = False) -> np.ndarray:
     except TLError as error:
         raise TLError(error.message, CHANGED_SINCE_THE_SCAN) from error
     except Exception as error:  # while it was compared with its digest
-        reason = fault(record.path, error)
+        reason = fault_of(record.path, error)
         raise TLError(f"{short(record.path)} {reason}", CHANGED_SINCE_THE_SCAN) from error
 
 

@@ -21,6 +21,7 @@ from tl_cli import __version__, catalog
 from tl_cli.data import channels, grey_levels
 from tl_cli.data.manifest import CLASSIFICATION, MULTILABEL
 from tl_cli.engine.networks import graph, loading
+from tl_cli.engine.networks.kernel_layers import kernel_layers
 from tl_cli.engine.networks.loading import Backbone
 from tl_cli.engine.networks.pooling import POOLINGS
 from tl_cli.engine.networks.weights_file import load_weights
@@ -32,6 +33,7 @@ from tl_cli.store.run_dir import RunDir
 
 HEAD = "classifier"
 UNUSED = "mask_token"  # of DINO: it stands in for patches in pretraining alone, and learns nothing
+PREDICTED = 1024  # rows of features a batch
 BYTES = 4  # a weight of the head takes in a file, which tl does not compress
 
 
@@ -52,14 +54,33 @@ class Classifier:
     batchnorm_trains: bool = False  # from scratch alone: else BatchNorm is in inference mode
     # by class, from which probability on it is said; none where an image has one label
     thresholds: tuple[float, ...] = ()
+    kernel: keras.Model | None = None  # between what is joined and the head
 
     @property
     def task(self) -> str:
         """What the labels are."""
         return MULTILABEL if self.thresholds else CLASSIFICATION
 
+    @property
+    def width(self) -> int:
+        """How many columns what is joined at the taps has."""
+        pooling, blocks = POOLINGS[self.pooling], self.backbone.blocks
+        return sum(pooling.width(blocks[tap - 1].output_shape) for tap in self.taps)
+
+    def scores(self, features: np.ndarray) -> np.ndarray:
+        """Return the scores before the activation, float32 [n, C], for what is joined, [n, D]."""
+        seen = features.astype("float32")
+        if self.kernel is not None:
+            seen = self.kernel.predict(seen, batch_size=PREDICTED, verbose=0)
+        weights, bias = (np.asarray(w) for w in self.head.get_weights())
+        scores: np.ndarray = seen @ weights + bias
+        return scores
+
     def set_head(self, weights: np.ndarray, bias: np.ndarray) -> None:
-        """Put a solved head in place: weights [D, C], bias [C], before the activation."""
+        """Put a solved head in place: weights [D, C], bias [C], before the activation.
+
+        Behind a kernel of M centres the weights are [M, C].
+        """
         self.head.set_weights([weights, bias])
 
     def suffix_model(
@@ -73,7 +94,7 @@ class Classifier:
         """
         fold = not self.batchnorm_trains
         inputs, pooled, tensors = self._after(cut, row_taps, self.taps, inner, fold=fold)
-        outputs = [self.head(_joined(pooled)), *tensors]
+        outputs = [self._answer(_joined(pooled)), *tensors]
         return keras.Model(inputs, outputs if inner else outputs[0], name=f"scores_after_{cut}")
 
     def pooled_model(self, cut: int, row_taps: Sequence[int], taps: Sequence[int]) -> keras.Model:
@@ -130,7 +151,7 @@ class Classifier:
         """`inference_model` with what the head sees, float32 [batch, D], as a second output."""
         tapped = graph.feature_extractor(self.backbone.model, self.taps, fold=True)
         seen = _joined([POOLINGS[self.pooling].apply(tensor) for tensor in tapped.outputs])
-        probabilities = _activation(self.head(seen), several=bool(self.thresholds))
+        probabilities = _activation(self._answer(seen), several=bool(self.thresholds))
         return keras.Model(tapped.inputs[0], [probabilities, seen])
 
     def with_activations(self, cut: int) -> keras.Model:
@@ -138,8 +159,11 @@ class Classifier:
         cuts = sorted({*self.taps, cut})
         tapped = graph.feature_extractor(self.backbone.model, cuts)
         at = dict(zip(cuts, tapped.outputs, strict=True))
-        scores = _scores(self.head, self.pooling, [at[tap] for tap in self.taps])
+        scores = self._answer(_pooled(self.pooling, [at[tap] for tap in self.taps]))
         return keras.Model(tapped.inputs[0], [at[cut], scores], name=f"with_activations_{cut}")
+
+    def _answer(self, joined: keras.KerasTensor) -> keras.KerasTensor:
+        return _answer(self.head, self.kernel, joined)
 
     def freeze_up_to(self, cut: int) -> tuple[keras.layers.Layer, ...]:
         """Freeze the first `cut` blocks by leaf layer, and every BatchNorm that does not train.
@@ -192,6 +216,7 @@ class Classifier:
             "pooling": self.pooling,
             "classes": list(self.classes),
             "grey_bits": grey_levels.in_use(),
+            **({"centres": self.head.kernel.shape[0]} if self.kernel else {}),
             **({"channels": list(bands)} if (bands := channels.in_use()) else {}),
             **({"architecture": own} if (own := self.backbone.architecture) else {}),
             **self._several_labels,
@@ -211,16 +236,19 @@ def build(
     *,
     batchnorm_trains: bool = False,
     thresholds: Sequence[float] = (),
+    centres: int = 0,
 ) -> Classifier:
     """Attach a head to the pooled outputs at the taps. Its weights are zero until they are set.
 
     `thresholds`: by class, where an image may have several labels: then it ends in sigmoids.
+    `centres`: of a kernel before the head, none where it is 0.
     """
     tapped = graph.feature_extractor(backbone.model, list(taps))
     # Weights stay float32 and so does the softmax, whatever the precision of the rest
     head = keras.layers.Dense(len(classes), kernel_initializer="zeros", dtype="float32", name=HEAD)
-    scores = _scores(head, pooling, tapped.outputs)
-    probabilities = _activation(scores, several=bool(thresholds))
+    joined = _pooled(pooling, tapped.outputs)
+    kernel = kernel_layers(joined.shape[-1], centres) if centres else None
+    probabilities = _activation(_answer(head, kernel, joined), several=bool(thresholds))
     model = keras.Model(tapped.inputs[0], probabilities, name=f"tl_{backbone.model.name}")
     return Classifier(
         backbone,
@@ -231,14 +259,19 @@ def build(
         pooling,
         batchnorm_trains,
         tuple(thresholds),
+        kernel,
     )
 
 
-def _scores(
-    head: keras.layers.Dense, pooling: str, tapped: Sequence[keras.KerasTensor]
+def _answer(
+    head: keras.layers.Dense, kernel: keras.Model | None, joined: keras.KerasTensor
 ) -> keras.KerasTensor:
-    """Return what the head makes of the tensors at the taps."""
-    return head(_joined([POOLINGS[pooling].apply(tensor) for tensor in tapped]))
+    """Return what the head makes of what is joined, through the kernel where there is one."""
+    return head(kernel(joined) if kernel is not None else joined)
+
+
+def _pooled(pooling: str, tapped: Sequence[keras.KerasTensor]) -> keras.KerasTensor:
+    return _joined([POOLINGS[pooling].apply(tensor) for tensor in tapped])
 
 
 def _activation(scores: keras.KerasTensor, *, several: bool) -> keras.KerasTensor:
@@ -273,15 +306,23 @@ def load(run: RunDir) -> tuple[Classifier, Mapping[str, Any]]:
     else:
         backbone = loading.load(card, size, weights=None)
     taps, pooling = described["taps"], described.get("pooling", "avg")
-    _check_head(run, backbone, taps, pooling, len(described["classes"]))
+    centres = described.get("centres", 0)
+    _check_head(run, backbone, taps, pooling, len(described["classes"]), centres)
     thresholds = described.get("thresholds", ())
-    classifier = build(backbone, described["classes"], taps, pooling, thresholds=thresholds)
+    classifier = build(
+        backbone, described["classes"], taps, pooling, thresholds=thresholds, centres=centres
+    )
     load_weights(classifier.model, Path(run / run_dir.WEIGHTS))
     return classifier, described
 
 
 def _check_head(
-    run: RunDir, backbone: Backbone, taps: Sequence[int], pooling: str, classes: int
+    run: RunDir,
+    backbone: Backbone,
+    taps: Sequence[int],
+    pooling: str,
+    classes: int,
+    centres: int,
 ) -> None:
     """Raise TLError where the head that is described is none, before room is made for it."""
     if pooling not in POOLINGS:
@@ -293,7 +334,8 @@ def _check_head(
             checkpoint.AGAIN,
         )
     width = sum(POOLINGS[pooling].width(backbone.blocks[tap - 1].output_shape) for tap in taps)
-    if BYTES * width * classes > (run / run_dir.WEIGHTS).stat().st_size:
+    weights = (width + classes) * centres if centres else width * classes
+    if BYTES * weights > (run / run_dir.WEIGHTS).stat().st_size:
         raise TLError(
             f"the weights file {run / run_dir.WEIGHTS} does not fit this network, or is damaged: "
             f"it is smaller than a head for {count(classes, 'class')}",
