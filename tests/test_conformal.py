@@ -12,8 +12,8 @@ import pytest
 from tl_cli.console import predict as console
 from tl_cli.engine import conformal
 from tl_cli.errors import TLError
-from tl_cli.store import prediction_writer
-from tl_cli.store.prediction_writer import ImagePrediction
+from tl_cli.store import prediction_forms
+from tl_cli.store.prediction_forms import ImagePrediction
 
 
 def drawn(rng: np.random.Generator, n: int, classes: int = 4) -> tuple[np.ndarray, np.ndarray]:
@@ -65,14 +65,14 @@ def test_too_few_images_promise_nothing():
 def test_how_sets_are_written():
     answer = ImagePrediction("a.png", (("b", 0.5),), "b", candidates=("b", "=c"))
     failed = ImagePrediction("x.png", error="no image")
-    text = prediction_writer.csv_header(1, sets=True) + "".join(
-        prediction_writer.csv_row(each, 1, sets=True) for each in (answer, failed)
+    text = prediction_forms.csv_header(1, sets=True) + "".join(
+        prediction_forms.csv_row(each, 1, sets=True) for each in (answer, failed)
     )
     first, second = csv.DictReader(io.StringIO(text))
     assert (first["set_size"], first["set"]) == ("2", "b;=c")
     assert (second["set_size"], second["set"]) == ("", "")
-    assert json.loads(prediction_writer.json_row(answer, 1))["set"] == ["b", "=c"]
-    assert "set" not in json.loads(prediction_writer.json_row(failed, 1))
+    assert json.loads(prediction_forms.json_row(answer, 1))["set"] == ["b", "=c"]
+    assert "set" not in json.loads(prediction_forms.json_row(failed, 1))
     assert console._said(answer).plain == "b 0.500   or =c"
 
 

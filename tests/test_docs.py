@@ -107,6 +107,8 @@ def test_every_option_of_train_is_a_key_of_the_configuration():
         "json",
         "quiet",
         "resume",
+        "add",
+        "remove",
         "shard",
         "help_all",
         "source",

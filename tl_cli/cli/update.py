@@ -48,9 +48,12 @@ def updated(
     """Make a new run of a run and other images, and show it; return all that --json tells."""
     from tl_cli import report
     from tl_cli.cli.training import finished_run, show
-    from tl_cli.store.run_dir import RunDir, checkpoint_of
+    from tl_cli.data.manifest import CLASSIFICATION
+    from tl_cli.store import checkpoint
+    from tl_cli.store.run_dir import CHECKPOINT, RunDir, checkpoint_of
 
     earlier = checkpoint_of(_run_of(flags))
+    checkpoint.require_task(earlier / CHECKPOINT, (CLASSIFICATION,))
     facts = report.read(earlier)
     settings = _settings(facts, flags)
     output = flags.get("output")
@@ -120,7 +123,7 @@ def _changed(facts: RunFacts, settings: RunConfig, asked: Asked, screen: Screen)
     for folder in asked.add:
         before = joined(
             before,
-            _scanned(folder, facts, settings, screen),
+            _scanned(folder, settings, screen),
             val=settings.val,
             test=settings.test,
             seed=settings.seed,
@@ -130,11 +133,12 @@ def _changed(facts: RunFacts, settings: RunConfig, asked: Asked, screen: Screen)
     return before
 
 
-def _scanned(folder: Path, facts: RunFacts, settings: RunConfig, screen: Screen) -> Manifest:
+def _scanned(folder: Path, settings: RunConfig, screen: Screen) -> Manifest:
     from tl_cli.data import channels
 
     channels.use(settings.bands())
-    keep = {"keep": int(facts.config["image_size"])} if settings.cache else {}
+    size = settings.image_size  # as it was decided
+    keep = {"keep": size} if settings.cache and size else {}
     return scanned(str(folder), screen, bad_images=settings.bad_images, least_classes=1, **keep)
 
 

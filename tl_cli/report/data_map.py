@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import re
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 TILE = 48  # pixels a side, as in style.css
 COLOURS = ("accent", "green", "violet", "gold", "dim")  # variables of style.css, none for marks
+SIZE = re.compile("[1-9][0-9]{1,3}")  # pixels a side of kept images: a run may be anybody's
 MOST_NAMES = 12  # classes that are named on the map
 
 
@@ -81,7 +83,8 @@ def of_run(facts: RunFacts) -> DataMap | None:
     classes = {name: i for i, name in enumerate(facts.manifest.classes)}
     wrong = {p.path: p for p in facts.predictions if not p.right}
     own = [records[point.path] for point in found]
-    tiles = _tiles(own, int(facts.config["image_size"]))
+    size = facts.config["image_size"]
+    tiles = _tiles(own, int(size) if SIZE.fullmatch(str(size)) else None)
     columns = max(1, math.ceil(math.sqrt(len(tiles))))
     at = {path: divmod(i, columns) for i, path in enumerate(tiles)}
     dots = []
@@ -133,15 +136,16 @@ def _names(dots: Sequence[Dot], classes: Sequence[str]) -> list[Name]:
     ]  # fmt: skip
 
 
-def _tiles(records: Sequence[Record], size: int) -> dict[str, Image]:
+def _tiles(records: Sequence[Record], size: int | None) -> dict[str, Image]:
     """Return the pictures that are there, by path: from kept pixels, or else from the files."""
     from PIL import Image as pillow
 
     tiles, kept = {}, None
-    with contextlib.suppress(OSError):
-        table = pixel_cache.table(size)
-        order, rows = table.find([record.digest for record in records])
-        kept = [rows[i].reshape(size, size, 3) if i >= 0 else None for i in order.tolist()]
+    if size:
+        with contextlib.suppress(OSError):
+            table = pixel_cache.table(size)
+            order, rows = table.find([record.digest for record in records])
+            kept = [rows[i].reshape(size, size, 3) if i >= 0 else None for i in order.tolist()]
     for i, record in enumerate(records):
         pixels = kept[i] if kept else None
         if pixels is not None:

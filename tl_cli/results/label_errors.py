@@ -30,5 +30,9 @@ class LabelError:
 
 def csv_text(found: Sequence[LabelError]) -> str:
     """Return a table of them, with an empty column in which a person decides."""
-    rows = ((*(getattr(each, name) for name in COLUMNS), "") for each in found)
+    rows = (
+        (each.path, each.label, each.suggested,
+         f"{each.label_probability:.4f}", f"{each.suggested_probability:.4f}", "")
+        for each in found
+    )  # fmt: skip
     return csv_cells.table((*COLUMNS, DECISION), rows)
