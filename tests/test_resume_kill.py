@@ -68,7 +68,7 @@ MOMENTS = [
     ("tl_cli.engine.finetune.checkpoints:Checkpoints.save", "after", 4),
     ("tl_cli.engine.finetune.candidates:_solved_again", "before", 1),
     ("tl_cli.engine.run_files:save", "before", 2),
-    ("tl_cli.engine.train:load_checkpoint", "before", 1),
+    ("tl_cli.engine.outcome:load_checkpoint", "before", 1),
     ("tl_cli.engine.run_files:write_result", "before", 2),
     ("tl_cli.cli.training:write_report", "before", 1),
     ("tl_cli.store.resume:forget", "before", 1),

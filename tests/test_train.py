@@ -13,7 +13,7 @@ from tl_cli import catalog, config
 from tl_cli.config import RunConfig
 from tl_cli.data.manifest import Record
 from tl_cli.engine import context as contexts
-from tl_cli.engine import predict, train
+from tl_cli.engine import outcome, predict, train
 from tl_cli.engine.features import extraction
 from tl_cli.engine.finetune import finetune as tuning
 from tl_cli.engine.finetune import flip_check, settings, successive_halving
@@ -138,7 +138,7 @@ def test_what_is_measured_is_what_was_reloaded(data, tmp_path, options, spoilt, 
 
 
 def test_a_difference_is_a_warning_and_not_the_end(data, tmp_path, monkeypatch):
-    monkeypatch.setattr(train, "_difference", lambda *_: float("nan"))
+    monkeypatch.setattr(outcome, "_difference", lambda *_: float("nan"))
     said = []
     run, made = trained(data, tmp_path / "run", said.append, freeze="head")
     assert sum(isinstance(n, Note) and n.warning for n in said) == 1
@@ -173,11 +173,11 @@ def test_the_difference_is_looked_for_on_images_of_every_class(data, monkeypatch
         asked.extend(chosen)
         return np.array([fitted[records.index(r)] for r in chosen]) + 0.25
 
-    monkeypatch.setattr(train, "_from_pixels", from_pixels)
+    monkeypatch.setattr(outcome, "_from_pixels", from_pixels)
     model = TrainedModel(None, fitted, fitted)
-    assert train._difference(context, None, model) == pytest.approx(0.25)
+    assert outcome._difference(context, None, model) == pytest.approx(0.25)
     assert {r.label for r in asked} == set(names)
-    assert len(asked) <= max(train.CHECKED, classes)
+    assert len(asked) <= max(outcome.CHECKED, classes)
 
 
 # -- decided once, passed once --------------------------------------------------------------------

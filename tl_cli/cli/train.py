@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tl_cli.config import RunConfig
     from tl_cli.console.screen import Screen
     from tl_cli.data.manifest import Manifest
-    from tl_cli.engine.train import Trained
+    from tl_cli.engine.outcome import Trained
     from tl_cli.results.dry_run import DryRun
     from tl_cli.store.run_dir import RunDir
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from tl_cli.console.screen import Screen
     from tl_cli.data.manifest import Manifest
     from tl_cli.engine.networks.classifier import Classifier
-    from tl_cli.engine.train import Trained
+    from tl_cli.engine.outcome import Trained
     from tl_cli.plan import FreezePlan
     from tl_cli.results.progress import OnProgress
     from tl_cli.results.training import RunResult

@@ -25,9 +25,9 @@ from tl_cli.engine.finetune.candidates import HEAD, from_head
 from tl_cli.engine.head import choice, row_blocks
 from tl_cli.engine.head.row_blocks import Features
 from tl_cli.engine.networks.classifier import Classifier
+from tl_cli.engine.outcome import Trained, ended
 from tl_cli.engine.predict import load_checkpoint
 from tl_cli.engine.resources import Clock
-from tl_cli.engine.train import Trained, ended
 from tl_cli.engine.trained_model import TrainedModel
 from tl_cli.errors import TLError
 from tl_cli.plan import FreezePlan
