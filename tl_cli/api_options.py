@@ -14,6 +14,7 @@ class Options(TypedDict, total=False):
 
     data_dir: str | PathLike[str] | None
     columns: str | None
+    channels: str | None
     task: Literal["auto", "classification", "multilabel"]
     val: float
     test: float
@@ -52,6 +53,7 @@ class Options(TypedDict, total=False):
     max_minutes: float | None
     precision: Literal["auto", "float32", "mixed_float16", "mixed_bfloat16"]
     deterministic: bool
+    engine: str | None
     cache: bool
     cache_memory: float | None
     feature_dtype: Literal["float16", "float32"]
