@@ -365,7 +365,12 @@ def test_a_run_that_overwrites_takes_the_place_only_when_it_is_whole(
 
 
 @pytest.mark.parametrize(
-    ("signal_sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)]
+    ("signal_sent", "code"),
+    [
+        (signal.SIGTERM, 143),
+        pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow),
+        pytest.param(signal.SIGKILL, -9, marks=pytest.mark.slow),
+    ],
 )
 def test_what_ends_a_tuning_leaves_the_solved_head(folder, tmp_path, signal_sent, code):
     """From the first head on there is a result: it can be evaluated whatever ended the run."""

@@ -161,6 +161,7 @@ def test_a_saved_model_opens_odd_images_as_we_do(data, tmp_path):
     assert found == pytest.approx(predict.probabilities(built, records, silent), abs=0.03)
 
 
+@pytest.mark.slow
 def test_quantized_files_are_smaller_and_held_to_their_own_measure(run, monkeypatch):
     monkeypatch.setattr(check, "CALIBRATION", 12)
     half = exported(run, "--format", "onnx", "--quantize", "float16")
