@@ -296,7 +296,7 @@ def test_a_row_twice_counts_once_and_two_labels_are_an_error(folder: Path) -> No
         ("t.csv", b"p\0a\0t\0h\0", "is not a text file in UTF-8"),
         ("t.jsonl", '{"path": "a.png", "label": "cat"}\n{"path": \n', "line 2: not JSON"),
         ("t.jsonl", "[1, 2]\n", "line 1: not a JSON object"),
-        ("t.jsonl", '{"path": "a.png", "label": ["cat"]}\n', "line 1: the label is ['cat']"),
+        ("t.jsonl", '{"path": "a.png", "label": {"a": 1}}\n', "line 1: the label is {'a': 1}"),
         ("t.jsonl", '{"path": "a.png", "label": null}\n', "line 1: no label"),
         ("t.jsonl", '{"path": "a.png"}\n', "no column 'label'"),
         ("t.parquet", "no parquet", "is not a Parquet file"),

@@ -307,7 +307,7 @@ def _sum_up(
             f"{hesitant:,} less than {percent(HESITANT)} sure (--min-confidence {HESITANT:g} calls "
             f"{'it' if hesitant == 1 else 'them'} {UNSURE})"
         )
-    if (sets := told["sets"]) and sets["mean_size"]:
+    if (sets := told.get("sets")) and sets["mean_size"]:
         screen.settle()
         screen.note(
             f"Sets hold the right class of {percent(sets['coverage'], 1)} of images drawn like the "
