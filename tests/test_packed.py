@@ -12,8 +12,8 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from conftest import picture
-from tl_cli.data import decode, digests, packed, presence
+from conftest import ImageFolder, picture
+from tl_cli.data import decode, digests, listing, packed, presence
 from tl_cli.data.faults import Fault
 from tl_cli.data.manifest import Manifest, Record
 from tl_cli.data.scan import scan
@@ -135,6 +135,17 @@ def test_what_lies_in_shards_is_what_lies_in_folders(
 def test_one_file_is_a_source_too(samples: Sequence[Sample], tmp_path: Path) -> None:
     place = by_folder(tmp_path, samples)
     assert len(scan(str(place / "train.tar")).records) == 20
+
+
+@pytest.mark.parametrize("place", ["", "cat"])
+def test_a_tar_beside_class_folders_hides_none_of_them(
+    image_folder: ImageFolder, place: str
+) -> None:
+    """As whoever has unpacked one leaves it there."""
+    folder = image_folder()
+    write_tar(folder / place / "pets.tar", {"dog/1.png": b"x"})
+    assert listing.kind(str(folder)) == "folder"
+    assert {Path(record.path).suffix for record in scan(str(folder)).records} == {".png"}
 
 
 def test_a_tar_that_changed_is_looked_at_anew_and_one_that_is_gone_is_said(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tl_cli.data.manifest import Manifest, Options
 from tl_cli.data.sources import (
+    entries,
     folder,
     parquet_images,
     rows,
@@ -69,11 +70,11 @@ def kind(source: str) -> str:
 
 
 def _of_folder(path: Path) -> str:
-    """Return what a folder holds: class folders, unless there is nothing but shards in it."""
+    """Return what a folder holds: shards, where no folder in it has images beside them."""
     for suffix, name in ((tar_shards.SUFFIX, "tar"), (parquet_images.SUFFIX, "parquet")):
         first = next(shard_files.below(path, suffix), None)
         if first and (name == "tar" or parquet_images.holds_images(first)):
-            return name
+            return "folder" if any(map(entries.holds_images, entries.subfolders(path))) else name
     return "folder"
 
 
