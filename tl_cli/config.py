@@ -11,12 +11,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
     ValidationError,
@@ -24,71 +22,14 @@ from pydantic import (
     field_validator,
 )
 
-from tl_cli import catalog, engines, flat_yaml
+from tl_cli import catalog, flat_yaml
 from tl_cli.config_mistakes import sentence, together
+from tl_cli.config_values import Backbone, Channels, Columns, Engine, Freeze
 from tl_cli.data import channels as bands
 from tl_cli.data.manifest import CLASSIFICATION
-from tl_cli.errors import TLError, did_you_mean
+from tl_cli.errors import TLError
 
-FREEZE = ("auto", "head", "half", "full")
-COLUMNS = ("path", "label", "split", "group")
 NOTHING = ("auto", "", "~", "null")
-
-
-def _freeze(value: str) -> str:
-    if value in FREEZE:
-        return value
-    try:
-        ratio = float(value)
-    except ValueError:
-        near = did_you_mean(value, FREEZE)
-        raise ValueError(
-            f"must be {', '.join(FREEZE)} or a ratio from 0 to 1" + (f"; {near}" if near else "")
-        ) from None
-    if not 0 <= ratio <= 1:
-        raise ValueError("must be a ratio from 0 (train everything) to 1 (train the head only)")
-    return f"{ratio:g}"
-
-
-def _backbone(value: str) -> str:
-    if value == catalog.BEST:
-        return value
-    try:
-        return catalog.get(value).name
-    except TLError as error:
-        raise ValueError(f"{error.message}; {error.hint}") from None
-
-
-def _columns(value: str | None) -> str | None:
-    for pair in value.split(",") if value else ():
-        ours, equals, theirs = pair.partition("=")
-        if not equals or not theirs or ours.strip() not in COLUMNS:
-            raise ValueError(f"must be like path=file,label=species, of {', '.join(COLUMNS)}")
-    return value
-
-
-def _engine(value: str | None) -> str | None:
-    if value and (wrong := engines.problem(value)):
-        raise ValueError(wrong)
-    return value
-
-
-def _channels(value: str | None) -> str | None:
-    if value:
-        bands.parse(value)
-    return value
-
-
-def _text(value: Any) -> Any:
-    return f"{value:g}" if isinstance(value, int | float) and not isinstance(value, bool) else value
-
-
-Freeze = Annotated[str, BeforeValidator(_text), AfterValidator(_freeze)]
-Backbone = Annotated[str, AfterValidator(_backbone)]
-Engine = Annotated[str | None, AfterValidator(_engine)]
-Columns = Annotated[str | None, AfterValidator(_columns)]
-Channels = Annotated[str | None, AfterValidator(_channels)]
-
 GROUPS = ("Data", "What to train", "Optimisation", "Speed and memory", "Output")
 
 
