@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from scipy.special import expit, softmax
 from tl_cli.data.manifest import CLASSIFICATION, JOINT, MULTILABEL, Record, names_in
 from tl_cli.engine.head import multilabel as multilabel_head
 from tl_cli.engine.head import solver
-from tl_cli.engine.head.linear_head import LinearHead
+from tl_cli.engine.head.linear_head import LinearHead, on_depths
 from tl_cli.engine.head.multilabel import MultilabelHead
 from tl_cli.engine.metrics import figures, multilabel
 from tl_cli.results.evaluation import Evaluation
@@ -30,7 +31,7 @@ class Task:
     """One kind of labels.
 
     `targets`: records and classes -> class numbers int64 [n], or indicators float32 [n, C].
-    `solve`: features of joined depths -> a head, see `solver.solve_depths`. `activate`: scores
+    `solve`: features of joined depths -> a head, see `on_depths`. `activate`: scores
     [n, C] -> probabilities. `evaluate`: probabilities and targets -> all figures. `answer`: one
     image's probabilities [C], classes, thresholds -> the label that is said, and how sure that is.
     """
@@ -83,7 +84,7 @@ TASKS = {
     ),
     MULTILABEL: Task(
         targets=_indicators,
-        solve=multilabel_head.solve_depths,
+        solve=partial(on_depths, multilabel_head.solve),
         activate=expit,
         evaluate=multilabel.evaluate,
         answer=_above,

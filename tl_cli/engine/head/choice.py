@@ -69,8 +69,7 @@ def extract(context: RunContext, on_progress: OnProgress) -> Rows:
 
 def whole_pass(context: RunContext) -> Pass:
     """Return the pass of all images: which they are, in order, and for which tables."""
-    records = [record for split in SPLITS for record in context.manifest.of(split)]
-    return Pass(records, context.pass_specs)
+    return Pass(context.records, context.pass_specs)
 
 
 def by_split(context: RunContext, rows: Features) -> dict[str, Features]:

@@ -45,11 +45,13 @@ class Kernel:
 
     def likenesses(self, features: Array) -> Array:
         """Return float64 [n, M] for features [n, D] as the network gives them."""
-        even = features.astype("float64") / self.scales
-        with one_thread():
-            apart = euclidean_distances(even, self.centres, squared=True)
-        likenesses: Array = np.exp(-self.g * apart)
+        likenesses: Array = np.exp(-self.g * self.distances(features))
         return likenesses
+
+    def distances(self, features: Array) -> Array:
+        """Return the squared distances from features [n, D] to the centres: float64 [n, M]."""
+        even = features.astype("float64") / self.scales
+        return _squared(even, self.centres)
 
     def layers(self) -> tuple[Array, Array, Array]:
         """Return [D, M], [M] and [D, 1], float32: a kernel, its bias, and one for the squares.
@@ -77,9 +79,11 @@ def solve_kernel(
     Of the widths that `factors` ask for, the one of the least log loss over the folds. `options`:
     those of `solver.solve`. The head takes features as the network gives them.
     """
-    plain, median = _centred(features, widths, seed)
+    plain, between = _centred(features, widths, seed)
+    median = _median(between)
+    apart = plain.distances(features)  # once, for all widths
     heads = [
-        _solved(plain, factor, median, features, labels, classes, seed=seed, **options)
+        _solved(plain, factor, median, between, apart, labels, classes, seed=seed, **options)
         for factor in factors
     ]
     return min(heads, key=lambda head: head.cv_log_loss)
@@ -95,33 +99,42 @@ def better(kernel: LinearHead, line: LinearHead, labels: Array, weight: Array | 
     return paired_gain(kernel.held_out, line.held_out, labels, weight)[0] > 0
 
 
-def _centred(features: Array, widths: Sequence[int], seed: int) -> tuple[Kernel, float]:
-    """Return the layer for g = 1, and the median squared distance between its centres."""
+def _centred(features: Array, widths: Sequence[int], seed: int) -> tuple[Kernel, Array]:
+    """Return the layer for g = 1, and the squared distances between its centres [M, M]."""
     joined, scales = join(np.split(features, np.cumsum(widths)[:-1], axis=1))
     chosen = np.sort(np.random.default_rng(seed).permutation(len(features))[:CENTRES])
     centres = joined[chosen].astype("float64")
-    between = euclidean_distances(centres, squared=True)
-    apart = between[~np.eye(len(centres), dtype=bool)]
-    median = float(np.median(apart)) or 1.0  # copies of one image are no distance apart
-    return Kernel(centres, scales, 1.0), median
+    return Kernel(centres, scales, 1.0), _squared(centres, centres)
+
+
+def _squared(left: Array, right: Array) -> Array:
+    """Return squared distances [n, M]; by one thread, as all of a head is computed."""
+    with one_thread():
+        return np.asarray(euclidean_distances(left, right, squared=True))
+
+
+def _median(between: Array) -> float:
+    """Return the median distance of different centres; 1 where all are copies of one image."""
+    return float(np.median(between[~np.eye(len(between), dtype=bool)])) or 1.0
 
 
 def _solved(
     plain: Kernel,
     factor: float,
     median: float,
-    features: Array,
+    between: Array,
+    apart: Array,
     labels: ArrayLike,
     classes: int,
     **options: Any,
 ) -> LinearHead:
+    """Solve behind a kernel, from squared distances of centres [M, M], and to them [N, M]."""
     kernel = replace(plain, g=factor / median)
     with one_thread():
-        gram = np.exp(-kernel.g * euclidean_distances(kernel.centres, squared=True))
-        values, vectors = eigh(gram, driver="evd", check_finite=False)
+        values, vectors = eigh(np.exp(-kernel.g * between), driver="evd", check_finite=False)
         keep = values > LEAST_EIGENVALUE * values[-1]
         white = vectors[:, keep] / np.sqrt(values[keep])
-        seen = kernel.likenesses(features) @ white
+        seen = np.exp(-kernel.g * apart) @ white
     head = solver.solve(seen, labels, classes, **options, method="ridge")
     weights = (white @ head.weights.astype("float64")).astype("float32")
     return replace(head, weights=weights, kernel=kernel, kind=KERNEL, factor=factor)

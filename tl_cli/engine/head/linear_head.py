@@ -5,9 +5,9 @@ Knows nothing of how its weights were found.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -159,6 +159,35 @@ def join_depths(features: Features, widths: Sequence[int]) -> tuple[Features, Ar
     if isinstance(features, RowBlocks):
         return joined_on_disk(features, widths)
     return join(np.split(features, np.cumsum(widths)[:-1], axis=1))
+
+
+class OnRaw(Protocol):
+    """A head that can be made to take features as they were before they were divided."""
+
+    def on_raw(self, scales: Array) -> Any: ...
+
+
+Solved = TypeVar("Solved", bound=OnRaw)
+
+
+def on_depths(
+    solve: Callable[..., Solved],
+    features: Features,
+    widths: Sequence[int],
+    targets: ArrayLike,
+    classes: int,
+    **options: Any,
+) -> Solved:
+    """Solve a head on the columns of one depth, or of several that are joined: see `join`.
+
+    `features` [N, sum of widths] are as the network gives them, and so the head takes them.
+    `options`: those of `solve`.
+    """
+    if len(widths) == 1:
+        return solve(features, targets, classes, **options)
+    joined, scales = join_depths(features, widths)
+    head: Solved = solve(joined, targets, classes, **options).on_raw(scales)
+    return head
 
 
 def joined_on_disk(features: RowBlocks, widths: Sequence[int]) -> tuple[RowBlocks, Array]:

@@ -6,7 +6,6 @@ images and networks.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,7 +15,6 @@ from scipy.special import expit
 from sklearn.metrics import average_precision_score
 
 from tl_cli.engine.head import platt
-from tl_cli.engine.head.linear_head import join_depths
 from tl_cli.engine.head.problem import check, chunks
 from tl_cli.engine.head.ridge import ridge
 from tl_cli.engine.head.row_blocks import Features
@@ -96,16 +94,6 @@ def solve(
         ),
         log_loss=float(log_losses(held_out, problem.labels).mean()),
     )
-
-
-def solve_depths(
-    features: Features, widths: Sequence[int], indicators: ArrayLike, classes: int, **options: Any
-) -> MultilabelHead:
-    """Solve on the columns of one depth, or of several joined: as `solver.solve_depths`."""
-    if len(widths) == 1:
-        return solve(features, indicators, classes, **options)
-    joined, scales = join_depths(features, widths)
-    return solve(joined, indicators, classes, **options).on_raw(scales)
 
 
 def thresholds(held_out: Array, indicators: Array) -> tuple[float, ...]:

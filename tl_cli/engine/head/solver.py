@@ -12,7 +12,7 @@ from scipy.special import softmax
 from tl_cli.engine.head.linear_head import (
     LinearHead,
     fit_temperature,
-    join_depths,
+    on_depths,
     paired_gain,
     quality,
 )
@@ -80,15 +80,8 @@ def solve(
 def solve_depths(
     features: Features, widths: Sequence[int], labels: ArrayLike, classes: int, **options: Any
 ) -> LinearHead:
-    """Solve a head on the columns of one depth, or of several that are joined: see `join`.
-
-    `features` [N, sum of widths] are as the network gives them, and so the head takes them.
-    `options`: those of `solve`.
-    """
-    if len(widths) == 1:
-        return solve(features, labels, classes, **options)
-    joined, scales = join_depths(features, widths)
-    return solve(joined, labels, classes, **options).on_raw(scales)
+    """Solve a head on the columns of one depth, or of several that are joined: see `on_depths`."""
+    return on_depths(solve, features, widths, labels, classes, **options)
 
 
 def _calibrated(problem: Problem) -> LinearHead:
