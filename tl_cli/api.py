@@ -65,11 +65,11 @@ class Model:
     """A trained classifier, as `tl train` left it in a run directory."""
 
     def __init__(self, run: Path, classifier: Classifier) -> None:
-        from tl_cli.data import channels, grey_levels
+        from tl_cli.data import decode
 
         self.run = run
         self._classifier = classifier
-        self._grey_levels, self._channels = grey_levels.in_use(), channels.in_use()
+        self._reading = decode.settings()
 
     def __repr__(self) -> str:
         return (
@@ -319,13 +319,12 @@ def _predict(
     if not inputs:
         return Predictions((), model.classes, {})
     with session(on_progress) as screen:
-        from tl_cli.data import channels, grey_levels
+        from tl_cli.data import decode
         from tl_cli.engine import predict
         from tl_cli.results.progress import Progress
         from tl_cli.store.run_dir import RunDir
 
-        grey_levels.use(model._grey_levels)
-        channels.use(model._channels)
+        decode.use(model._reading)
         rows: list[Prediction] = []
         for batch in predict.answers(
             model._classifier, inputs, top=len(model.classes), least=min_confidence,

@@ -5,15 +5,14 @@ from __future__ import annotations
 import json as jsonlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from tl_cli.cli.options import BadImages, Columns, Data, Json, Quiet
-from tl_cli.cli.run_directory import look_as
+from tl_cli.cli.run_directory import look_as, require_one_label
 from tl_cli.cli.session import opened_screen, scanned, tell
 from tl_cli.data.manifest import CLASSIFICATION
-from tl_cli.errors import TLError
 
 if TYPE_CHECKING:
     from tl_cli.console.screen import Screen
@@ -63,7 +62,8 @@ def evaluate(
         asked = {"--slice": slice_, "--target-precision": target_precision,
                  "--target-recall": target_recall, "--against": against, "--tta": tta,
                  "--plots": plots}  # fmt: skip
-        _require_known(run, asked)
+        if _task(run) != CLASSIFICATION:
+            require_one_label(run, asked, "--json has all figures of every label")
         manifest, chosen = evaluated(run, data, split, screen, bad_images or "skip", names)
         values = column(manifest, slice_, data, names) if slice_ else None
         from tl_cli.engine import evaluate
@@ -84,18 +84,6 @@ def evaluate(
         found = evaluate.evaluate(run, wanted, screen.on_progress)
         pictures = list(_drawn(found, run)) if plots else []
         _show(found, run, pictures, screen, json)
-
-
-def _require_known(run: RunDir, asked: Mapping[str, Any]) -> None:
-    """Raise TLError for what an evaluation of several labels an image does not tell."""
-    if _task(run) == CLASSIFICATION:
-        return
-    for name, value in asked.items():
-        if value is not None and value is not False:
-            raise TLError(
-                f"{run.path} gives an image several labels, and {name} is for one label an image",
-                f"leave out {name}; --json has all figures of every label",
-            )
 
 
 def _task(run: RunDir) -> str:

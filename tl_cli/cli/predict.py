@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tl_cli.cli.options import Json, Quiet
+from tl_cli.cli.run_directory import require_one_label
 from tl_cli.cli.session import opened_screen
 from tl_cli.data.manifest import TASKS
 from tl_cli.errors import TLError, unknown
@@ -85,9 +86,10 @@ def predict(
         run = run_dir.checkpoint_of(checkpoint)
         several = _several(run)
         if several:
-            asked = {"--top-k": top_k > 1, "--min-confidence": min_confidence, "--unknown": unknown,
-                     "--sort-into": sort_into, "--coverage": coverage}  # fmt: skip
-            _require_one_label(run, asked)
+            asked = {"--top-k": top_k > 1, "--min-confidence": min_confidence > 0,
+                     "--unknown": unknown, "--sort-into": sort_into,
+                     "--coverage": coverage}  # fmt: skip
+            require_one_label(run, asked, "--output FILE.csv has the probabilities of all labels")
         left_out: Counter[str] = Counter()
         inputs = named_images(paths, sys.stdin, left_out)
         tell_left_out(left_out, screen)
@@ -148,17 +150,6 @@ def _several(run: RunDir) -> Sequence[str]:
 
     described = checkpoint.describe(run / run_dir.CHECKPOINT)
     return described["classes"] if described.get("thresholds") else ()
-
-
-def _require_one_label(run: RunDir, asked: Mapping[str, Any]) -> None:
-    """Raise TLError for options that mean nothing where an image may have several labels."""
-    for name, value in asked.items():
-        if value:
-            raise TLError(
-                f"{run.path} gives an image several labels, each from a probability of its own on: "
-                f"{name} is for one label an image",
-                f"leave out {name}; --output FILE.csv has the probabilities of all labels",
-            )
 
 
 def _form(form: str | None, output: Path | None, json: bool) -> str:

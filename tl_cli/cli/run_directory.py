@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tl_cli.errors import TLError
 
@@ -17,10 +17,23 @@ if TYPE_CHECKING:
 
 def look_as(run: RunDir) -> None:
     """Have images looked at from here on as the training of a run did: the same bands of many."""
-    from tl_cli.data import channels
+    from tl_cli.data import decode
     from tl_cli.store import checkpoint, run_dir
 
-    channels.use(checkpoint.describe(run / run_dir.CHECKPOINT).get("channels"))
+    decode.use(checkpoint.describe(run / run_dir.CHECKPOINT))
+
+
+def require_one_label(run: RunDir, asked: Mapping[str, Any], instead: str) -> None:
+    """Raise TLError for options that mean nothing where an image may have several labels.
+
+    `asked`: by option; None and False were not given. `instead`: a clause, what there is.
+    """
+    for name, value in asked.items():
+        if value is not None and value is not False:
+            raise TLError(
+                f"{run.path} gives an image several labels, and {name} is for one label an image",
+                f"leave out {name}; {instead}",
+            )
 
 
 def directory(settings: RunConfig, overwrite: bool) -> RunDir:

@@ -14,13 +14,12 @@ from PIL import Image, ImageFile  # noqa: TID253  # a format of Pillow's: import
 from tifffile import TiffFile
 
 from tl_cli.data import channels
-from tl_cli.data.faults import Fault
+from tl_cli.data.faults import TIFF, Fault
 
 if TYPE_CHECKING:
     import numpy as np
 
 FORMAT = "BANDS"
-MARKS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # the last two: BigTIFF
 GREY, COLOURS, PLANES = (0, 1), 2, 2  # of TIFF's photometric interpretation and configuration
 LARGEST = 2_000_000_000  # bytes of one image, all of its bands
 ALPHA = (1, 2)  # of TIFF's extra samples
@@ -56,7 +55,7 @@ class BandsFile(ImageFile.ImageFile):
 def register() -> None:
     """Have Pillow know the format. What tifffile says of odd files is held back."""
     logging.getLogger("tifffile").setLevel(logging.CRITICAL)
-    Image.register_open(FORMAT, BandsFile, lambda prefix: prefix.startswith(MARKS))
+    Image.register_open(FORMAT, BandsFile, lambda prefix: prefix.startswith(TIFF))
 
 
 def _is_ours(page: Any) -> bool:

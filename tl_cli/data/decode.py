@@ -12,8 +12,9 @@ import importlib
 import io
 import logging
 import warnings
+from collections.abc import Mapping
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tl_cli.data import channels, deep_images, grey_levels, packed
 from tl_cli.data.faults import BOMB_PIXELS, Fault, fault
@@ -63,6 +64,21 @@ UPRIGHT = {
 }
 OF_READERS = r"(PIL|pydicom)\."  # the modules whose warnings are ignored
 WHITE = (255, 255, 255, 255)
+
+
+def settings() -> dict[str, Any]:
+    """Return how images are read now, beside their files: what a checkpoint keeps."""
+    bands = channels.in_use()
+    return {"grey_bits": grey_levels.in_use(), **({"channels": list(bands)} if bands else {})}
+
+
+def use(described: Mapping[str, Any]) -> None:
+    """Have images read from here on, in this process, as a checkpoint says: see `settings`.
+
+    Raises TLError for what means nothing.
+    """
+    grey_levels.use(described.get("grey_bits", grey_levels.FILE))
+    channels.use(described.get("channels"))
 
 
 def version() -> str:
@@ -149,8 +165,7 @@ def pixels(image: Picture, size: int | None = None, *, alone: bool = False) -> P
 
 def subject_of(image: Picture) -> str:
     """Return what images of one patient have in common, where the file (DICOM) says so, or ""."""
-    module = _module("tl_cli.data.dicom") if image.format == "DICOM" else None
-    return str(module.subject_of(image)) if module else ""
+    return str(getattr(image, "subject", ""))
 
 
 def squash(image: Picture, size: int) -> Picture:

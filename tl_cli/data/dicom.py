@@ -58,6 +58,14 @@ class DicomFile(ImageFile.ImageFile):
             self.im = Image.fromarray(_levels(self.fp, self._header, self._mode)).im
         return super().load()
 
+    @property
+    def subject(self) -> str:
+        """What images of one patient have in common, without telling whom; "" if not stated."""
+        named = str(self._header.get("PatientID") or "").strip()
+        issued = str(self._header.get("IssuerOfPatientID") or "").strip()
+        known = hashlib.sha256(f"{issued}\0{named}".encode()).hexdigest()[:12]
+        return f"{PATIENT}{known}" if named else ""
+
 
 def register() -> None:
     """Have Pillow know the format. pydicom's own remarks on odd files are held back."""
@@ -66,7 +74,7 @@ def register() -> None:
 
 
 def read_header(file: IO[bytes] | None) -> Dataset:
-    """Return all but the  Raises Fault where there is no image that can be read."""
+    """Return all but the pixels. Raises Fault where there is no image that can be read."""
     assert file
     file.seek(0)
     head = file.read(1024)
@@ -79,17 +87,6 @@ def read_header(file: IO[bytes] | None) -> Dataset:
     if not header.get("Rows") or not header.get("Columns"):
         raise Fault(f"is DICOM without an image ({header.get('Modality') or 'no modality'})")
     return header
-
-
-def subject_of(image: Image.Image) -> str:
-    """Return what images of one patient have in common, without telling whom; "" if not stated."""
-    header = getattr(image, "_header", None)
-    if not isinstance(image, DicomFile) or header is None:
-        return ""
-    named = str(header.get("PatientID") or "").strip()
-    issued = str(header.get("IssuerOfPatientID") or "").strip()
-    known = hashlib.sha256(f"{issued}\0{named}".encode()).hexdigest()[:12]
-    return f"{PATIENT}{known}" if named else ""
 
 
 def _mode(header: Dataset) -> str:

@@ -21,7 +21,7 @@ MAGIC = {  # the mark, and what such a file is called if it is not an image
     b"%!PS": "PostScript",
     b"8BPS": "Photoshop document",
 }
-TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # the last two: BigTIFF
 IMAGE_MAGIC = (JPEG, PNG, b"GIF8", b"BM", *TIFF, b"P4", b"P5", b"P6")
 
 

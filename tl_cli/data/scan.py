@@ -17,13 +17,13 @@ from tl_cli.data import (
     deep_images,
     digests,
     groups,
-    label_forms,
     listing,
     packed,
     pixel_cache,
 )
 from tl_cli.data.duplicates import findings, mark_near
 from tl_cli.data.faults import check_regular
+from tl_cli.data.label_forms import AUTO
 from tl_cli.data.manifest import BadFile, Manifest, Options, Record, natural
 from tl_cli.data.scan_cache import FileState, ScanCache, ScanEntry, state_of
 from tl_cli.data.sources import samples
@@ -49,7 +49,7 @@ def scan(
     bad_images: str = "skip",
     data_dir: str | None = None,
     columns: Mapping[str, str] | None = None,
-    task: str = label_forms.AUTO,
+    task: str = AUTO,
     cache: Path | None = None,
     on_progress: Progress | None = None,
     least_classes: int = 2,
@@ -69,10 +69,8 @@ def scan(
     """
     if bad_images not in BAD_IMAGES:
         raise unknown("value for bad_images", bad_images, BAD_IMAGES)
-    listed = listing.listed(source, Options(data_dir, columns or {}, cache, task))
-    if listing.kind(source) == "table":
-        listed = label_forms.formed(listed, task)
-    listed = class_names.joined(listed)
+    options = Options(data_dir, columns or {}, cache, task)
+    listed = class_names.joined(listing.listed(source, options))
     records = sorted(listed.records, key=lambda r: natural(r.path))
     good: list[Record] = []
     bad = list(listed.bad)

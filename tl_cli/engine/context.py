@@ -14,7 +14,7 @@ import numpy as np
 from tl_cli import catalog, engine
 from tl_cli.config import RunConfig
 from tl_cli.data import grey_levels, groups
-from tl_cli.data.manifest import Manifest
+from tl_cli.data.manifest import SPLITS, Manifest, Record
 from tl_cli.engine.features import PLAIN, FeatureSpec, View
 from tl_cli.engine.images import dataset
 from tl_cli.engine.networks import graph, loading, nodes
@@ -63,6 +63,11 @@ class RunContext:
     @property
     def classes(self) -> tuple[str, ...]:
         return self.manifest.classes
+
+    @property
+    def records(self) -> list[Record]:
+        """All images, split by split: the order of what `extract` gives."""
+        return [record for split in SPLITS for record in self.manifest.of(split)]
 
     def labels(self, *splits: str) -> np.ndarray:
         """Return the class numbers of the images of the splits, int64 [n], in order.

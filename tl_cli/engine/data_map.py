@@ -28,7 +28,7 @@ def points(context: RunContext, head: SolvedHead) -> list[MapPoint]:
 
     By what the head sees of them, each depth divided by its spread.
     """
-    records = [record for split in SPLITS for record in context.manifest.of(split)]
+    records = context.records
     seen = stacked([head.features[split] for split in SPLITS])
     doubtful = np.zeros(len(records), bool)
     labels = context.labels("train")

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import numpy as np
 
 from tl_cli import catalog, config, engine
-from tl_cli.data import channels, grey_levels, groups
+from tl_cli.data import decode, groups
 from tl_cli.data.manifest import CLASSIFICATION, Record
 from tl_cli.engine import features, run_images
 from tl_cli.engine.context import feature_spec_of, head_taps, tap_widths
@@ -36,8 +36,7 @@ def suspected(run: RunDir, on_progress: OnProgress) -> tuple[int, list[LabelErro
     checkpoint.require_task(run / run_dir.CHECKPOINT, (CLASSIFICATION,))
     issues = _cleanlab()
     described, settings = classifier.describe(run), config.of_run(run / run_dir.CONFIG)
-    grey_levels.use(described.get("grey_bits", grey_levels.FILE))
-    channels.use(described.get("channels"))
+    decode.use(described)
     engine.prepare(described.get("precision", "float32"), settings.seed)
     card = catalog.get(described["backbone"], settings.preprocessing)
     backbone = loading.load(

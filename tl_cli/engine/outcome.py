@@ -12,17 +12,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from tl_cli.data.manifest import CLASSIFICATION, TASKS, Record
-from tl_cli.engine import (
-    data_map,
-    features,
-    resources,
-    run_files,
-)
+from tl_cli.engine import data_map, features, resources, run_files
 from tl_cli.engine.context import RunContext
 from tl_cli.engine.features import BATCH
-from tl_cli.engine.finetune import (
-    time_budget,
-)
+from tl_cli.engine.finetune import time_budget
 from tl_cli.engine.finetune.candidates import HEAD, head_candidate, judged
 from tl_cli.engine.head import choice
 from tl_cli.engine.head.choice import SolvedHead
@@ -36,12 +29,7 @@ from tl_cli.engine.trained_model import TrainedModel
 from tl_cli.plan import FreezePlan
 from tl_cli.results.learning_curve import LearningCurve
 from tl_cli.results.progress import Note, OnProgress
-from tl_cli.results.training import (
-    CandidateResult,
-    FinetuneResult,
-    FromScratchResult,
-    RunResult,
-)
+from tl_cli.results.training import CandidateResult, FinetuneResult, FromScratchResult, RunResult
 from tl_cli.store import run_dir
 from tl_cli.store.run_dir import RunDir
 

@@ -14,11 +14,10 @@ from tl_cli.engine.head import choice
 from tl_cli.plan import FreezePlan, from_scratch, override
 from tl_cli.plan import recommend as plan_for
 from tl_cli.plan.evidence import Evidence
-from tl_cli.plan.plain_words import SEVERAL
+from tl_cli.plan.plain_words import ALONE, SEVERAL
 from tl_cli.results.progress import OnProgress
 
 QUICK = "--effort quick: the classifier alone is trained, whatever tuning might gain."
-ALONE = "Where images have several labels, the head alone is trained so far."
 
 
 def needs_evidence(config: RunConfig) -> bool:

@@ -10,22 +10,9 @@ from functools import partial
 
 from tl_cli.config import RunConfig
 from tl_cli.data.manifest import Manifest
-from tl_cli.engine import (
-    evidence,
-    rank,
-    ray_pass,
-    recommend_freeze,
-    resources,
-    run_files,
-)
+from tl_cli.engine import evidence, rank, ray_pass, recommend_freeze, resources, run_files
 from tl_cli.engine.context import RunContext, prepare
-from tl_cli.engine.finetune import (
-    flip_check,
-    in_parts,
-    settings,
-    successive_halving,
-    time_budget,
-)
+from tl_cli.engine.finetune import flip_check, in_parts, settings, successive_halving, time_budget
 from tl_cli.engine.finetune.candidates import from_head
 from tl_cli.engine.finetune.checkpoints import Checkpoints
 from tl_cli.engine.finetune.finetune import finetune, softened
@@ -39,10 +26,7 @@ from tl_cli.engine.trained_model import Finetuned, TrainedModel
 from tl_cli.plan import FreezePlan
 from tl_cli.plan.evidence import Evidence
 from tl_cli.results.progress import Note, OnProgress, begun
-from tl_cli.results.training import (
-    FinetuneResult,
-    FromScratchResult,
-)
+from tl_cli.results.training import FinetuneResult, FromScratchResult
 from tl_cli.store import run_dir
 from tl_cli.store.run_dir import RunDir
 

@@ -16,7 +16,7 @@ import numpy as np
 from tl_cli import engine
 from tl_cli.config import RunConfig
 from tl_cli.data import erasure
-from tl_cli.data.manifest import SPLITS, Record
+from tl_cli.data.manifest import Record
 from tl_cli.data.update import Update, near_of, trainable
 from tl_cli.engine import features, fitted_images, run_files, run_images
 from tl_cli.engine.context import RunContext, room
@@ -90,7 +90,7 @@ def update(
         passing = _passing(context)
         [rows] = features.extract(
             before.backbone,
-            _records(context),
+            context.records,
             [context.feature_spec],
             keep=config.cache,
             on_progress=on_progress,
@@ -179,11 +179,6 @@ def _copy_history(earlier: RunDir, run: RunDir) -> None:
     source = earlier / run_dir.HISTORY
     if source.is_file():
         run.write_text(run_dir.HISTORY, source.read_text("utf-8"))
-
-
-def _records(context: RunContext) -> list[Record]:
-    """Return the images in the order of `choice.by_split`."""
-    return [r for split in SPLITS for r in context.manifest.of(split)]
 
 
 def _passing(context: RunContext) -> int:

@@ -14,6 +14,7 @@ from tl_cli.plan.evidence import Evidence
 from tl_cli.plan.policies import WORTH, share_by_evidence
 
 SEVERAL = "several labels"  # the policy where the labels, and not the images, decide
+ALONE = "Where images have several labels, the head alone is trained so far."
 PHOTOGRAPHS = "the photographs that the network was trained on"
 LIKE = {
     "high": f"They look much like {PHOTOGRAPHS}.",
@@ -44,7 +45,7 @@ def plain_reasons(plan: Mapping[str, Any]) -> tuple[str, ...]:
     if plan["strategy"] == "scratch":
         return (_size(plan), "You asked for a network that starts from nothing.")
     if plan["policy"] == SEVERAL:
-        return (_size(plan), "Where images have several labels, the head alone is trained so far.")
+        return (_size(plan), ALONE)
     if plan["policy"] == "given":
         likeness = () if plan["similarity_source"] == "assumed" else (_likeness(plan),)
         return (_size(plan), *likeness, "How much of the network is trained is your choice.")

@@ -13,6 +13,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from tl_cli.data import label_forms
 from tl_cli.data.manifest import CLASSIFICATION, MULTILABEL, Manifest, Options, Record, names_in
 from tl_cli.data.sources import encoding, headers, indicators, located
 from tl_cli.data.sources.headers import NEEDED, OPTIONAL
@@ -43,7 +44,8 @@ def listed(source: str, options: Options) -> Manifest:
     if several:
         known = sorted({name for record in records for name in names_in(record.label, task)})
         notes.append(f"an image may have several labels: {naming(known)}")
-    return Manifest(source, (), tuple(records), (), tuple(notes), task=task)
+    found = Manifest(source, (), tuple(records), (), tuple(notes), task=task)
+    return label_forms.formed(found, options.task)
 
 
 def _texts(

@@ -106,9 +106,9 @@ def _intervals(
     return {
         "accuracy": intervals.wilson(int(right.sum()), n),
         "balanced_accuracy": intervals.mean_of_shares(_pairs(right[present], true[present])),
-        "macro_f1": _percentiles(f1)
+        "macro_f1": percentiles(f1)
         or intervals.mean_of_f1(_pairs(right[present], (true + said - right)[present])),
-        "log_loss": _percentiles(loss),
+        "log_loss": percentiles(loss),
     }
 
 
@@ -128,7 +128,7 @@ def _resampled(
     return f1, loss
 
 
-def _percentiles(values: np.ndarray) -> Interval | None:
+def percentiles(values: np.ndarray) -> Interval | None:
     """Return what holds 95 % of the draws; None where they are all the same."""
     low, high = (float(np.percentile(values, q)) for q in (2.5, 97.5))
     return (low, high) if high - low > LEAST_SPREAD else None

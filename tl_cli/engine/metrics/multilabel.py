@@ -186,5 +186,4 @@ def _percentiles(values: Array) -> Interval | None:
     there = values[np.isfinite(values)]
     if not len(there):
         return None
-    low, high = (float(np.percentile(there, q)) for q in (2.5, 97.5))
-    return (low, high) if high - low > 1e-9 else None
+    return figures.percentiles(there)

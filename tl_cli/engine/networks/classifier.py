@@ -18,7 +18,7 @@ import keras
 import numpy as np
 
 from tl_cli import __version__, catalog
-from tl_cli.data import channels, grey_levels
+from tl_cli.data import decode
 from tl_cli.data.manifest import CLASSIFICATION, MULTILABEL
 from tl_cli.engine.networks import graph, loading
 from tl_cli.engine.networks.kernel_layers import kernel_layers
@@ -215,17 +215,12 @@ class Classifier:
             "taps": list(self.taps),
             "pooling": self.pooling,
             "classes": list(self.classes),
-            "grey_bits": grey_levels.in_use(),
+            **decode.settings(),
             **({"centres": self.head.kernel.shape[0]} if self.kernel else {}),
-            **({"channels": list(bands)} if (bands := channels.in_use()) else {}),
             **({"architecture": own} if (own := self.backbone.architecture) else {}),
-            **self._several_labels,
+            **({"task": self.task, "thresholds": self.thresholds} if self.thresholds else {}),
             **facts,
         }
-
-    @property
-    def _several_labels(self) -> dict[str, Any]:
-        return {"task": self.task, "thresholds": self.thresholds} if self.thresholds else {}
 
 
 def build(
@@ -297,8 +292,7 @@ def load(run: RunDir) -> tuple[Classifier, Mapping[str, Any]]:
     Raises TLError where a part is missing, truncated or of another class set.
     """
     described = describe(run)
-    grey_levels.use(described.get("grey_bits", grey_levels.FILE))
-    channels.use(described.get("channels"))
+    decode.use(described)
     card = catalog.get(described["backbone"])
     size = described["image_size"]
     if "architecture" in described:
