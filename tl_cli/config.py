@@ -71,7 +71,7 @@ class RunConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     data: str = _data(
-        "DIR of class folders or shards (.tar, .parquet, ...), FILE.csv, tfds:NAME, sample:digits.",
+        "DIR of class folders or shards (.tar, .parquet, ...), FILE.csv, s3://..., tfds:NAME.",
         ...,
         metavar="SOURCE",
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import astuple
 from itertools import chain
+from operator import attrgetter
 from pathlib import Path
 
 from tl_cli import csv_cells
@@ -23,7 +24,7 @@ FORMS = {tuple(name if c == "label" else c for c in COLUMNS): task for task, nam
 
 def write_csv(manifest: Manifest, path: Path) -> None:
     """Write manifest.csv: one row a record, columns as in FORMS. Atomic."""
-    rows = (astuple(record) for record in manifest.records)
+    rows = map(attrgetter(*COLUMNS), manifest.records)
     [columns] = (columns for columns, task in FORMS.items() if task == manifest.task)
     write_beside(path, csv_cells.table(columns, rows))
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tl_cli.data.manifest import Manifest, Options
 from tl_cli.data.sources import (
+    cloud,
     entries,
     folder,
     parquet_images,
@@ -30,6 +31,7 @@ SOURCES: dict[str, Callable[[str, Options], Manifest]] = {
     "tfrecord": tfrecords.listed,
     "tfds": tfds.listed,
     "sample": samples.listed,
+    "cloud": lambda source, options: cloud.listed(source, options, listed),
 }
 SCHEMES = ("tfds", "sample")
 PACKED = ("tar", "parquet", "tfrecord")  # rows of SOURCES
@@ -61,6 +63,8 @@ def kind(source: str) -> str:
     """Return the row of SOURCES that a source belongs to. Raises TLError if none."""
     if not source.strip():
         raise TLError("no data were given", "give a folder: DIR/<class>/<images>")
+    if cloud.is_address(source):
+        return "cloud"
     path = Path(source).expanduser()
     try:
         if path.is_dir():
