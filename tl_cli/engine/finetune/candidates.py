@@ -7,14 +7,14 @@ solved anew on what the tuned network makes of the plain images. Knows nothing o
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import keras
 import numpy as np
 from scipy.special import softmax
 
-from tl_cli.data.manifest import SPLITS
-from tl_cli.engine import unknown
+from tl_cli.data.manifest import REGRESSION, SPLITS
+from tl_cli.engine import conformal, unknown
 from tl_cli.engine.context import RunContext
 from tl_cli.engine.finetune.state import assign, copies
 from tl_cli.engine.finetune.training_data import TrainingData
@@ -159,8 +159,12 @@ def _with_head(
     context: RunContext, solved: SolvedHead, held_out: np.ndarray, temperature: float = 1.0
 ) -> TrainedModel:
     head = choice.refit(context, solved, temperature)
+    classifier = choice.attach(context, solved, head)
+    if context.manifest.task == REGRESSION:
+        far = conformal.interval(held_out, context.labels("val"))
+        classifier = replace(classifier, interval=far)
     return TrainedModel(
-        choice.attach(context, solved, head),
+        classifier,
         held_out,
         head.probabilities(solved.features["val"]),
         refit=context.config.refit,
