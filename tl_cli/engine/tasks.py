@@ -11,14 +11,15 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from scipy.special import expit, softmax
 
 from tl_cli.data.manifest import CLASSIFICATION, JOINT, MULTILABEL, Record, names_in
+from tl_cli.engine import tuning
 from tl_cli.engine.head import multilabel as multilabel_head
 from tl_cli.engine.head import solver
 from tl_cli.engine.head.linear_head import LinearHead, on_depths
 from tl_cli.engine.head.multilabel import MultilabelHead
 from tl_cli.engine.metrics import figures, multilabel
+from tl_cli.engine.tuning import Tuning
 from tl_cli.results.evaluation import Evaluation
 from tl_cli.results.multilabel import MultilabelEvaluation
 
@@ -31,14 +32,14 @@ class Task:
     """One kind of labels.
 
     `targets`: records and classes -> class numbers int64 [n], or indicators float32 [n, C].
-    `solve`: features of joined depths -> a head, see `on_depths`. `activate`: scores
-    [n, C] -> probabilities. `evaluate`: probabilities and targets -> all figures. `answer`: one
+    `solve`: features of joined depths -> a head, see `on_depths`. `tuning`: what its tuning needs.
+    `evaluate`: probabilities and targets -> all figures. `answer`: one
     image's probabilities [C], classes, thresholds -> the label that is said, and how sure that is.
     """
 
     targets: Callable[[Sequence[Record], Sequence[str]], np.ndarray]
     solve: Callable[..., Head]
-    activate: Callable[[np.ndarray], np.ndarray]
+    tuning: Tuning
     evaluate: Callable[..., Figures]
     answer: Callable[[np.ndarray, Sequence[str], Sequence[float]], tuple[str, float]]
     tells_unknown: bool  # whether images unlike all classes can be told
@@ -77,7 +78,7 @@ TASKS = {
     CLASSIFICATION: Task(
         targets=_numbers,
         solve=solver.solve_depths,
-        activate=lambda scores: softmax(scores, axis=1),
+        tuning=tuning.CLASSES,
         evaluate=_evaluate,
         answer=_most_probable,
         tells_unknown=True,
@@ -85,7 +86,7 @@ TASKS = {
     MULTILABEL: Task(
         targets=_indicators,
         solve=partial(on_depths, multilabel_head.solve),
-        activate=expit,
+        tuning=tuning.LABELS,
         evaluate=multilabel.evaluate,
         answer=_above,
         tells_unknown=False,
