@@ -67,11 +67,11 @@ def fit(probabilities: NDArray[np.floating], labels: ArrayLike, coverage: float)
 def interval(
     values: NDArray[np.floating], true: ArrayLike, coverage: float = USUAL
 ) -> ConformalInterval | None:
-    """Return how far held-out values float [n, 1] are off the true ones [n], for that share.
+    """Return how far held-out values float [n, 1] are off the true ones, for that share.
 
     None where so few were held out that nothing can be promised.
     """
-    off = np.sort(np.abs(values[:, 0].astype(np.float64) - np.asarray(true)))
+    off = np.sort(np.abs(values.ravel().astype(np.float64) - np.ravel(true)))
     place = _place(len(off), coverage)
     if place > len(off):
         return None

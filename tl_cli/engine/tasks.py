@@ -6,13 +6,12 @@ Everything else of a run is the same road. Knows arrays and manifests; no run an
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from operator import attrgetter
 from typing import Any
 
 import numpy as np
-from scipy.special import expit, softmax
 
 from tl_cli.data import quantities
 from tl_cli.data.manifest import (
@@ -23,13 +22,15 @@ from tl_cli.data.manifest import (
     Record,
     names_in,
 )
+from tl_cli.engine import tuning
 from tl_cli.engine.head import kernel, regression, solver
 from tl_cli.engine.head import multilabel as multilabel_head
-from tl_cli.engine.head.linear_head import LinearHead, Losses, on_depths
+from tl_cli.engine.head.linear_head import LinearHead, on_depths
 from tl_cli.engine.head.multilabel import MultilabelHead
-from tl_cli.engine.head.regression import RegressionHead
+from tl_cli.engine.head.regression import RegressionHead, Scale
 from tl_cli.engine.metrics import figures, multilabel
 from tl_cli.engine.metrics import regression as regression_figures
+from tl_cli.engine.tuning import Tuning
 from tl_cli.results.evaluation import Evaluation
 from tl_cli.results.multilabel import MultilabelEvaluation
 from tl_cli.results.regression import RegressionEvaluation
@@ -43,18 +44,17 @@ class Task:
     """One kind of labels.
 
     `targets`: records and classes -> class numbers int64 [n], indicators float32 [n, C], or values
-    float64 [n]. `solve`: features of joined depths -> a head, see `on_depths`; `bend`: one behind a
-    kernel, see `kernel.solve_kernel`, None where there is none. `losses`: what heads are compared
-    by. `activate`: scores [n, C] -> probabilities, or values [n, 1]. `evaluate`: these and targets
-    -> all figures; `thresholds` and `interval` are the classifier's. `answer`: one image's
-    probabilities [C], classes, thresholds -> the label that is said, and how sure that is.
+    float64 [n, 1]. `solve`: features of joined depths -> a head, see `on_depths`; `bend`: one
+    behind a kernel, see `kernel.solve_kernel`, None where there is none. `tuning`: what its tuning
+    needs. `evaluate`: probabilities and targets -> all figures; `thresholds` and `interval` are the
+    classifier's. `answer`: one image's probabilities [C], classes, thresholds -> the label that is
+    said, and how sure that is.
     """
 
     targets: Callable[[Sequence[Record], Sequence[str]], np.ndarray]
     solve: Callable[..., Head]
     bend: Callable[..., Head] | None
-    losses: Losses
-    activate: Callable[[np.ndarray], np.ndarray]
+    tuning: Tuning
     evaluate: Callable[..., Figures]
     answer: Callable[[np.ndarray, Sequence[str], Sequence[float]], tuple[str, float]]
     tells_unknown: bool  # whether images unlike all classes can be told
@@ -69,7 +69,8 @@ def _indicators(records: Sequence[Record], classes: Sequence[str]) -> np.ndarray
 
 
 def _values(records: Sequence[Record], classes: Sequence[str]) -> np.ndarray:
-    return np.array([quantities.value(record) for record in records], np.float64)
+    values = [quantities.value(record) for record in records]
+    return np.array(values, np.float64).reshape(len(records), 1)
 
 
 def _evaluate(
@@ -113,8 +114,7 @@ TASKS = {
         targets=_numbers,
         solve=solver.solve_depths,
         bend=kernel.solve_kernel,
-        losses=figures.log_losses,
-        activate=lambda scores: softmax(scores, axis=1),
+        tuning=tuning.CLASSES,
         evaluate=_evaluate,
         answer=_most_probable,
         tells_unknown=True,
@@ -123,8 +123,7 @@ TASKS = {
         targets=_indicators,
         solve=partial(on_depths, multilabel_head.solve),
         bend=None,
-        losses=figures.log_losses,
-        activate=expit,
+        tuning=tuning.LABELS,
         evaluate=_evaluate_labels,
         answer=_above,
         tells_unknown=False,
@@ -133,10 +132,27 @@ TASKS = {
         targets=_values,
         solve=partial(on_depths, regression.solve),
         bend=partial(kernel.solve_kernel, solve=regression.solve, loss=attrgetter("cv_rmse")),
-        losses=regression.losses,
-        activate=lambda scores: scores,
+        tuning=tuning.values(Scale(0.0, 1.0)),
         evaluate=_evaluate_values,
         answer=_value,
         tells_unknown=False,
     ),
 }
+
+
+def for_run(name: str, training: np.ndarray) -> Task:
+    """Return a row of TASKS for a run with these training targets.
+
+    Numbers are learned less their mean and divided by their deviation, by these in all of a run.
+    """
+    task = TASKS[name]
+    if name != REGRESSION:
+        return task
+    scale = Scale.of(training)
+    solve = partial(regression.solve, scale=scale)
+    return replace(
+        task,
+        solve=partial(on_depths, solve),
+        bend=partial(kernel.solve_kernel, solve=solve, loss=attrgetter("cv_rmse")),
+        tuning=tuning.values(scale),
+    )

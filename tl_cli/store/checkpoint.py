@@ -71,6 +71,14 @@ def _check_thresholds(path: Path, described: dict[str, Any]) -> None:
         raise _damaged(path, "it must have a threshold for each class where labels are several")
 
 
+def _is_scale(value: Any) -> bool:
+    numbers = isinstance(value, list) and len(value) == 2
+    return numbers and all(
+        isinstance(n, int | float) and not isinstance(n, bool) and abs(n) < float("inf")
+        for n in value
+    )
+
+
 def _is_interval(value: Any) -> bool:
     return (
         isinstance(value, dict)
@@ -155,6 +163,7 @@ CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "pooling": (lambda value: isinstance(value, str), "a name"),
     "precision": _one_of(PRECISIONS),
     "task": _one_of(TASKS),
+    "scale": (_is_scale, "two numbers"),
     "interval": (_is_interval, "a coverage, a radius and a number of images"),
     "thresholds": (_are_thresholds, "shares from 0 to 1"),
     "refit": (lambda value: isinstance(value, bool), "true or false"),

@@ -104,7 +104,7 @@ def solve_on(context: RunContext, pooled: BySplit, *, bend: bool = True) -> Solv
         return line  # so many images lie on disk, and ask for no kernel
     head = _kernel(context, train, widths, kernel.FACTORS, "train")
     labels, weights = context.labels("train"), context.sample_weights("train")
-    losses = context.task.losses
+    losses = context.task.tuning.losses
     if wanted != KERNEL and not kernel.better(head, line.head, labels, weights, losses):
         return replace(line, candidates={**line.candidates, KERNEL: head})
     return SolvedHead(
@@ -133,7 +133,7 @@ def _line(context: RunContext, pooled: BySplit) -> SolvedHead:
             heads["multi"],
             context.labels("train"),
             context.sample_weights("train"),
-            context.task.losses,
+            context.task.tuning.losses,
         )
     chosen, count = (last, 1) if kind == "last" else (slice(None), len(taps))
     return SolvedHead(
@@ -146,14 +146,20 @@ def _line(context: RunContext, pooled: BySplit) -> SolvedHead:
     )
 
 
-def refit(context: RunContext, solved: SolvedHead, temperature: float = 1.0) -> Head:
+def refit(
+    context: RunContext,
+    solved: SolvedHead,
+    temperature: float = 1.0,
+    neutral: np.ndarray | float = 0.0,
+) -> Head:
     """Return the head solved on training and validation images together, once all is decided.
 
-    `temperature`: what the scores of `solved.head` are to be divided by beside its own, where its
-    folds were too sure; the refit head is made less sure by as much.
+    `temperature`: what the distance of the scores of `solved.head` from `neutral` ones [C] is to be
+    divided by beside its own, where its folds were too sure; the refit head is made less sure by as
+    much.
     """
     if not context.config.refit:
-        return _softened(solved.head, 1 / temperature)
+        return softened(solved.head, 1 / temperature, neutral)
     both = stacked([solved.features["train"], solved.features["val"]])
     head: Head
     factor = getattr(solved.head, "factor", None)
@@ -164,8 +170,8 @@ def refit(context: RunContext, solved: SolvedHead, temperature: float = 1.0) -> 
         # of the same kind: raw scores of ridge and of logistic regression are not of one scale
         head = _solved(context, both, solved.widths, "train", "val", method=solved.head.kind)
     if temperature != 1.0:  # raw scores, divided by what the plain head's were divided by
-        temperature *= solved.head.temperature / head.temperature
-    return _softened(head, 1 / temperature)
+        head = head.calibrated_as(solved.head)  # type: ignore[arg-type]  # both of one task
+    return softened(head, 1 / temperature, neutral)
 
 
 def attach(context: RunContext, solved: SolvedHead, head: Head | None = None) -> Classifier:
@@ -179,6 +185,7 @@ def attach(context: RunContext, solved: SolvedHead, head: Head | None = None) ->
         context.config.pooling,
         task=context.manifest.task,
         thresholds=getattr(solved.head, "thresholds", ()),
+        scale=getattr(solved.head, "scale", (0.0, 1.0)),
         centres=len(bent.centres) if bent else 0,
     )
     if bent and built.kernel:
@@ -199,7 +206,7 @@ def probabilities_of(
     )
     step = row_blocks.BLOCK if isinstance(features, RowBlocks) else max(1, len(features))
     parts = [classifier.scores(features[i : i + step]) for i in range(0, len(features), step)]
-    return context.task.activate(np.concatenate(parts)).astype("float32")
+    return context.task.tuning.activate(np.concatenate(parts)).astype("float32")
 
 
 def _kernel(
@@ -223,8 +230,10 @@ def _kernel(
     )
 
 
-def _softened(head: Head, factor: float) -> Head:
-    return replace(head, weights=head.weights * factor, bias=head.bias * factor)
+def softened(head: Head, factor: float, neutral: np.ndarray | float) -> Head:
+    """Return a head whose scores are so much nearer to neutral ones [C]."""
+    bias = (neutral + (head.bias - neutral) * factor).astype("float32")
+    return replace(head, weights=head.weights * factor, bias=bias)
 
 
 def _solved(

@@ -72,6 +72,16 @@ class LinearHead:
         """Return the head for features before they were divided by ``scales`` [D] (see `join`)."""
         return replace(self, weights=(self.weights / scales[:, None]).astype(np.float32))
 
+    def calibrated_as(self, other: LinearHead) -> LinearHead:
+        """Return this head with its raw scores divided by what another's were divided by."""
+        factor = self.temperature / other.temperature
+        return replace(
+            self,
+            weights=self.weights * factor,
+            bias=self.bias * factor,
+            temperature=other.temperature,
+        )
+
 
 def of_one_label(head: object) -> LinearHead:
     """Return a head as that of a task with one label an image, whose figures have an accuracy."""

@@ -131,16 +131,15 @@ def check_values(
     seed: int,
     groups: ArrayLike | None,
 ) -> Problem:
-    """Return the checked inputs of a regression on values [N], with folds by their quantiles."""
+    """Return the checked inputs of a regression on values [N, 1], with folds by their quantiles."""
     values = np.asarray(values, np.float64)
     shape = features.shape
-    if len(shape) != 2 or shape[1] == 0 or values.shape != shape[:1]:
-        raise ValueError(f"features must be [N, D] and values [N], got {shape} and {values.shape}")
+    if len(shape) != 2 or shape[1] == 0 or values.shape != (shape[0], 1):
+        raise ValueError(f"features must be [N, D], values [N, 1], got {shape}, {values.shape}")
     if not np.isfinite(values).all():
         raise ValueError("values must be finite")
-    bins = np.array(quantities.bins(values.tolist()), np.intp)
-    targets = values[:, None]
-    return _problem(features, targets, 1, bins, sample_weight, folds, seed, groups)
+    bins = np.array(quantities.bins(values[:, 0].tolist()), np.intp)
+    return _problem(features, values, 1, bins, sample_weight, folds, seed, groups)
 
 
 def _problem(

@@ -1,4 +1,4 @@
-"""A head for a quantity: ridge on the standardised number, one output in the number's own unit.
+"""A head for a quantity: ridge on the standardised number, whose answers are in its own unit.
 
 Numpy and scipy only. Knows nothing of images and networks.
 """
@@ -6,7 +6,7 @@ Numpy and scipy only. Knows nothing of images and networks.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -22,16 +22,37 @@ if TYPE_CHECKING:
 Array = NDArray[Any]
 
 
+class Scale(NamedTuple):
+    """What a network's scores are to be multiplied by, and what is added: its values in a unit."""
+
+    mean: float
+    deviation: float
+
+    @classmethod
+    def of(cls, values: Array) -> Scale:
+        """Return the scale of values of any shape; a deviation of 1 where all are the same."""
+        return cls(float(values.mean()), float(values.std()) or 1.0)
+
+    def values(self, scores: Array) -> Array:
+        """Return scores as values in their unit."""
+        return scores * self.deviation + self.mean
+
+    def scores(self, values: Array) -> Array:
+        """Return values as scores, of mean 0 and deviation 1."""
+        return (values - self.mean) / self.deviation
+
+
 @dataclass(frozen=True, eq=False)
 class RegressionHead:
-    """A Dense layer: ``features @ weights + bias`` are values, in the unit of the labels.
+    """A Dense layer: ``features @ weights + bias`` are scores, and values by its `scale`.
 
-    Centring, scaling and the labels' mean and deviation are folded in, so the features go in as
-    they are. With a `kernel` the layer stands behind that one.
+    Centring and scaling of the features are folded in, so they go in as they are. With a `kernel`
+    the layer stands behind that one.
     """
 
     weights: Array  # float32 [D, 1], or [M, 1]
     bias: Array  # float32 [1]
+    scale: Scale
     strength: float  # ridge penalty chosen
     held_out: Array  # float32 [N, 1], each image's value when it was held out
     cv_mae: float  # mean absolute error of these, in the unit of the labels
@@ -44,12 +65,13 @@ class RegressionHead:
 
     def probabilities(self, features: Features) -> Array:
         """Return the values, float32 [N, 1], for features [N, D] of any float dtype."""
-        return np.concatenate([self._values(chunk) for _, chunk in chunks(features)])
+        parts = [self.scale.values(self._scores(chunk)) for _, chunk in chunks(features)]
+        return np.concatenate(parts).astype(np.float32)
 
-    def _values(self, features: Array) -> Array:
+    def _scores(self, features: Array) -> Array:
         seen = self.kernel.likenesses(features) if self.kernel else features
-        values: Array = seen.astype(np.float32) @ self.weights + self.bias
-        return values
+        scores: Array = seen.astype(np.float32) @ self.weights + self.bias
+        return scores
 
     def on_raw(self, scales: Array) -> RegressionHead:
         """Return the head for features before they were divided by ``scales`` [D]."""
@@ -65,40 +87,35 @@ def solve(
     values: ArrayLike,
     classes: int = 1,
     *,
+    scale: Scale | None = None,
     folds: int = 5,
     seed: int = 0,
     sample_weight: ArrayLike | None = None,
     groups: ArrayLike | None = None,
     method: str = "auto",
 ) -> RegressionHead:
-    """Solve for values [N] on features [N, D]; images of a group stay together.
+    """Solve for values [N, 1] on features [N, D]; images of a group stay together.
 
-    Strength: the least squared error over folds that are stratified by the values' quantiles.
-    `classes`, `method`: as of `solver.solve`; there is one output, and but ridge.
-    Raises ValueError on bad input.
+    `scale`: by which values are standardised; None: their own. Strength: the least squared error
+    over folds that are stratified by the values' quantiles. `classes`, `method`: as of
+    `solver.solve`; there is one output, and but ridge. Raises ValueError on bad input.
     """
     values = np.asarray(values, np.float64)
-    mean, deviation = float(values.mean()), float(values.std()) or 1.0
-    problem = check_values(
-        features, (values - mean) / deviation, sample_weight, folds, seed, groups
-    )
+    scale = scale or Scale.of(values)
+    targets = scale.scores(values)
+    problem = check_values(features, targets, sample_weight, folds, seed, groups)
     solution = ridge(problem)
     weights = solution.weights / solution.scale
-    bias = solution.intercept - problem.mean @ weights
-    held_out = solution.scores * deviation + mean
-    errors = held_out[:, 0] - values
+    held_out = scale.values(solution.scores)
+    errors = held_out - values
+    squares, variance = float(np.mean(errors**2)), float(values.var())
     return RegressionHead(
-        (weights * deviation).astype(np.float32),
-        (bias * deviation + mean).astype(np.float32),
+        weights.astype(np.float32),
+        (solution.intercept - problem.mean @ weights).astype(np.float32),
+        scale,
         strength=solution.strength,
         held_out=held_out.astype(np.float32),
         cv_mae=float(np.abs(errors).mean()),
-        cv_rmse=float(np.sqrt(np.mean(errors**2))),
-        cv_r2=float(1 - np.sum(errors**2) / (len(values) * deviation**2)),
+        cv_rmse=squares**0.5,
+        cv_r2=1 - squares / variance if variance else 0.0,
     )
-
-
-def losses(held_out: Array, values: Array) -> Array:
-    """Return each image's squared error, float64 [N], of values said [N, 1]."""
-    squares: Array = (held_out[:, 0].astype(np.float64) - values) ** 2
-    return squares

@@ -33,14 +33,14 @@ def evaluate(
     seed: int = 0,
     interval: ConformalInterval | None = None,
 ) -> RegressionEvaluation:
-    """Return all figures for values said [N, 1] and true ones [N], in the unit of the labels.
+    """Return all figures for values said [N, 1] and true ones [N, 1], in the unit of the labels.
 
     `classes`: what the quantity is called. `interval`: what was promised of the values said, read
     off the validation images. Raises TLError where there are no images.
     """
     if len(true) == 0:
         raise TLError(f"there are no {split} images to evaluate on", "choose another --split")
-    said, true = said[:, 0].astype(np.float64), true.astype(np.float64)
+    said, true = said[:, 0].astype(np.float64), true[:, 0].astype(np.float64)
     errors, guess = np.abs(said - true), np.abs(true - np.median(true))
     varies = len(true) > 1 and float(np.ptp(true)) > 0
     orders = varies and float(np.ptp(said)) > 0

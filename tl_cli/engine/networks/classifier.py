@@ -59,6 +59,7 @@ class Classifier:
     thresholds: tuple[float, ...] = ()
     kernel: keras.Model | None = None  # between what is joined and the head
     task: str = CLASSIFICATION  # what the labels are
+    scale: tuple[float, float] = (0.0, 1.0)  # of a value: its score times the second, and the first
     interval: ConformalInterval | None = None  # how far a value may be off, where that is known
 
     @property
@@ -151,7 +152,7 @@ class Classifier:
         """`inference_model` with what the head sees, float32 [batch, D], as a second output."""
         tapped = graph.feature_extractor(self.backbone.model, self.taps, fold=True)
         seen = _joined([POOLINGS[self.pooling].apply(tensor) for tensor in tapped.outputs])
-        probabilities = _activation(self._answer(seen), self.task)
+        probabilities = _activation(self._answer(seen), self.task, self.scale)
         return keras.Model(tapped.inputs[0], [probabilities, seen])
 
     def with_activations(self, cut: int) -> keras.Model:
@@ -220,6 +221,7 @@ class Classifier:
             **({"architecture": own} if (own := self.backbone.architecture) else {}),
             **({"task": self.task} if self.task != CLASSIFICATION else {}),
             **({"thresholds": self.thresholds} if self.thresholds else {}),
+            **({"scale": list(self.scale)} if self.task == REGRESSION else {}),
             **({"interval": self.interval.to_json()} if self.interval else {}),
             **facts,
         }
@@ -234,12 +236,14 @@ def build(
     batchnorm_trains: bool = False,
     task: str = "",
     thresholds: Sequence[float] = (),
+    scale: tuple[float, float] = (0.0, 1.0),
     centres: int = 0,
 ) -> Classifier:
     """Attach a head to the pooled outputs at the taps. Its weights are zero until they are set.
 
     `task`: what the labels are. `thresholds`: by class, where an image may have several labels:
-    then it ends in sigmoids; where labels are numbers, in the line itself.
+    then it ends in sigmoids; where labels are numbers, in the line itself, put back to their
+    `scale`: what is added, and before that multiplied by.
     `centres`: of a kernel before the head, none where it is 0.
     """
     tapped = graph.feature_extractor(backbone.model, list(taps))
@@ -248,7 +252,7 @@ def build(
     joined = _pooled(pooling, tapped.outputs)
     kernel = kernel_layers(joined.shape[-1], centres) if centres else None
     task = task or (MULTILABEL if thresholds else CLASSIFICATION)
-    probabilities = _activation(_answer(head, kernel, joined), task)
+    probabilities = _activation(_answer(head, kernel, joined), task, scale)
     model = keras.Model(tapped.inputs[0], probabilities, name=f"tl_{backbone.model.name}")
     return Classifier(
         backbone,
@@ -261,6 +265,7 @@ def build(
         tuple(thresholds),
         kernel,
         task,
+        scale,
     )
 
 
@@ -275,10 +280,13 @@ def _pooled(pooling: str, tapped: Sequence[keras.KerasTensor]) -> keras.KerasTen
     return _joined([POOLINGS[pooling].apply(tensor) for tensor in tapped])
 
 
-def _activation(scores: keras.KerasTensor, task: str) -> keras.KerasTensor:
+def _activation(
+    scores: keras.KerasTensor, task: str, scale: tuple[float, float]
+) -> keras.KerasTensor:
     """Return probabilities, of all classes together or of each one by itself; or a value."""
     if task == REGRESSION:
-        return keras.layers.Activation("linear", dtype="float32", name="value")(scores)
+        mean, deviation = scale
+        return keras.layers.Rescaling(deviation, mean, dtype="float32", name="value")(scores)
     if task == MULTILABEL:
         sigmoid = keras.layers.Activation("sigmoid", dtype="float32", name="probabilities")
         return sigmoid(scores)
@@ -318,6 +326,7 @@ def load(run: RunDir) -> tuple[Classifier, Mapping[str, Any]]:
         pooling,
         task=described.get("task", CLASSIFICATION),
         thresholds=thresholds,
+        scale=tuple(described.get("scale", (0.0, 1.0))),
         centres=centres,
     )
     if interval := described.get("interval"):
