@@ -24,7 +24,7 @@ from tl_cli.errors import TLError
 from tl_cli.store import shards
 
 OPTIONS = (*SMALL, "--effort", "quick", "--test", "0.2", "--json")
-PATIENCE = 600.0  # seconds, on a machine that has other things to do
+PATIENCE = 1800.0  # seconds, on a machine that has other things to do
 
 
 @pytest.mark.parametrize("name", ["ray", "ray:auto", "ray:10.0.0.1:6379"])

@@ -20,7 +20,7 @@ from tl_cli.engine.finetune.optimizer import Average
 from tl_cli.engine.finetune.settings import FinetuneSettings
 from tl_cli.engine.finetune.state import BestCheckpoint, FitState, Stage, assign, copies
 from tl_cli.engine.finetune.training_data import TrainingData
-from tl_cli.engine.finetune.validation import validation_row
+from tl_cli.engine.finetune.validation import loss_column, validation_row
 from tl_cli.results.progress import Note, OnProgress, Progress
 
 
@@ -66,12 +66,14 @@ class ValidationCallback(keras.callbacks.Callback):
             self.replicas.give_back()
             scores = self.data.outputs(self.seen, "val")
             row = validation_row(self.context, epoch + 1, seconds, loss, scores)
-            numbers = self.best.see(row, self.classifier.model.weights, self.auxiliary)
+            judged = row[loss_column(self.context)]
+            numbers = self.best.see(row, judged, self.classifier.model.weights, self.auxiliary)
         if not numbers:
             self.diverged = epoch + 1
             self.model.stop_training = True
             return
-        facts = {"loss": loss, "val accuracy": row["val_accuracy"]}
+        name = self.context.task.tuning.figure_name
+        facts = {"loss": loss, f"val {name.replace('_', ' ')}": row[f"val_{name}"]}
         size = self.plan.size
         self.report(Progress(self.stage, size, size, facts=facts, epoch=row))
         if self.is_out_of_patience(epoch + 1):

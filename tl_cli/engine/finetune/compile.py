@@ -21,7 +21,7 @@ def compile_suffix(
     cut: int = 0,
     row_taps: Sequence[int] = (),
     *,
-    label_smoothing: float = 0.0,
+    loss: keras.losses.Loss | None = None,
     auxiliary: AuxiliaryHeads = NONE,
     sparse: bool = False,
     kind: type[keras.Model] = keras.Model,
@@ -29,18 +29,16 @@ def compile_suffix(
     """Freeze the first `frozen` blocks and compile what remains; return it, fed at `cut`.
 
     Its outputs are those of `suffix`. The loss is the head's, and `auxiliary.weight` times that of
-    each other; labels are one-hot float32 [batch, C], or class numbers where `sparse`. `kind`: of
-    model, which says what a step is.
+    each other; labels are float32 [batch, C] as `loss` takes them (None: one-hot), or class numbers
+    where `sparse`. `kind`: of model, which says what a step is.
     """
     classifier.freeze_up_to(frozen)
     model = suffix(classifier, cut, row_taps, auxiliary)
     if kind is not keras.Model:
         model = kind(model.inputs[0], model.outputs, name=model.name)
-    loss = (
-        keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-        if sparse
-        else keras.losses.CategoricalCrossentropy(True, label_smoothing=label_smoothing)
-    )
+    if sparse:
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    loss = loss or keras.losses.CategoricalCrossentropy(from_logits=True)
     others = len(auxiliary.heads)
     model.compile(
         optimizer=optimizer,

@@ -153,7 +153,9 @@ def _copied(classifier: Classifier) -> Classifier:
         classifier.taps,
         classifier.pooling,
         batchnorm_trains=classifier.batchnorm_trains,
+        task=classifier.task,
         thresholds=classifier.thresholds,
+        scale=classifier.scale,
         centres=classifier.head.kernel.shape[0] if classifier.kernel else 0,
     )
 

@@ -154,7 +154,7 @@ def _compiled(
             optimizer(replicas.trained.backbone, settings.plan, steps, parts=settings.parts),
             data.cut,
             data.row_taps,
-            label_smoothing=settings.plan.label_smoothing,
+            loss=context.task.tuning.loss(settings.plan.label_smoothing),
             auxiliary=replicas.trained_auxiliary,
             kind=Shared if replicas.several else keras.Model,
         )
