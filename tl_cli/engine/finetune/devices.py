@@ -52,8 +52,9 @@ def available() -> list[str]:
 
 def check(config: RunConfig) -> None:
     """Raise TLError where more devices are asked for than there are."""
-    there = available()
-    if config.devices and config.devices != ALL and int(config.devices) > len(there):
+    if config.devices in (None, ALL):
+        return
+    if int(config.devices) > len(there := available()):
         kind = "GPU" if tf.config.list_logical_devices("GPU") else "CPU"
         raise TLError(
             f"--devices {config.devices} cannot be had: TensorFlow sees "
