@@ -205,24 +205,20 @@ class RunConfig(BaseModel):
     def for_task(self, task: str) -> RunConfig:
         """Return this configuration for what the labels turned out to be.
 
-        Of several labels an image the head alone is trained. Raises TLError where more was asked.
+        Raises TLError where more was asked than there is for them.
         """
         if task == CLASSIFICATION:
             return self
         told = {
-            "from_scratch": self.from_scratch,
-            f"freeze {self.freeze}": self.freeze not in ("auto", "head", "1"),
-            f"effort {self.effort}": self.effort == "thorough",
             f"balance {self.balance}": self.balance != "none",
             f"backbone {catalog.BEST}": self.backbone == catalog.BEST,
         }
         if wrong := [name for name, said in told.items() if said]:
             raise TLError(
-                "where images have several labels the head alone is trained so far, on the network "
-                f"as it is: {wrong[0]} cannot be had",
+                f"where images have several labels, {wrong[0]} cannot be had",
                 "leave that out; or, where each combination is a class, --task classification",
             )
-        return self.effective(task=task, freeze="head")
+        return self.effective(task=task)
 
     def bands(self) -> tuple[int, ...] | None:
         """Return which bands of an image are red, green and blue; None: as the file says."""

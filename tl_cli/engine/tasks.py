@@ -33,13 +33,17 @@ class Task:
 
     `targets`: records and classes -> class numbers int64 [n], or indicators float32 [n, C].
     `solve`: features of joined depths -> a head, see `on_depths`. `tuning`: what its tuning needs.
-    `evaluate`: probabilities and targets -> all figures. `answer`: one
+    `held_out`: a solved head and its targets -> `tuning.figure` on held-out folds, and the standard
+    error. `thresholds`: held-out answers and targets -> from which on each class is said; none
+    where one class is. `evaluate`: probabilities and targets -> all figures. `answer`: one
     image's probabilities [C], classes, thresholds -> the label that is said, and how sure that is.
     """
 
     targets: Callable[[Sequence[Record], Sequence[str]], np.ndarray]
     solve: Callable[..., Head]
     tuning: Tuning
+    held_out: Callable[[Any, np.ndarray], tuple[float, float]]
+    thresholds: Callable[[np.ndarray, np.ndarray], tuple[float, ...]]
     evaluate: Callable[..., Figures]
     answer: Callable[[np.ndarray, Sequence[str], Sequence[float]], tuple[str, float]]
     tells_unknown: bool  # whether images unlike all classes can be told
@@ -74,11 +78,18 @@ def _above(p: np.ndarray, classes: Sequence[str], thresholds: Sequence[float]) -
     return JOINT.join(names), float(np.where(said, p, 1 - p).prod())
 
 
+def _average_precision(head: MultilabelHead, indicators: np.ndarray) -> tuple[float, float]:
+    error = multilabel.average_precision_error(head.held_out, indicators)
+    return head.average_precision, error
+
+
 TASKS = {
     CLASSIFICATION: Task(
         targets=_numbers,
         solve=solver.solve_depths,
         tuning=tuning.CLASSES,
+        held_out=lambda head, labels: (head.cv_accuracy, head.cv_stderr),
+        thresholds=lambda answers, labels: (),
         evaluate=_evaluate,
         answer=_most_probable,
         tells_unknown=True,
@@ -87,6 +98,8 @@ TASKS = {
         targets=_indicators,
         solve=partial(on_depths, multilabel_head.solve),
         tuning=tuning.LABELS,
+        held_out=_average_precision,
+        thresholds=multilabel_head.thresholds,
         evaluate=multilabel.evaluate,
         answer=_above,
         tells_unknown=False,

@@ -10,11 +10,9 @@ from typing import Any
 
 from tl_cli.humanize import percent
 from tl_cli.plan.dataset_stats import similarity_kind, size_kind
-from tl_cli.plan.evidence import Evidence
+from tl_cli.plan.evidence import ACCURACY, Evidence, said
 from tl_cli.plan.policies import WORTH, share_by_evidence
 
-SEVERAL = "several labels"  # the policy where the labels, and not the images, decide
-ALONE = "Where images have several labels, the head alone is trained so far."
 PHOTOGRAPHS = "the photographs that the network was trained on"
 LIKE = {
     "high": f"They look much like {PHOTOGRAPHS}.",
@@ -44,8 +42,6 @@ def plain_reasons(plan: Mapping[str, Any]) -> tuple[str, ...]:
     """Return why, in at most three sentences."""
     if plan["strategy"] == "scratch":
         return (_size(plan), "You asked for a network that starts from nothing.")
-    if plan["policy"] == SEVERAL:
-        return (_size(plan), ALONE)
     if plan["policy"] == "given":
         likeness = () if plan["similarity_source"] == "assumed" else (_likeness(plan),)
         return (_size(plan), *likeness, "How much of the network is trained is your choice.")
@@ -81,22 +77,25 @@ def _choice(plan: Mapping[str, Any]) -> str:
             if head
             else "the more of the network is trained."
         )
-    return _by_evidence(plan, Evidence.from_json(plan["evidence"]).head_error)
+    return _by_evidence(plan, Evidence.from_json(plan["evidence"]))
 
 
-def _by_evidence(plan: Mapping[str, Any], error: float) -> str:
+def _by_evidence(plan: Mapping[str, Any], seen: Evidence) -> str:
+    error = seen.head_error
     if plan["strategy"] == "head":
         if error < WORTH:
-            return (
-                f"It is right on {percent(1 - error, 1)} of them already: there is little to gain."
-            )
+            return f"It {_right(seen, 1)} already: there is little to gain."
         if share_by_evidence(plan["effective_size"], plan["similarity"], error):
             return "Too few can be kept aside to tell whether training more of it would help."
         return "On other collections like yours, training the network itself gained nothing."
     most = "half of it gained as much as training all" if plan["strategy"] == "partial" else (
         "all of it gained the most"
     )  # fmt: skip
-    return (
-        f"As it is, it is right on {percent(1 - error)} of them; on other collections like yours, "
-        f"training {most}."
-    )
+    return f"As it is, it {_right(seen)}; on other collections like yours, training {most}."
+
+
+def _right(seen: Evidence, decimals: int = 0) -> str:
+    """Say how good the head is on the network as it is."""
+    if seen.figure == ACCURACY:
+        return f"is right on {percent(1 - seen.head_error, decimals)} of them"
+    return f"comes to {said(seen.figure, 1 - seen.head_error)}"

@@ -7,7 +7,7 @@ solved anew on what the tuned network makes of the plain images. Knows nothing o
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import keras
 import numpy as np
@@ -146,10 +146,20 @@ def put_in_place(context: RunContext, classifier: Classifier, candidate: Candida
     held_out = calibrated(context, scores).astype("float32")
     divisor, zero = temperature(context, scores), neutral(context)
     if solved:
-        return _with_head(context, solved, held_out, divisor)
+        thresholds = _thresholds(context, held_out)
+        return _with_head(context, solved, held_out, divisor, thresholds)
     kernel, bias = classifier.head.get_weights()
     classifier.set_head(kernel / divisor, zero + (bias - zero) / divisor)
+    classifier = replace(classifier, thresholds=_thresholds(context, held_out))
     return TrainedModel(classifier, held_out, context.task.tuning.answers(scores, zero, divisor))
+
+
+def _thresholds(context: RunContext, held_out: np.ndarray) -> tuple[float, ...]:
+    """Return from which answers on each label is said, by the validation images.
+
+    Not by folds of the training images, to which the features of a tuned network have been fitted.
+    """
+    return context.task.thresholds(held_out, context.labels("val"))
 
 
 def from_head(context: RunContext, solved: SolvedHead) -> TrainedModel:
@@ -158,11 +168,15 @@ def from_head(context: RunContext, solved: SolvedHead) -> TrainedModel:
 
 
 def _with_head(
-    context: RunContext, solved: SolvedHead, held_out: np.ndarray, divisor: float = 1.0
+    context: RunContext,
+    solved: SolvedHead,
+    held_out: np.ndarray,
+    divisor: float = 1.0,
+    thresholds: Sequence[float] | None = None,
 ) -> TrainedModel:
     head = choice.refit(context, solved, divisor, neutral(context))
     return TrainedModel(
-        choice.attach(context, solved, head),
+        choice.attach(context, solved, head, thresholds),
         held_out,
         head.probabilities(solved.features["val"]),
         refit=context.config.refit,

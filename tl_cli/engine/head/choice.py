@@ -172,16 +172,25 @@ def refit(
     return softened(head, 1 / temperature, neutral)
 
 
-def attach(context: RunContext, solved: SolvedHead, head: Head | None = None) -> Classifier:
-    """Return the classifier of the backbone and a solved head; `head`: in place of its own."""
+def attach(
+    context: RunContext,
+    solved: SolvedHead,
+    head: Head | None = None,
+    thresholds: Sequence[float] | None = None,
+) -> Classifier:
+    """Return the classifier of the backbone and a solved head.
+
+    `head`, `thresholds`: in place of its own.
+    """
     head = head or solved.head
+    own = getattr(solved.head, "thresholds", ())
     bent = getattr(head, "kernel", None)
     built = classifier.build(
         context.backbone,
         context.classes,
         solved.taps,
         context.config.pooling,
-        thresholds=getattr(solved.head, "thresholds", ()),
+        thresholds=own if thresholds is None else thresholds,
         centres=len(bent.centres) if bent else 0,
     )
     if bent and built.kernel:

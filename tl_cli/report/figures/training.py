@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 
     from tl_cli.results.learning_curve import LearningCurve
 
+FOLLOWED = {  # columns of history.csv
+    "val_accuracy": "accuracy",
+    "val_average_precision": "mean average precision",
+}
 WEIGHTED = ("Conv2D", "DepthwiseConv2D", "SeparableConv2D", "Dense", "EinsumDense")
 
 
@@ -32,14 +36,16 @@ def losses(axes: Axes, history: Sequence[Mapping[str, float]], best: int) -> Non
 
 
 def accuracies(axes: Axes, history: Sequence[Mapping[str, float]], best: int) -> None:
-    """Draw validation accuracy by epoch; epoch 0 is the solved head."""
+    """Draw validation accuracy by epoch, or what is followed in its place; 0 is the solved head."""
     epochs = [row["epoch"] for row in history]
-    values = [row["val_accuracy"] for row in history]
+    column = next(name for name in FOLLOWED if name in history[0])
+    values = [row[column] for row in history]
     _with_best(axes, epochs, values, best)
     if not epochs[0]:  # from scratch there is none
         axes.axhline(values[0], color=DIM, lw=1, ls=DASHED, label="solved head")
-    axes.set(xlabel="epoch", ylabel="accuracy")
-    percents(axes.yaxis)
+    axes.set(xlabel="epoch", ylabel=FOLLOWED[column])
+    if column == "val_accuracy":
+        percents(axes.yaxis)
     axes.legend()
 
 
