@@ -209,13 +209,9 @@ class RunConfig(BaseModel):
         """
         if task == CLASSIFICATION:
             return self
-        told = {
-            f"balance {self.balance}": self.balance != "none",
-            f"backbone {catalog.BEST}": self.backbone == catalog.BEST,
-        }
-        if wrong := [name for name, said in told.items() if said]:
+        if self.balance != "none":
             raise TLError(
-                f"where images have several labels, {wrong[0]} cannot be had",
+                f"where images have several labels, balance {self.balance} cannot be had",
                 "leave that out; or, where each combination is a class, --task classification",
             )
         return self.effective(task=task)

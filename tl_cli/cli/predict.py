@@ -87,8 +87,7 @@ def predict(
         several = _several(run)
         if several:
             asked = {"--top-k": top_k > 1, "--min-confidence": min_confidence > 0,
-                     "--unknown": unknown, "--sort-into": sort_into,
-                     "--coverage": coverage}  # fmt: skip
+                     "--sort-into": sort_into, "--coverage": coverage}  # fmt: skip
             require_one_label(run, asked, "--output FILE.csv has the probabilities of all labels")
         left_out: Counter[str] = Counter()
         inputs = named_images(paths, sys.stdin, left_out)

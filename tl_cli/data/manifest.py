@@ -11,6 +11,7 @@ from pathlib import Path
 SPLITS = ("train", "val", "test")
 CLASSIFICATION, MULTILABEL = "classification", "multilabel"  # what a label is
 TASKS = (CLASSIFICATION, MULTILABEL)
+NAMED = (CLASSIFICATION, MULTILABEL)  # whose labels are names of classes
 JOINT = ";"  # between the names in a label, where an image may have several
 
 

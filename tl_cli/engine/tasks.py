@@ -21,7 +21,9 @@ from tl_cli.engine.head.multilabel import MultilabelHead
 from tl_cli.engine.metrics import figures, multilabel
 from tl_cli.engine.tuning import Tuning
 from tl_cli.results.evaluation import Evaluation
+from tl_cli.results.intervals import Interval, wilson
 from tl_cli.results.multilabel import MultilabelEvaluation
+from tl_cli.results.paired import paired
 
 Head = LinearHead | MultilabelHead
 Figures = Evaluation | MultilabelEvaluation
@@ -34,19 +36,24 @@ class Task:
     `targets`: records and classes -> class numbers int64 [n], or indicators float32 [n, C].
     `solve`: features of joined depths -> a head, see `on_depths`. `tuning`: what its tuning needs.
     `held_out`: a solved head and its targets -> `tuning.figure` on held-out folds, and the standard
-    error. `thresholds`: held-out answers and targets -> from which on each class is said; none
-    where one class is. `evaluate`: probabilities and targets -> all figures. `answer`: one
-    image's probabilities [C], classes, thresholds -> the label that is said, and how sure that is.
+    error. `interval`: held-out answers and targets -> that figure's 95 %. `p_value`: the answers of
+    two heads and targets -> how likely chance alone parts their figures as much. `thresholds`:
+    held-out answers and targets -> from which on each class is said; none where one class is.
+    `evaluate`: probabilities and targets -> all figures. `answer`: one image's probabilities [C],
+    classes, thresholds -> the label that is said, and how sure that is.
     """
 
     targets: Callable[[Sequence[Record], Sequence[str]], np.ndarray]
     solve: Callable[..., Head]
     tuning: Tuning
     held_out: Callable[[Any, np.ndarray], tuple[float, float]]
+    interval: Callable[[np.ndarray, np.ndarray], Interval]
+    p_value: Callable[[np.ndarray, np.ndarray, np.ndarray], float]
     thresholds: Callable[[np.ndarray, np.ndarray], tuple[float, ...]]
     evaluate: Callable[..., Figures]
     answer: Callable[[np.ndarray, Sequence[str], Sequence[float]], tuple[str, float]]
-    tells_unknown: bool  # whether images unlike all classes can be told
+    # targets -> int64 [n], the groups of images alike that the unknown are far from; None: untold
+    kinds: Callable[[np.ndarray], np.ndarray] | None
 
 
 def _numbers(records: Sequence[Record], classes: Sequence[str]) -> np.ndarray:
@@ -55,6 +62,15 @@ def _numbers(records: Sequence[Record], classes: Sequence[str]) -> np.ndarray:
 
 def _indicators(records: Sequence[Record], classes: Sequence[str]) -> np.ndarray:
     return multilabel.encode([names_in(r.label, MULTILABEL) for r in records], classes)
+
+
+def _wilson(answers: np.ndarray, labels: np.ndarray) -> Interval:
+    return wilson(int((answers.argmax(1) == labels).sum()), len(labels))
+
+
+def _mcnemar(answers: np.ndarray, others: np.ndarray, labels: np.ndarray) -> float:
+    right = [list(p.argmax(1) == labels) for p in (answers, others)]
+    return paired(*right).p_value
 
 
 def _evaluate(*given: Any, thresholds: Sequence[float], **options: Any) -> Figures:
@@ -89,19 +105,24 @@ TASKS = {
         solve=solver.solve_depths,
         tuning=tuning.CLASSES,
         held_out=lambda head, labels: (head.cv_accuracy, head.cv_stderr),
+        interval=_wilson,
+        p_value=_mcnemar,
         thresholds=lambda answers, labels: (),
         evaluate=_evaluate,
         answer=_most_probable,
-        tells_unknown=True,
+        kinds=lambda labels: labels,
     ),
     MULTILABEL: Task(
         targets=_indicators,
         solve=partial(on_depths, multilabel_head.solve),
         tuning=tuning.LABELS,
         held_out=_average_precision,
+        interval=multilabel.average_precision_interval,
+        p_value=multilabel.average_precision_p_value,
         thresholds=multilabel_head.thresholds,
         evaluate=multilabel.evaluate,
         answer=_above,
-        tells_unknown=False,
+        # one: known labels in a new combination are not unknown
+        kinds=lambda indicators: np.zeros(len(indicators), "int64"),
     ),
 }

@@ -60,7 +60,7 @@ def require_task(path: Path, tasks: Collection[str]) -> None:
     if task_of(path) not in tasks:
         raise TLError(
             f"{path.parent} gives an image several labels, and this knows one label an image",
-            "tl evaluate, predict, report, export and embed know several",
+            "all but tl compare, tl train --add and --remove and corrected labels know several",
         )
 
 
