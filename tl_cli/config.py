@@ -205,8 +205,8 @@ class RunConfig(BaseModel):
     def for_task(self, task: str) -> RunConfig:
         """Return this configuration for what the labels turned out to be.
 
-        Of several labels an image, and of a number, the head alone is trained. Raises TLError where
-        more was asked.
+        Of several labels an image the head alone is trained, and of a number unless how much is to
+        stay frozen is said. Raises TLError where more was asked.
         """
         if task == CLASSIFICATION:
             return self
@@ -217,17 +217,25 @@ class RunConfig(BaseModel):
             f"balance {self.balance}": self.balance != "none",
             f"backbone {catalog.BEST}": self.backbone == catalog.BEST,
         }
+        if task == REGRESSION:
+            told[f"freeze {self.freeze}"] = False
+            told["aux_heads"] = self.aux_heads > 0
         if wrong := [name for name, said in told.items() if said]:
-            labels, each = {
-                MULTILABEL: ("images have several labels", "combination"),
-                REGRESSION: ("a number is predicted", "number"),
+            sentence, each = {
+                MULTILABEL: (
+                    "where images have several labels the head alone is trained so far, on the "
+                    f"network as it is: {wrong[0]} cannot be had",
+                    "combination",
+                ),
+                REGRESSION: (
+                    f"where a number is predicted, {wrong[0]} cannot be had so far",
+                    "number",
+                ),
             }[task]
-            raise TLError(
-                f"where {labels} the head alone is trained so far, on the network as it is: "
-                f"{wrong[0]} cannot be had",
-                f"leave that out; or, where each {each} is a class, --task classification",
-            )
-        return self.effective(task=task, freeze="head")
+            hint = f"leave that out; or, where each {each} is a class, --task classification"
+            raise TLError(sentence, hint)
+        freeze = "head" if self.freeze == "auto" else self.freeze
+        return self.effective(task=task, freeze=freeze)
 
     def bands(self) -> tuple[int, ...] | None:
         """Return which bands of an image are red, green and blue; None: as the file says."""

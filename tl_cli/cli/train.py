@@ -262,12 +262,18 @@ def _compare(
     from dataclasses import replace
 
     from tl_cli.cli import compare
+    from tl_cli.data.manifest import REGRESSION
     from tl_cli.results.plan_comparison import PlanComparison, plan_row
     from tl_cli.store.run_dir import RunDir
 
     place = run.final_path
     places = {name: place.with_name(f"{place.name}-{name}") for name in others}
     try:
+        if manifest.task == REGRESSION:
+            raise TLError(
+                "trainings are compared by accuracy, and of a predicted number there is none",
+                "train one by one, --freeze head and --freeze half: each says how far it is off",
+            )
         for other in others.values():
             other.for_task(manifest.task)
         for path in places.values():

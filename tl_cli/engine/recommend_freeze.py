@@ -47,7 +47,7 @@ def recommend(
         plan = replace(plan, reasons=(QUICK, *plan.reasons[1:]))
     if context.manifest.task == MULTILABEL:
         plan = replace(plan, policy=SEVERAL, reasons=(ALONE, *plan.reasons[1:]))
-    if context.manifest.task == REGRESSION:
+    if context.manifest.task == REGRESSION and plan.strategy == "head":
         plan = replace(plan, policy=NUMBER, reasons=(NUMBER_ALONE, *plan.reasons[1:]))
     why = {**plan.why, "image_size": _why_this_size(context)}
     return replace(plan, image_size=context.backbone.image_size, why=why)

@@ -16,7 +16,10 @@ from tl_cli.plan.policies import WORTH, share_by_evidence
 SEVERAL = "several labels"  # the policy where the labels, and not the images, decide
 ALONE = "Where images have several labels, the head alone is trained so far."
 NUMBER = "a number"
-NUMBER_ALONE = "Where a number is predicted, the head alone is trained so far."
+NUMBER_ALONE = (
+    "Where a number is predicted, the head alone is trained. With --freeze half the network is "
+    "trained further, which is kept if it helps."
+)
 PHOTOGRAPHS = "the photographs that the network was trained on"
 LIKE = {
     "high": f"They look much like {PHOTOGRAPHS}.",
@@ -50,8 +53,7 @@ def plain_reasons(plan: Mapping[str, Any]) -> tuple[str, ...]:
     if plan["policy"] == SEVERAL:
         return (_size(plan), ALONE)
     if plan["policy"] == NUMBER:
-        size = size_kind(plan["effective_size"])
-        return (f"{plan['size']:,} images to learn from are {AMOUNT[size]}.", NUMBER_ALONE)
+        return (_size(plan), NUMBER_ALONE)
     if plan["policy"] == "given":
         likeness = () if plan["similarity_source"] == "assumed" else (_likeness(plan),)
         return (_size(plan), *likeness, "How much of the network is trained is your choice.")
@@ -59,6 +61,9 @@ def plain_reasons(plan: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _size(plan: Mapping[str, Any]) -> str:
+    if plan["classes"] == 1:  # a number
+        amount = AMOUNT[size_kind(plan["effective_size"])]
+        return f"{plan['size']:,} images to learn from are {amount}."
     each = f"{plan['images_per_class']:,.0f}"
     return (
         f"{plan['size']:,} images to learn from, about {each} of each class, are "

@@ -26,7 +26,7 @@ from tl_cli.engine.trained_model import TrainedModel
 from tl_cli.engine.unknown import UnknownScore
 from tl_cli.plan import FreezePlan
 from tl_cli.plan.evidence import JUDGED_FROM
-from tl_cli.plan.prior import expected_gain, usual_gain
+from tl_cli.plan.prior import expected_gain
 from tl_cli.results.training import CandidateResult
 
 HEAD, TUNED, AGAIN = "head", "tuned", "solved again"
@@ -132,7 +132,7 @@ def choose(
         return head, gain, None
     error = float((before - after).std(ddof=1) / np.sqrt(len(labels)))
     loss = float(np.average(before, weights=weights))
-    usual = usual_gain(plan.size, plan.similarity)
+    usual = context.task.tuning.usual(plan.size, plan.similarity)
     accepted = expected_gain(gain, error, loss, usual) > 0
     return again if accepted else head, gain, error
 

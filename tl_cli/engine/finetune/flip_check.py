@@ -9,6 +9,8 @@ from __future__ import annotations
 import numpy as np
 from scipy.stats import binom
 
+from tl_cli.data.manifest import REGRESSION
+from tl_cli.data.quantities import bins
 from tl_cli.engine import features
 from tl_cli.engine.context import RunContext
 from tl_cli.engine.features import FeatureSpec, View
@@ -33,7 +35,9 @@ def decide(context: RunContext, head: SolvedHead, on_progress: OnProgress) -> bo
     if config.mirror != "auto":
         return config.mirror == "yes"
     labels, groups = context.labels("train"), context.groups("train")
-    kept, held = halves(labels, config.seed, groups)
+    number = context.manifest.task == REGRESSION
+    strata = np.array(bins(labels[:, 0].tolist())) if number else labels
+    kept, held = halves(strata, config.seed, groups)
     if not len(held) or len(kept) < 2:
         on_progress(Note("Mirroring: no, there are too few images of a class to try it on."))
         return False
@@ -49,8 +53,11 @@ def decide(context: RunContext, head: SolvedHead, on_progress: OnProgress) -> bo
         on_progress=on_progress,
     )
     weights = context.sample_weights("train")
-    solved = solve(
+    train = context.task.solve if number else solve
+    widths = (head.widths,) if number else ()
+    solved = train(
         taken(head.features["train"], kept),
+        *widths,
         labels[kept],
         len(context.manifest.classes),
         seed=config.seed,
@@ -58,6 +65,11 @@ def decide(context: RunContext, head: SolvedHead, on_progress: OnProgress) -> bo
         groups=take_groups(groups, kept),
     )
     views = (taken(head.features["train"], held), features_of(mirrored, mirrored.shape[1]))
+    if number:
+        said = (context.task.tuning.losses(solved.probabilities(r), labels[held]) for r in views)
+        may, why = verdict_of_numbers(*said)
+        on_progress(Note(f"Mirroring: {'yes' if may else 'no'}, {why}."))
+        return may
     plain, flipped_right = (solved.probabilities(rows).argmax(1) == labels[held] for rows in views)
     may, why = verdict(plain, flipped_right, labels[held])
     on_progress(Note(f"Mirroring: {'yes' if may else 'no'}, {why}."))
@@ -81,6 +93,20 @@ def verdict(plain: np.ndarray, mirrored: np.ndarray, labels: np.ndarray) -> tupl
     if lost:
         return False, f"{said}, and {count(lost, 'class')} can no longer be recognised"
     return True, said
+
+
+def verdict_of_numbers(plain: np.ndarray, mirrored: np.ndarray) -> tuple[bool, str]:
+    """Return whether mirroring keeps the numbers, and why.
+
+    `plain`, `mirrored`: float [n], the loss of each held-out image, of standardised numbers.
+    """
+    loss = mirrored - plain
+    error = loss.std(ddof=1) / np.sqrt(len(loss)) if len(loss) > 1 else 1.0
+    said = (
+        f"of {len(loss)} held-out images the loss is {plain.mean():.3f} as they are and "
+        f"{mirrored.mean():.3f} mirrored"
+    )
+    return bool(loss.mean() <= max(LOSS, error)), said
 
 
 def _lost_classes(plain: np.ndarray, mirrored: np.ndarray, labels: np.ndarray) -> int:
