@@ -46,15 +46,19 @@ class Task:
     `targets`: records and classes -> class numbers int64 [n], indicators float32 [n, C], or values
     float64 [n, 1]. `solve`: features of joined depths -> a head, see `on_depths`; `bend`: one
     behind a kernel, see `kernel.solve_kernel`, None where there is none. `tuning`: what its tuning
-    needs. `evaluate`: probabilities and targets -> all figures; `thresholds` and `interval` are the
-    classifier's. `answer`: one image's probabilities [C], classes, thresholds -> the label that is
-    said, and how sure that is.
+    needs. `held_out`: a solved head and its targets -> `tuning.figure` on held-out folds, and the
+    standard error. `thresholds`: held-out answers and targets -> from which on each class is said;
+    none where one class is. `evaluate`: probabilities and targets -> all figures; its `thresholds`
+    and `interval` are the classifier's. `answer`: one image's probabilities [C], classes,
+    thresholds -> the label that is said, and how sure that is.
     """
 
     targets: Callable[[Sequence[Record], Sequence[str]], np.ndarray]
     solve: Callable[..., Head]
     bend: Callable[..., Head] | None
     tuning: Tuning
+    held_out: Callable[[Any, np.ndarray], tuple[float, float]]
+    thresholds: Callable[[np.ndarray, np.ndarray], tuple[float, ...]]
     evaluate: Callable[..., Figures]
     answer: Callable[[np.ndarray, Sequence[str], Sequence[float]], tuple[str, float]]
     tells_unknown: bool  # whether images unlike all classes can be told
@@ -109,12 +113,25 @@ def _value(p: np.ndarray, classes: Sequence[str], thresholds: Sequence[float]) -
     return repr(float(p[0])), 1.0
 
 
+def _average_precision(head: MultilabelHead, indicators: np.ndarray) -> tuple[float, float]:
+    error = multilabel.average_precision_error(head.held_out, indicators)
+    return head.average_precision, error
+
+
+def _share(head: RegressionHead, values: np.ndarray) -> tuple[float, float]:
+    """Return the share of the variance, 0 or more, and its standard error by the squared errors."""
+    squares = (head.held_out - values)[:, 0] ** 2 / (values.var() or 1.0)
+    return max(0.0, head.cv_r2), float(squares.std() / np.sqrt(len(squares)))
+
+
 TASKS = {
     CLASSIFICATION: Task(
         targets=_numbers,
         solve=solver.solve_depths,
         bend=kernel.solve_kernel,
         tuning=tuning.CLASSES,
+        held_out=lambda head, labels: (head.cv_accuracy, head.cv_stderr),
+        thresholds=lambda answers, labels: (),
         evaluate=_evaluate,
         answer=_most_probable,
         tells_unknown=True,
@@ -124,6 +141,8 @@ TASKS = {
         solve=partial(on_depths, multilabel_head.solve),
         bend=None,
         tuning=tuning.LABELS,
+        held_out=_average_precision,
+        thresholds=multilabel_head.thresholds,
         evaluate=_evaluate_labels,
         answer=_above,
         tells_unknown=False,
@@ -133,6 +152,8 @@ TASKS = {
         solve=partial(on_depths, regression.solve),
         bend=partial(kernel.solve_kernel, solve=regression.solve, loss=attrgetter("cv_rmse")),
         tuning=tuning.values(Scale(0.0, 1.0)),
+        held_out=_share,
+        thresholds=lambda answers, values: (),
         evaluate=_evaluate_values,
         answer=_value,
         tells_unknown=False,

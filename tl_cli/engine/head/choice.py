@@ -174,9 +174,18 @@ def refit(
     return softened(head, 1 / temperature, neutral)
 
 
-def attach(context: RunContext, solved: SolvedHead, head: Head | None = None) -> Classifier:
-    """Return the classifier of the backbone and a solved head; `head`: in place of its own."""
+def attach(
+    context: RunContext,
+    solved: SolvedHead,
+    head: Head | None = None,
+    thresholds: Sequence[float] | None = None,
+) -> Classifier:
+    """Return the classifier of the backbone and a solved head.
+
+    `head`, `thresholds`: in place of its own.
+    """
     head = head or solved.head
+    own = getattr(solved.head, "thresholds", ())
     bent = getattr(head, "kernel", None)
     built = classifier.build(
         context.backbone,
@@ -184,7 +193,7 @@ def attach(context: RunContext, solved: SolvedHead, head: Head | None = None) ->
         solved.taps,
         context.config.pooling,
         task=context.manifest.task,
-        thresholds=getattr(solved.head, "thresholds", ()),
+        thresholds=own if thresholds is None else thresholds,
         scale=getattr(solved.head, "scale", (0.0, 1.0)),
         centres=len(bent.centres) if bent else 0,
     )

@@ -103,6 +103,18 @@ def encode(names: Sequence[Sequence[str]], classes: Sequence[str]) -> Array:
     return indicators
 
 
+def average_precision_error(probabilities: Array, indicators: Array, seed: int = 0) -> float:
+    """Return the standard error of the mean average precision, by resampling images."""
+    true = indicators > 0.5
+    order = np.argsort(-probabilities, axis=0, kind="stable")
+    columns = np.flatnonzero(true.any(0) & ~true.all(0))
+    [weight] = _weights(len(true), CHUNK, seed)
+    if not len(columns):
+        return 0.0
+    drawn = [_average_precision(weight[:, order[:, i]], true[order[:, i], i]) for i in columns]
+    return float(_mean(np.stack(drawn, axis=1)).std(ddof=1))
+
+
 def _guessing(support: Array, n: int) -> float:
     """Return the average precision to expect of an order by chance, mean over labels.
 
