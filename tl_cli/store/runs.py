@@ -71,6 +71,7 @@ def line(run: RunDir) -> RunLine:
         split=split,
         n=_count(measured, "n"),
         accuracy=_number(measured, "accuracy"),
+        mae=_number(measured, "mae"),
         seconds=_number(_inside(found, "seconds"), "total"),
         resume="" if at_work else way_on,
         replaced=bool(new),
