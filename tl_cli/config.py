@@ -215,8 +215,11 @@ class RunConfig(BaseModel):
             f"backbone {catalog.BEST}": self.backbone == catalog.BEST,
         }
         if task == REGRESSION:
-            told[f"freeze {self.freeze}"] = False
-            told["aux_heads"] = self.aux_heads > 0
+            told |= {
+                "from_scratch": self.from_scratch,
+                "effort thorough": self.effort == "thorough",
+                "aux_heads": self.aux_heads > 0,
+            }
         if wrong := [name for name, said in told.items() if said]:
             labels, each = {
                 MULTILABEL: ("images have several labels", "combination"),
