@@ -71,7 +71,7 @@ class RunConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     data: str = _data(
-        "DIR of class folders or of shards (.tar, .parquet), FILE.csv, tfds:NAME, sample:digits.",
+        "DIR of class folders or of shards (.tar, .parquet), FILE.csv, tfds:NAME, sample:things.",
         ...,
         metavar="SOURCE",
     )
@@ -123,7 +123,7 @@ class RunConfig(BaseModel):
         metavar="[auto|head|half|full|RATIO]",
     )
     effort: Literal["quick", "normal", "thorough"] = _what(
-        "The head alone; as advised; or the plans tried out first.", "normal"
+        "The head alone; as advised; or networks and plans tried out first.", "normal"
     )
     unfreeze: Literal["at_once", "gradual"] = _what(
         "At once, or from the end backwards in steps.", "at_once", rare=True
@@ -288,7 +288,15 @@ def load(
         mistakes += _contradictions(config)
     if mistakes:
         raise together(mistakes)
-    return config.effective(freeze="head") if config.effort == "quick" else config
+    return config.effective(**_of_effort(config))
+
+
+def _of_effort(config: RunConfig) -> dict[str, str]:
+    """Return what the effort decides: which plan, and whether the network is found out."""
+    if config.effort == "quick":
+        return {"freeze": "head"}
+    stated = {"backbone", "weights"} & config.model_fields_set
+    return {} if config.effort == "normal" or stated else {"backbone": catalog.BEST}
 
 
 def stored(values: Mapping[str, Any], place: str) -> RunConfig:
