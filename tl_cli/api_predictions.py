@@ -43,6 +43,9 @@ class Prediction:
     probabilities: Mapping[str, float] = field(repr=False)  # of every class, by its name
     error: str = ""  # why it could not be opened, where errors are kept
     unknown_score: float | None = None  # above 1: unlike all training images; None: nobody can tell
+    value: float | None = None  # where a number is predicted, its interval: see `Model.interval`
+    lower: float | None = None
+    upper: float | None = None
     labels: tuple[str, ...] = ()  # all that are said of it; where it has one, that
 
     @property
@@ -87,7 +90,15 @@ class Predictions(Sequence[Prediction]):
 
 
 def prediction_of(answer: ImagePrediction, classes: Sequence[str], top_k: int) -> Prediction:
+    from tl_cli.store.prediction_forms import ValuePrediction
+
     said = dict(answer.guesses)
+    if isinstance(answer, ValuePrediction):
+        low, high = answer.ends or (None, None)
+        label = "" if answer.value is None else f"{answer.value:.7g}"
+        return Prediction(
+            answer.path, label, (), {}, answer.error, value=answer.value, lower=low, upper=high
+        )
     return Prediction(
         path=answer.path,
         label=answer.label,

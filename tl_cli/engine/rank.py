@@ -162,6 +162,7 @@ def _look(
     plan = recommend_freeze.recommend(replace(context, manifest=whole), seen)
     head, labels, task = solved.head, context.labels("train"), context.task
     figure, _ = task.held_out(head, labels)
+    assert task.interval  # labels are names: the command sees to that
     seconds = time_budget.image_seconds(context, context.backbone.model)
     look = len(whole.records) * seconds
     row = RankedNetwork(
@@ -212,15 +213,16 @@ def _ranking(
     front = on_the_front([(one.row.accuracy, one.row.milliseconds) for one in order])
     best = order[0]
     rows = [
-        replace(
-            one.row,
-            p_value=1.0
-            if one is best
-            else best.task.p_value(best.head.held_out, one.head.held_out, best.labels),
-            pareto=pareto,
-        )
+        replace(one.row, p_value=_p_value(best, one), pareto=pareto)
         for one, pareto in zip(order, front, strict=True)
     ]
     left = sorted(behind, key=lambda one: -one.row.accuracy)
     rows += [replace(one.row, finalist=False, p_value=0.0) for one in left]
     return Ranking(tuple(rows), best.row.images, available, tuple(missed))
+
+
+def _p_value(best: _Looked, one: _Looked) -> float:
+    """Return how likely chance alone parts a network's figure from the best one's as much."""
+    if one is best or best.task.p_value is None:
+        return 1.0
+    return best.task.p_value(best.head.held_out, one.head.held_out, best.labels)

@@ -6,49 +6,64 @@ Everything else of a run is the same road. Knows arrays and manifests; no run an
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
 
-from tl_cli.data.manifest import CLASSIFICATION, JOINT, MULTILABEL, Record, names_in
+from tl_cli.data import quantities
+from tl_cli.data.manifest import (
+    CLASSIFICATION,
+    JOINT,
+    MULTILABEL,
+    REGRESSION,
+    Record,
+    names_in,
+)
 from tl_cli.engine import tuning
+from tl_cli.engine.head import kernel, regression, solver
 from tl_cli.engine.head import multilabel as multilabel_head
-from tl_cli.engine.head import solver
 from tl_cli.engine.head.linear_head import LinearHead, on_depths
 from tl_cli.engine.head.multilabel import MultilabelHead
+from tl_cli.engine.head.regression import RegressionHead, Scale
 from tl_cli.engine.metrics import figures, multilabel
+from tl_cli.engine.metrics import regression as regression_figures
 from tl_cli.engine.tuning import Tuning
 from tl_cli.results.evaluation import Evaluation
 from tl_cli.results.intervals import Interval, wilson
 from tl_cli.results.multilabel import MultilabelEvaluation
 from tl_cli.results.paired import paired
+from tl_cli.results.regression import RegressionEvaluation
 
-Head = LinearHead | MultilabelHead
-Figures = Evaluation | MultilabelEvaluation
+Head = LinearHead | MultilabelHead | RegressionHead
+Figures = Evaluation | MultilabelEvaluation | RegressionEvaluation
 
 
 @dataclass(frozen=True)
 class Task:
     """One kind of labels.
 
-    `targets`: records and classes -> class numbers int64 [n], or indicators float32 [n, C].
-    `solve`: features of joined depths -> a head, see `on_depths`. `tuning`: what its tuning needs.
-    `held_out`: a solved head and its targets -> `tuning.figure` on held-out folds, and the standard
-    error. `interval`: held-out answers and targets -> that figure's 95 %. `p_value`: the answers of
-    two heads and targets -> how likely chance alone parts their figures as much. `thresholds`:
-    held-out answers and targets -> from which on each class is said; none where one class is.
-    `evaluate`: probabilities and targets -> all figures. `answer`: one image's probabilities [C],
-    classes, thresholds -> the label that is said, and how sure that is.
+    `targets`: records and classes -> class numbers int64 [n], indicators float32 [n, C], or values
+    float64 [n, 1]. `solve`: features of joined depths -> a head, see `on_depths`; `bend`: one
+    behind a kernel, see `kernel.solve_kernel`, None where there is none. `tuning`: what its tuning
+    needs. `held_out`: a solved head and its targets -> `tuning.figure` on held-out folds, and the
+    standard error. `interval`: held-out answers and targets -> that figure's 95 %. `p_value`: the
+    answers of two heads and targets -> how likely chance alone parts their figures as much; both
+    None where networks cannot be ranked. `thresholds`: held-out answers and targets -> from which
+    on each class is said; none where one class is. `evaluate`: probabilities and targets -> all
+    figures; its `thresholds` and `interval` are the classifier's. `answer`: one image's
+    probabilities [C], classes, thresholds -> the label that is said, and how sure that is.
     """
 
     targets: Callable[[Sequence[Record], Sequence[str]], np.ndarray]
     solve: Callable[..., Head]
+    bend: Callable[..., Head] | None
     tuning: Tuning
     held_out: Callable[[Any, np.ndarray], tuple[float, float]]
-    interval: Callable[[np.ndarray, np.ndarray], Interval]
-    p_value: Callable[[np.ndarray, np.ndarray, np.ndarray], float]
+    interval: Callable[[np.ndarray, np.ndarray], Interval] | None
+    p_value: Callable[[np.ndarray, np.ndarray, np.ndarray], float] | None
     thresholds: Callable[[np.ndarray, np.ndarray], tuple[float, ...]]
     evaluate: Callable[..., Figures]
     answer: Callable[[np.ndarray, Sequence[str], Sequence[float]], tuple[str, float]]
@@ -64,6 +79,11 @@ def _indicators(records: Sequence[Record], classes: Sequence[str]) -> np.ndarray
     return multilabel.encode([names_in(r.label, MULTILABEL) for r in records], classes)
 
 
+def _values(records: Sequence[Record], classes: Sequence[str]) -> np.ndarray:
+    values = [quantities.value(record) for record in records]
+    return np.array(values, np.float64).reshape(len(records), 1)
+
+
 def _wilson(answers: np.ndarray, labels: np.ndarray) -> Interval:
     return wilson(int((answers.argmax(1) == labels).sum()), len(labels))
 
@@ -73,8 +93,18 @@ def _mcnemar(answers: np.ndarray, others: np.ndarray, labels: np.ndarray) -> flo
     return paired(*right).p_value
 
 
-def _evaluate(*given: Any, thresholds: Sequence[float], **options: Any) -> Figures:
+def _evaluate(
+    *given: Any, thresholds: Sequence[float], interval: object, **options: Any
+) -> Figures:
     return figures.evaluate(*given, **options)  # the most probable class is said
+
+
+def _evaluate_labels(*given: Any, interval: object, **options: Any) -> Figures:
+    return multilabel.evaluate(*given, **options)
+
+
+def _evaluate_values(*given: Any, thresholds: Sequence[float], **options: Any) -> Figures:
+    return regression_figures.evaluate(*given, **options)
 
 
 def _most_probable(
@@ -94,15 +124,27 @@ def _above(p: np.ndarray, classes: Sequence[str], thresholds: Sequence[float]) -
     return JOINT.join(names), float(np.where(said, p, 1 - p).prod())
 
 
+def _value(p: np.ndarray, classes: Sequence[str], thresholds: Sequence[float]) -> tuple[str, float]:
+    """Return the value itself; how sure it is, its interval says."""
+    return repr(float(p[0])), 1.0
+
+
 def _average_precision(head: MultilabelHead, indicators: np.ndarray) -> tuple[float, float]:
     error = multilabel.average_precision_error(head.held_out, indicators)
     return head.average_precision, error
+
+
+def _share(head: RegressionHead, values: np.ndarray) -> tuple[float, float]:
+    """Return the share of the variance, 0 or more, and its standard error by the squared errors."""
+    squares = (head.held_out - values)[:, 0] ** 2 / (values.var() or 1.0)
+    return max(0.0, head.cv_r2), float(squares.std() / np.sqrt(len(squares)))
 
 
 TASKS = {
     CLASSIFICATION: Task(
         targets=_numbers,
         solve=solver.solve_depths,
+        bend=kernel.solve_kernel,
         tuning=tuning.CLASSES,
         held_out=lambda head, labels: (head.cv_accuracy, head.cv_stderr),
         interval=_wilson,
@@ -115,14 +157,46 @@ TASKS = {
     MULTILABEL: Task(
         targets=_indicators,
         solve=partial(on_depths, multilabel_head.solve),
+        bend=None,
         tuning=tuning.LABELS,
         held_out=_average_precision,
         interval=multilabel.average_precision_interval,
         p_value=multilabel.average_precision_p_value,
         thresholds=multilabel_head.thresholds,
-        evaluate=multilabel.evaluate,
+        evaluate=_evaluate_labels,
         answer=_above,
         # one: known labels in a new combination are not unknown
         kinds=lambda indicators: np.zeros(len(indicators), "int64"),
     ),
+    REGRESSION: Task(
+        targets=_values,
+        solve=partial(on_depths, regression.solve),
+        bend=partial(kernel.solve_kernel, solve=regression.solve, loss=attrgetter("cv_rmse")),
+        tuning=tuning.values(Scale(0.0, 1.0)),
+        held_out=_share,
+        interval=None,
+        p_value=None,
+        thresholds=lambda answers, values: (),
+        evaluate=_evaluate_values,
+        answer=_value,
+        kinds=None,
+    ),
 }
+
+
+def for_run(name: str, training: np.ndarray) -> Task:
+    """Return a row of TASKS for a run with these training targets.
+
+    Numbers are learned less their mean and divided by their deviation, by these in all of a run.
+    """
+    task = TASKS[name]
+    if name != REGRESSION:
+        return task
+    scale = Scale.of(training)
+    solve = partial(regression.solve, scale=scale)
+    return replace(
+        task,
+        solve=partial(on_depths, solve),
+        bend=partial(kernel.solve_kernel, solve=solve, loss=attrgetter("cv_rmse")),
+        tuning=tuning.values(scale),
+    )

@@ -18,7 +18,9 @@ from sklearn.metrics import average_precision_score
 
 from tl_cli.engine.head import platt
 from tl_cli.engine.head.linear_head import fit_temperature, scores_of
+from tl_cli.engine.head.regression import Scale
 from tl_cli.engine.metrics.figures import LEAST_PROBABILITY, log_losses
+from tl_cli.plan.prior import usual_gain
 
 Array = NDArray[Any]
 
@@ -46,6 +48,7 @@ class Tuning:
     temperature: Callable[[Array, Array, Array, Array | None], float]
     losses: Callable[[Array, Array], Array]
     figure: Callable[[Array, Array], float]
+    usual: Callable[[int, float], float]  # images, similarity -> gain on other sets: see `prior`
     loss_name: str  # in files, with `val_` before it in history.csv
     figure_name: str
 
@@ -86,6 +89,7 @@ CLASSES = Tuning(
     temperature=_temperature,
     losses=log_losses,
     figure=accuracy,
+    usual=usual_gain,
     loss_name="log_loss",
     figure_name="accuracy",
 )
@@ -128,6 +132,48 @@ LABELS = Tuning(
     temperature=platt.temperature,
     losses=log_losses,
     figure=average_precision,
+    usual=usual_gain,
     loss_name="log_loss",
     figure_name="average_precision",
 )
+
+# == a number ======================================================================================
+
+FAR = 1.0  # deviations of the labels; an error beyond it costs no more than its size: Huber 1964
+
+
+class _Huber(keras.losses.Loss):
+    """Huber's loss of scores, from numbers in their own unit."""
+
+    def __init__(self, scale: Scale) -> None:
+        super().__init__(name="huber_loss")
+        self.scale = scale
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        true = (keras.ops.cast(y_true, y_pred.dtype) - self.scale.mean) / self.scale.deviation
+        return keras.losses.huber(true, y_pred, delta=FAR)
+
+
+def values(scale: Scale) -> Tuning:
+    """Return how numbers are tuned whose scores are standardised by a scale."""
+
+    def losses(answers: Array, true: Array) -> Array:
+        off = np.abs(scale.scores(answers.astype("float64")) - scale.scores(true))[:, 0]
+        return np.asarray(np.where(off <= FAR, off**2 / 2, FAR * (off - FAR / 2)))
+
+    def r2(scores: Array, true: Array) -> float:
+        squares = np.mean((scale.values(scores.astype("float64")) - true) ** 2)
+        return float(1 - squares / (true.var() or 1.0))
+
+    return Tuning(
+        loss=lambda smoothing: _Huber(scale),
+        activate=scale.values,
+        scores=scale.scores,
+        neutral=lambda true, classes: np.zeros(classes, "float32"),
+        temperature=lambda scores, neutral, true, weight: 1.0,
+        losses=losses,
+        figure=r2,
+        usual=lambda images, similarity: 0.0,  # not known: validation alone decides
+        loss_name="huber_loss",
+        figure_name="r2",
+    )

@@ -13,6 +13,11 @@ from tl_cli.plan.dataset_stats import similarity_kind, size_kind
 from tl_cli.plan.evidence import ACCURACY, Evidence, said
 from tl_cli.plan.policies import WORTH, share_by_evidence
 
+NUMBER = "a number"  # the policy where the labels, and not the images, decide
+NUMBER_ALONE = (
+    "Where a number is predicted, the head alone is trained. With --freeze half the network is "
+    "trained further, which is kept if it helps."
+)
 PHOTOGRAPHS = "the photographs that the network was trained on"
 LIKE = {
     "high": f"They look much like {PHOTOGRAPHS}.",
@@ -28,7 +33,8 @@ def plain_decision(plan: Mapping[str, Any]) -> str:
     passes = "one pass" if epochs == 1 else f"{epochs} passes"
     over = f"in {passes} over your images"
     if plan["strategy"] == "head":
-        return f"keep all that the pretrained network ({name}) knows, and learn your classes on it"
+        what = "to tell your numbers" if plan["policy"] == NUMBER else "your classes on it"
+        return f"keep all that the pretrained network ({name}) knows, and learn {what}"
     if plan["strategy"] == "full":
         return f"train all of the pretrained network ({name}) further, {over}"
     if plan["strategy"] == "scratch":
@@ -42,6 +48,8 @@ def plain_reasons(plan: Mapping[str, Any]) -> tuple[str, ...]:
     """Return why, in at most three sentences."""
     if plan["strategy"] == "scratch":
         return (_size(plan), "You asked for a network that starts from nothing.")
+    if plan["policy"] == NUMBER:
+        return (_size(plan), NUMBER_ALONE)
     if plan["policy"] == "given":
         likeness = () if plan["similarity_source"] == "assumed" else (_likeness(plan),)
         return (_size(plan), *likeness, "How much of the network is trained is your choice.")
@@ -49,6 +57,9 @@ def plain_reasons(plan: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _size(plan: Mapping[str, Any]) -> str:
+    if plan["classes"] == 1:  # a number
+        amount = AMOUNT[size_kind(plan["effective_size"])]
+        return f"{plan['size']:,} images to learn from are {amount}."
     each = f"{plan['images_per_class']:,.0f}"
     return (
         f"{plan['size']:,} images to learn from, about {each} of each class, are "

@@ -10,6 +10,7 @@ from tl_cli.data.manifest import CLASSIFICATION
 from tl_cli.results.evaluation import Evaluation
 from tl_cli.results.learning_curve import LearningCurve
 from tl_cli.results.multilabel import MultilabelEvaluation
+from tl_cli.results.regression import RegressionEvaluation
 from tl_cli.results.update import UpdateResult
 
 
@@ -33,6 +34,17 @@ class MultilabelHeadResult:
     strength: float
     cv_average_precision: float  # mean over classes
     cv_log_loss: float  # nats a class
+
+
+@dataclass(frozen=True)
+class RegressionHeadResult:
+    """How the solved head for a number did on held-out folds, in the unit of the labels."""
+
+    kind: str  # last, multi or kernel
+    strength: float
+    cv_mae: float
+    cv_rmse: float
+    cv_r2: float
 
 
 @dataclass(frozen=True)
@@ -130,9 +142,9 @@ class RunResult:
 
     run: str
     plan: Mapping[str, Any]
-    metrics: Mapping[str, Evaluation | MultilabelEvaluation]  # by split
+    metrics: Mapping[str, Evaluation | MultilabelEvaluation | RegressionEvaluation]  # by split
     seconds: Mapping[str, float]  # by stage
-    head: HeadResult | MultilabelHeadResult | None  # None from scratch
+    head: HeadResult | MultilabelHeadResult | RegressionHeadResult | None  # None from scratch
     tune: FinetuneResult | None
     image_size: int
     precision: str

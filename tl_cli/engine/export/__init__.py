@@ -102,10 +102,11 @@ def export(
         on_progress(Note(f"Running it in {module.RUNTIME} on {many} ..."))
         with _hushed():
             runtime = module.runtime(beside)
+            scale = check.scale_of(source.want, network.built)
             equality = check.compare(
-                source.want, runtime, images, network.quantize, network.built.thresholds
+                source.want, runtime, images, network.quantize, network.built.thresholds, scale
             )
-            encoded = _encoded(module, beside, source.records, source.want)
+            encoded = _encoded(module, beside, source)
             timed = check.milliseconds(runtime, images) if benchmark else None
         size = sum(file.stat().st_size for file in Path(folder).rglob("*") if file.is_file())
         placed = _place(Path(folder), target, "" if equality.passed else REJECTED)
@@ -121,6 +122,8 @@ def export(
         image_size=network.size,
         classes=network.built.classes,
         thresholds=network.built.thresholds,
+        task=network.built.task,
+        interval=network.built.interval,
         trained_in=source.trained_in,
         checked_on=source.checked_on,
         equality=equality,
@@ -166,13 +169,11 @@ def _full_disk_told(target: Path) -> Iterator[None]:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(target)) from error
 
 
-def _encoded(
-    module: ModuleType, path: Path, records: Sequence[Record], want: np.ndarray
-) -> Equality | None:
+def _encoded(module: ModuleType, path: Path, source: Original) -> Equality | None:
     """Return how near a format that opens image files itself comes to how we open them."""
     if not hasattr(module, "encoded"):
         return None
-    kinds = (".jpg", ".jpeg", ".png")
+    kinds, records = (".jpg", ".jpeg", ".png"), source.records
     at = [
         i
         for i, record in enumerate(records)
@@ -181,7 +182,8 @@ def _encoded(
     if not at:
         return None
     files = [Path(records[i].path).read_bytes() for i in at]
-    return check.equality(want[at], [module.encoded(path)(files)])
+    scale = check.scale_of(source.want, source.network.built)
+    return check.equality(source.want[at], [module.encoded(path)(files)], scale=scale)
 
 
 def check_replaceable(place: Path, *, folder: bool) -> None:

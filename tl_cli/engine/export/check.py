@@ -8,10 +8,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from tl_cli.data.csv_io import read_csv
-from tl_cli.data.manifest import Manifest, Record
+from tl_cli.data.manifest import REGRESSION, Manifest, Record
 from tl_cli.engine import features, run_images
 from tl_cli.engine.export.network import Network, Runtime
 from tl_cli.engine.images import image_store
+from tl_cli.engine.networks.classifier import Classifier
 from tl_cli.errors import TLError
 from tl_cli.results.export import Equality
 from tl_cli.store import run_dir
@@ -21,6 +22,8 @@ MOST, CALIBRATION = 64, 200  # images to check with; to calibrate int8 with
 BATCHES = (1, 5)
 # Of a probability, at most; int8 rounds so much that only the answer can be asked for
 DIFFERENCE = {None: 1e-4, "float16": 2e-2}
+OF_A_NUMBER = 10  # times as much of the scale of numbers, which no softmax holds together
+NEARLY = 0.1  # of that scale: what two numbers differ by that are nearly the same
 AGREEMENT = 0.98  # share of images with the same most probable class, for int8
 # batch sizes of the benchmark; how long, and how often at least, each is repeated
 TIMED, SECONDS, RUNS = (1, 32), 1.0, 5
@@ -88,17 +91,22 @@ def compare(
     images: np.ndarray,
     quantize: str | None,
     thresholds: Sequence[float] = (),
+    scale: float | None = None,
 ) -> Equality:
     """Return how equal the runtime's answers to images are to those wanted, over all batch sizes.
 
     `want`: float32 [n, C]; `images`: float32 [n, size, size, 3].
     """
+    allowed = DIFFERENCE.get(quantize)
+    if allowed and scale:
+        allowed *= OF_A_NUMBER * scale
     return equality(
         want,
         [batched(runtime, images, size) for size in BATCHES],
-        DIFFERENCE.get(quantize),
+        allowed,
         AGREEMENT if quantize == "int8" else None,
         thresholds,
+        scale,
     )
 
 
@@ -108,21 +116,35 @@ def equality(
     allowed: float | None = None,
     least: float | None = None,
     thresholds: Sequence[float] = (),
+    scale: float | None = None,
 ) -> Equality:
     """Return the worst figures of several answers [n, C] to the same images.
 
     `thresholds`: by class, where an image may have several labels: then answers agree where all
-    labels do.
+    labels do. `scale`: of numbers, which agree where they differ by less than a tenth of it.
     """
 
     def same(got: np.ndarray) -> np.ndarray:
+        if scale:
+            return np.asarray(np.abs(got - want)[:, 0] <= NEARLY * scale)
         if thresholds:
             return np.asarray(((got >= thresholds) == (want >= thresholds)).all(1))
         return np.asarray(got.argmax(1) == want.argmax(1))
 
     difference = max(float(np.abs(got - want).max()) for got in found)
     agreement = min(float(same(got).mean()) for got in found)
-    return Equality(len(want), difference, agreement, allowed, least)
+    return Equality(len(want), difference, agreement, allowed, least, scale is not None)
+
+
+def scale_of(want: np.ndarray, built: Classifier) -> float | None:
+    """Return what a difference of numbers is held against; None where labels are none.
+
+    How they spread, or how far off they are; not less than what seven digits hold.
+    """
+    if built.task != REGRESSION:
+        return None
+    off = built.interval.radius if built.interval else 0.0
+    return float(max(np.std(want), off, 1e-3 * np.abs(want).max(), 1e-30))
 
 
 def batched(runtime: Runtime, images: np.ndarray, size: int) -> np.ndarray:

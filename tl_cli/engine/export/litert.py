@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import tempfile
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
 
@@ -38,4 +40,9 @@ def write(network: Network, path: Path) -> None:
 def runtime(path: Path) -> Runtime:
     """Return what runs the file on the CPU."""
     run = Interpreter(model_path=str(path)).get_signature_runner(SIGNATURE)
-    return lambda images: run(image=images)["probabilities"]
+    return lambda images: _only(run(image=images))
+
+
+def _only(outputs: Mapping[str, np.ndarray]) -> np.ndarray:
+    [output] = outputs.values()
+    return output

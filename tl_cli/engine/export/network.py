@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
-from tl_cli.data.manifest import Manifest
+from tl_cli.data.manifest import REGRESSION, Manifest
 from tl_cli.engine.networks.classifier import Classifier
 from tl_cli.store.run_dir import RunDir
 
@@ -39,6 +39,11 @@ class Network:
         return self.built.backbone.image_size
 
     @property
+    def output(self) -> str:
+        """What comes out is called: probabilities, or a value in the unit of the labels."""
+        return "value" if self.built.task == REGRESSION else "probabilities"
+
+    @property
     def image(self) -> tf.TensorSpec:
         """What goes in: raw RGB, 0..255."""
         return tf.TensorSpec((None, self.size, self.size, 3), tf.float32, "image")
@@ -55,11 +60,14 @@ class Network:
 
     @cached_property
     def function(self) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
-        """From `image` to {"probabilities": [b, C]}, with constants in place of weights."""
+        """From `image` to {"probabilities": [b, C]}, with constants in place of weights.
+
+        Of a number to {"value": [b, 1]}.
+        """
         traced = tf.function(lambda image: self.plain(image, training=False), [self.image])
         # constants convert, save and load in a tenth of the time that variables of Keras take
         frozen = convert_variables_to_constants_v2(traced.get_concrete_function())
-        return tf.function(lambda image: {"probabilities": frozen(image)[0]}, [self.image])
+        return tf.function(lambda image: {self.output: frozen(image)[0]}, [self.image])
 
     @property
     def labels(self) -> str:

@@ -49,15 +49,19 @@ def write(network: Network, path: Path) -> None:
 def runtime(path: Path) -> Runtime:
     """Return what runs the folder on images float32 [b, height, width, 3]."""
     signatures = _loaded(path).signatures
-    return lambda images: signatures[SIGNATURE](image=tf.constant(images))["probabilities"].numpy()
+    return lambda images: _only(signatures[SIGNATURE](image=tf.constant(images)))
 
 
 def encoded(path: Path) -> Callable[[Sequence[bytes]], np.ndarray]:
     """Return what runs the folder on the bytes of image files."""
     signatures = _loaded(path).signatures
-    return lambda files: signatures[ENCODED](files=tf.constant(list(files)))[
-        "probabilities"
-    ].numpy()
+    return lambda files: _only(signatures[ENCODED](files=tf.constant(list(files))))
+
+
+def _only(outputs: dict[str, tf.Tensor]) -> np.ndarray:
+    """Return the output, whatever it is called."""
+    [output] = outputs.values()
+    return np.asarray(output)
 
 
 @lru_cache(maxsize=1)

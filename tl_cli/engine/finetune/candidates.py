@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 import keras
 import numpy as np
 
-from tl_cli.data.manifest import SPLITS
-from tl_cli.engine import unknown
+from tl_cli.data.manifest import REGRESSION, SPLITS
+from tl_cli.engine import conformal, unknown
 from tl_cli.engine.context import RunContext
 from tl_cli.engine.finetune.state import assign, copies
 from tl_cli.engine.finetune.training_data import TrainingData
@@ -26,7 +26,7 @@ from tl_cli.engine.trained_model import TrainedModel
 from tl_cli.engine.unknown import UnknownScore
 from tl_cli.plan import FreezePlan
 from tl_cli.plan.evidence import JUDGED_FROM
-from tl_cli.plan.prior import expected_gain, usual_gain
+from tl_cli.plan.prior import expected_gain
 from tl_cli.results.training import CandidateResult
 
 HEAD, TUNED, AGAIN = "head", "tuned", "solved again"
@@ -132,7 +132,7 @@ def choose(
         return head, gain, None
     error = float((before - after).std(ddof=1) / np.sqrt(len(labels)))
     loss = float(np.average(before, weights=weights))
-    usual = usual_gain(plan.size, plan.similarity)
+    usual = context.task.tuning.usual(plan.size, plan.similarity)
     accepted = expected_gain(gain, error, loss, usual) > 0
     return again if accepted else head, gain, error
 
@@ -175,8 +175,12 @@ def _with_head(
     thresholds: Sequence[float] | None = None,
 ) -> TrainedModel:
     head = choice.refit(context, solved, divisor, neutral(context))
+    classifier = choice.attach(context, solved, head, thresholds)
+    if context.manifest.task == REGRESSION:
+        far = conformal.interval(held_out, context.labels("val"))
+        classifier = replace(classifier, interval=far)
     return TrainedModel(
-        choice.attach(context, solved, head, thresholds),
+        classifier,
         held_out,
         head.probabilities(solved.features["val"]),
         refit=context.config.refit,

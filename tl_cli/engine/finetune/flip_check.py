@@ -11,6 +11,8 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.stats import binom
 
+from tl_cli.data.manifest import REGRESSION
+from tl_cli.data.quantities import bins
 from tl_cli.engine import features
 from tl_cli.engine.context import RunContext
 from tl_cli.engine.features import FeatureSpec, View
@@ -35,7 +37,9 @@ def decide(context: RunContext, head: SolvedHead, on_progress: OnProgress) -> bo
     if config.mirror != "auto":
         return config.mirror == "yes"
     labels, groups = context.labels("train"), context.groups("train")
-    kept, held = halves(labels, config.seed, groups)
+    number = context.manifest.task == REGRESSION
+    strata = np.array(bins(labels[:, 0].tolist())) if number else labels
+    kept, held = halves(strata, config.seed, groups)
     if not len(held) or len(kept) < 2:
         on_progress(Note("Mirroring: no, there are too few images of a class to try it on."))
         return False
@@ -63,10 +67,14 @@ def decide(context: RunContext, head: SolvedHead, on_progress: OnProgress) -> bo
     )
     views = (taken(head.features["train"], held), features_of(mirrored, mirrored.shape[1]))
     answers = [solved.probabilities(rows) for rows in views]
-    of = "held-out images" if labels.ndim == 1 else "labels of held-out images"
-    thresholds = getattr(solved, "thresholds", ())
-    (plain, flipped_right), known = recognised(answers, labels[held], thresholds)
-    may, why = verdict(plain, flipped_right, known, of)
+    if number:
+        losses = (context.task.tuning.losses(each, labels[held]) for each in answers)
+        may, why = verdict_of_numbers(*losses)
+    else:
+        of = "held-out images" if labels.ndim == 1 else "labels of held-out images"
+        thresholds = getattr(solved, "thresholds", ())
+        (plain, flipped_right), known = recognised(answers, labels[held], thresholds)
+        may, why = verdict(plain, flipped_right, known, of)
     on_progress(Note(f"Mirroring: {'yes' if may else 'no'}, {why}."))
     return may
 
@@ -104,6 +112,20 @@ def verdict(
     if lost:
         return False, f"{said}, and {count(lost, 'class')} can no longer be recognised"
     return True, said
+
+
+def verdict_of_numbers(plain: np.ndarray, mirrored: np.ndarray) -> tuple[bool, str]:
+    """Return whether mirroring keeps the numbers, and why.
+
+    `plain`, `mirrored`: float [n], the loss of each held-out image, of standardised numbers.
+    """
+    loss = mirrored - plain
+    error = loss.std(ddof=1) / np.sqrt(len(loss)) if len(loss) > 1 else 1.0
+    said = (
+        f"of {len(loss)} held-out images the loss is {plain.mean():.3f} as they are and "
+        f"{mirrored.mean():.3f} mirrored"
+    )
+    return bool(loss.mean() <= max(LOSS, error)), said
 
 
 def _lost_classes(plain: np.ndarray, mirrored: np.ndarray, labels: np.ndarray) -> int:
