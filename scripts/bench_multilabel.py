@@ -1,6 +1,7 @@
 """How well are several labels found? Two photos of different sets side by side, the labels of both.
 
-    python scripts/bench_multilabel.py SETS [--images 100,400,1000] [--tune SIZE] [--out FILE]
+    python scripts/bench_multilabel.py SETS [--images 100,400,1000] [--tune SIZE]
+        [--network NAME=FILE] [--out FILE]
     python scripts/bench_multilabel.py --table [--out FILE]
 
 SETS is a folder of <set>/{train,test}/<class>/*; TL_SETS is used where it is not given. From three
@@ -15,7 +16,7 @@ person would run it, on the table of them, with so many training images. One JSO
 
 With --tune the plan that tl chooses is trained at SIZE pixels, and a line has what each candidate
 comes to on the test images (the solved head before, the head solved again after), what was kept,
-and the gain that the validation images saw.
+and the gain that the validation images saw. --network: in place of the default, with its weights.
 
 --table prints Markdown.
 """
@@ -50,6 +51,7 @@ def main() -> None:
     parser.add_argument("sets", nargs="?", type=Path, default=os.environ.get("TL_SETS"))
     parser.add_argument("--images", default="100,400,1000")
     parser.add_argument("--tune", type=int, metavar="SIZE")
+    parser.add_argument("--network", metavar="NAME=FILE", default="")
     parser.add_argument("--out", type=Path, default=OUT)
     parser.add_argument("--table", action="store_true")
     asked = parser.parse_args()
@@ -61,7 +63,11 @@ def main() -> None:
     with asked.out.open("a", encoding="utf-8") as out:
         for number in map(int, asked.images.split(",")):
             with tempfile.TemporaryDirectory() as folder:
-                way = partial(tuned, size=asked.tune) if asked.tune else measured
+                way = (
+                    partial(tuned, size=asked.tune, network=asked.network)
+                    if asked.tune
+                    else measured
+                )
                 row = way(Path(asked.sets), Path(folder), number)
             out.write(json.dumps(row) + "\n")
             print(json.dumps(row), flush=True)
@@ -87,14 +93,18 @@ def measured(sets: Path, folder: Path, number: int) -> dict[str, object]:
     }
 
 
-def tuned(sets: Path, folder: Path, number: int, size: int) -> dict[str, object]:
+def tuned(sets: Path, folder: Path, number: int, size: int, network: str) -> dict[str, object]:
     """Return what tuning on so many images comes to beside the head."""
     made(sets, folder, number)
-    words = ("--image-size", str(size), "--effort", "normal")
+    words = ["--image-size", str(size), "--effort", "normal"]
+    if network:
+        name, _, weights = network.partition("=")
+        words += ["--backbone", name, "--weights", weights]
     told = trained(folder, "tuned", *words)
     tune, plan = told["tune"], told["plan"]
     return {
         "images": number,
+        "network": plan["backbone"],
         "size": size,
         "strategy": plan["strategy"],
         "freeze_ratio": plan["freeze_ratio"],
@@ -200,15 +210,20 @@ def table(file: Path) -> str:
 
 def tunings(rows: Sequence[dict[str, Any]]) -> str:
     lines = [
-        "| training images | pixels | frozen | epochs | mAP, head | mAP, solved again "
+        "| network | training images | pixels | frozen | epochs | mAP, head | mAP, solved again "
         "| log loss, head | log loss, solved again | gain seen | kept | tuning, s |",
-        "|---" * 11 + "|",
+        "|---" * 12 + "|",
     ]
     for row in rows:
         if not row.get("tune"):
             continue
         head, *_, again = row["tune"]["candidates"]
-        cells = [f"{row['images']:,}", str(row["size"]), f"{row['freeze_ratio']:.0%}"]
+        cells = [
+            row["network"],
+            f"{row['images']:,}",
+            str(row["size"]),
+            f"{row['freeze_ratio']:.0%}",
+        ]
         cells += [str(row["epochs"])]
         cells += [f"{each['test_average_precision']:.3f}" for each in (head, again)]
         cells += [f"{each['log_loss']:.3f}" for each in (head, again)]
