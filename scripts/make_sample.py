@@ -56,7 +56,7 @@ def origins(folder: Path) -> dict[str, dict[str, str]]:
 def photographs(activities: Path) -> Iterator[tuple[str, Path, dict[str, str]]]:
     """Yield (class, file, origin) of each free photograph, no name of a class twice."""
     for label, places in CLASSES.items():
-        names = set()
+        names: set[str] = set()
         for place, beginning in places:
             of = origins(activities / place)
             for file in sorted((activities / place).glob(f"{beginning}*.webp")):

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar
 
 from tl_cli.api_predictions import Prediction, Predictions, inputs_of, prediction_of, unreadable
 from tl_cli.api_session import plain, session, settings_of
+from tl_cli.data.manifest import CLASSIFICATION, NAMED, TASKS
 from tl_cli.errors import TLError, unknown
 
 if TYPE_CHECKING:
@@ -31,7 +32,9 @@ if TYPE_CHECKING:
     from tl_cli.engine.outcome import Trained
     from tl_cli.plan import FreezePlan
     from tl_cli.results.evaluation import Diagnostics, Evaluation
+    from tl_cli.results.multilabel import MultilabelEvaluation
     from tl_cli.results.progress import OnProgress
+    from tl_cli.results.regression import ConformalInterval, RegressionEvaluation
 
     Path_ = str | os.PathLike[str]
 
@@ -41,24 +44,38 @@ R = TypeVar("R")
 
 @dataclass(frozen=True)
 class EvaluationResult:
-    """A classifier's figures on images of known classes, and what follows from them."""
+    """A classifier's figures on images of known classes, and what follows from them.
 
-    figures: Evaluation
-    diagnostics: Diagnostics = field(repr=False)
+    Of several labels an image, or of a predicted number: the figures alone.
+    """
+
+    figures: Evaluation | MultilabelEvaluation | RegressionEvaluation
+    diagnostics: Diagnostics | None = field(repr=False)
 
     @property
     def accuracy(self) -> float:
-        """The share of images that were recognised, 0 to 1."""
-        return self.figures.accuracy
+        """The share of images that were recognised, 0 to 1; of several labels: all of them.
+
+        Raises TLError of a number.
+        """
+        return _share(self.figures)
+
+    @property
+    def mean_average_precision(self) -> float:
+        """Of several labels: how well their probabilities order the images. Else raises TLError."""
+        return _mean_average_precision(self.figures)
 
     @property
     def interval(self) -> tuple[float, float] | None:
-        """The 95 % interval of the accuracy."""
-        return self.figures.intervals["accuracy"]
+        """The 95 % interval of the accuracy. Raises TLError of a number."""
+        _share(self.figures)
+        ends = self.figures.intervals
+        return ends["accuracy"] if "accuracy" in ends else ends["subset_accuracy"]
 
     def to_json(self) -> dict[str, Any]:
         """Return what `tl evaluate --json` prints, but for pictures; keys as in docs/json.md."""
-        return self.figures.to_json() | self.diagnostics.to_json()
+        more = self.diagnostics.to_json() if self.diagnostics else {}
+        return self.figures.to_json() | more
 
 
 class Model:
@@ -81,6 +98,11 @@ class Model:
     def classes(self) -> tuple[str, ...]:
         """The names of the classes, in the order of the probabilities."""
         return self._classifier.classes
+
+    @property
+    def interval(self) -> ConformalInterval | None:
+        """How far a predicted number may be off; None of classes, and where that is not known."""
+        return self._classifier.interval
 
     @property
     def image_size(self) -> int:
@@ -152,15 +174,24 @@ class TrainingResult:
 
     run: Path
     model: Model
-    figures: Mapping[str, Evaluation]  # by split: val, and test where there are test images
+    # by split: val, and test where there are test images
+    figures: Mapping[str, Evaluation | MultilabelEvaluation | RegressionEvaluation]
     plan: FreezePlan = field(repr=False)
     report: Path | None
     _told: Mapping[str, Any] = field(repr=False)
 
     @property
     def accuracy(self) -> float:
-        """The share of images that were recognised: of the test images, else of validation."""
-        return (self.figures.get("test") or self.figures["val"]).accuracy
+        """The share of images that were recognised: of the test images, else of validation.
+
+        Of several labels an image: of which all are right. Raises TLError of a number.
+        """
+        return _share(self.figures.get("test") or self.figures["val"])
+
+    @property
+    def mean_average_precision(self) -> float:
+        """Of several labels an image, on the same images. Raises TLError where there are none."""
+        return _mean_average_precision(self.figures.get("test") or self.figures["val"])
 
     def to_json(self) -> dict[str, Any]:
         """Return what `tl train --json` prints, keys as in docs/json.md."""
@@ -189,7 +220,7 @@ def load(run: Path_) -> Model:
         folder = run_dir.checkpoint_of(Path(run))
         from tl_cli.engine import predict
 
-        return Model(folder.path, predict.load_checkpoint(folder))
+        return Model(folder.path, predict.load_checkpoint(folder, TASKS))
 
 
 def train(
@@ -242,15 +273,30 @@ Model.evaluate = _with_known_options(Model.evaluate)  # type: ignore[method-assi
 # == how they do it ================================================================================
 
 
+def _share(figures: Evaluation | MultilabelEvaluation | RegressionEvaluation) -> float:
+    """Return the share of images of which the label, or all labels, are right."""
+    for name in ("accuracy", "subset_accuracy"):
+        if hasattr(figures, name):
+            return float(getattr(figures, name))
+    raise TLError("of a predicted number there is no accuracy", "see figures: mae, r2")
+
+
+def _mean_average_precision(
+    figures: Evaluation | MultilabelEvaluation | RegressionEvaluation,
+) -> float:
+    if not hasattr(figures, "mean_average_precision"):
+        raise TLError("only of several labels is there an average precision", "see figures")
+    return figures.mean_average_precision
+
+
 def _training_result(run: Path, trained: Trained, report: str | None) -> TrainingResult:
     from tl_cli.plan import FreezePlan
-    from tl_cli.results.evaluation import of_one_label
 
     result = trained.result
     return TrainingResult(
         run=run,
         model=Model(run, trained.classifier),
-        figures={split: of_one_label(found) for split, found in result.metrics.items()},
+        figures=result.metrics,
         plan=FreezePlan.from_json(result.plan),
         report=Path(report) if report else None,
         _told={**result.to_json(), "report": report},
@@ -266,7 +312,7 @@ def _recommend(settings: Any, size: int | None, classes: int | None, screen: Scr
         return command.planned(settings, size, classes)
     if settings.similarity:
         return command.stated(settings, screen)
-    manifest = manifest_of(settings, screen)
+    manifest = manifest_of(settings, screen, NAMED)
     from tl_cli.engine.dry_run import dry_run
 
     return FreezePlan.from_json(dry_run(settings, manifest, screen.on_progress).plan)
@@ -282,12 +328,16 @@ def _evaluate(
     screen: Screen,
 ) -> EvaluationResult:
     from tl_cli.cli.evaluate import evaluated
+    from tl_cli.cli.run_directory import require_one_label
     from tl_cli.data.columns import column
     from tl_cli.engine import evaluate
-    from tl_cli.results.evaluation import of_one_label
-    from tl_cli.store.run_dir import checkpoint_of
+    from tl_cli.store import checkpoint
+    from tl_cli.store.run_dir import CHECKPOINT, checkpoint_of
 
     folder, sliced_by = checkpoint_of(run), request["sliced_by"]
+    if checkpoint.task_of(folder / CHECKPOINT) != CLASSIFICATION:
+        asked = {"slice" if k == "sliced_by" else k: v for k, v in request.items()}
+        require_one_label(folder, asked, "`figures` has all of them")
     manifest, chosen = evaluated(folder, data, split, screen, bad_images, names)
     values = column(manifest, sliced_by, data, names) if sliced_by else None
     if data is not None:
@@ -296,8 +346,7 @@ def _evaluate(
         manifest=manifest, split=chosen, own=data is None, column=values, **request
     )
     found = evaluate.evaluate(folder, wanted, screen.on_progress)
-    assert found.diagnostics  # `load` opens no checkpoint of several labels an image
-    return EvaluationResult(of_one_label(found.evaluation), found.diagnostics)
+    return EvaluationResult(found.evaluation, found.diagnostics)
 
 
 def _predict(
@@ -319,12 +368,19 @@ def _predict(
     if not inputs:
         return Predictions((), model.classes, {})
     with session(on_progress) as screen:
+        from tl_cli.cli.run_directory import require_one_label
         from tl_cli.data import decode
         from tl_cli.engine import predict
         from tl_cli.results.progress import Progress
         from tl_cli.store.run_dir import RunDir
 
         decode.use(model._reading)
+        if model._classifier.task != CLASSIFICATION:
+            several = bool(model._classifier.thresholds)
+            asked = {"min_confidence": min_confidence > 0}
+            asked |= {} if several else {"top_k": top_k > 1, "unknown": bool(unlike)}
+            there = ".probabilities has those of all labels" if several else "each has its `value`"
+            require_one_label(RunDir(model.run), asked, there)
         rows: list[Prediction] = []
         for batch in predict.answers(
             model._classifier, inputs, top=len(model.classes), least=min_confidence,

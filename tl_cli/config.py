@@ -208,29 +208,30 @@ class RunConfig(BaseModel):
     def for_task(self, task: str) -> RunConfig:
         """Return this configuration for what the labels turned out to be.
 
-        Of several labels an image, and of a number, the head alone is trained. Raises TLError where
-        more was asked.
+        Of a number the head alone is trained, unless how much is to stay frozen is said. Raises
+        TLError where more was asked than there is for them.
         """
         if task == CLASSIFICATION:
             return self
-        told = {
-            "from_scratch": self.from_scratch,
-            f"freeze {self.freeze}": self.freeze not in ("auto", "head", "1"),
-            f"effort {self.effort}": self.effort == "thorough",
-            f"balance {self.balance}": self.balance != "none",
-            f"backbone {catalog.BEST}": self.backbone == catalog.BEST,
-        }
+        told = {f"balance {self.balance}": self.balance != "none"}
+        if task == REGRESSION:
+            told |= {
+                f"backbone {catalog.BEST}": self.backbone == catalog.BEST,
+                "from_scratch": self.from_scratch,
+                "effort thorough": self.effort == "thorough",
+                "aux_heads": self.aux_heads > 0,
+            }
         if wrong := [name for name, said in told.items() if said]:
             labels, each = {
                 MULTILABEL: ("images have several labels", "combination"),
                 REGRESSION: ("a number is predicted", "number"),
             }[task]
             raise TLError(
-                f"where {labels} the head alone is trained so far, on the network as it is: "
-                f"{wrong[0]} cannot be had",
+                f"where {labels}, {wrong[0]} cannot be had",
                 f"leave that out; or, where each {each} is a class, --task classification",
             )
-        return self.effective(task=task, freeze="head")
+        alone = task == REGRESSION and self.freeze == "auto"
+        return self.effective(task=task, **({"freeze": "head"} if alone else {}))
 
     def bands(self) -> tuple[int, ...] | None:
         """Return which bands of an image are red, green and blue; None: as the file says."""

@@ -233,11 +233,11 @@ def whole(
 ) -> tuple[RunDir, Trained, str | None]:
     """Train one run from its configuration on; see `training.train_run`. Raises TLError.
 
-    For Python, which knows one label an image so far.
+    For Python.
     """
     _check(settings, False, False, overwrite)
     run = begun(settings, directory(settings, overwrite))
-    return train_run(settings, _scanned(settings, run, screen, (CLASSIFICATION,)), screen, run)
+    return train_run(settings, _scanned(settings, run, screen, TASKS), screen, run)
 
 
 def _others(settings: RunConfig, scratch: bool, plans: bool) -> dict[str, RunConfig]:
@@ -268,6 +268,11 @@ def _compare(
     place = run.final_path
     places = {name: place.with_name(f"{place.name}-{name}") for name in others}
     try:
+        if manifest.task != CLASSIFICATION:
+            raise TLError(
+                f"trainings are compared by accuracy, and of {manifest.task} there is none",
+                "train one by one, --freeze head and --freeze half: each says how far it is off",
+            )
         for other in others.values():
             other.for_task(manifest.task)
         for path in places.values():

@@ -15,7 +15,7 @@ from rich.table import Table
 from tl_cli.console.screen import Screen, bare_table, safe, two_columns
 from tl_cli.humanize import count, decision, duration
 from tl_cli.plan import similarity_kind
-from tl_cli.plan.evidence import CLAIM_FROM
+from tl_cli.plan.evidence import ACCURACY, CLAIM_FROM
 from tl_cli.results.dry_run import DryRun
 
 BAR = 30  # characters for an accuracy of 1
@@ -131,7 +131,12 @@ def _distance(seen: Mapping[str, Any]) -> str:
 def _probes_title(plan: Mapping[str, Any]) -> str:
     few = plan["images_per_class"] < CLAIM_FROM
     doubt = f"; under {CLAIM_FROM} images a class the depths cannot be told apart" if few else ""
-    return f"[dim]held-out accuracy of a linear head, by what it looks at{doubt}[/]"
+    figure = "accuracy" if _is_share(plan["evidence"]) else "mean average precision"
+    return f"[dim]held-out {figure} of a linear head, by what it looks at{doubt}[/]"
+
+
+def _is_share(seen: Mapping[str, Any]) -> bool:
+    return bool(seen.get("figure", ACCURACY) == ACCURACY)
 
 
 def _by_depth(seen: Mapping[str, Any]) -> Table:
@@ -142,7 +147,11 @@ def _by_depth(seen: Mapping[str, Any]) -> Table:
     for row in rows:
         bar = "█" * round(BAR * row["accuracy"])
         style = "green" if row["accuracy"] == best else "blue"
-        figure = f"{row['accuracy']:6.1%} ± {row['stderr']:5.1%}"
+        figure = (
+            f"{row['accuracy']:6.1%} ± {row['stderr']:5.1%}"
+            if _is_share(seen)
+            else f"{row['accuracy']:.3f} ± {row['stderr']:.3f}"
+        )
         table.add_row(f"  {escape(row['tap'])}", f"[{style}]{bar}[/]", figure)
     return table
 

@@ -182,5 +182,7 @@ def _seconds(left: float) -> str:
 
 
 def _said(facts: Mapping[str, float]) -> str:
-    accuracy = facts.get("val accuracy")
-    return "" if accuracy is None else f" ({percent(accuracy)} right by now)"
+    if "val accuracy" in facts:
+        return f" ({percent(facts['val accuracy'])} right by now)"
+    named = ((name, value) for name, value in facts.items() if name.startswith("val "))
+    return next((f" ({name.removeprefix('val ')} {value:.2f} by now)" for name, value in named), "")

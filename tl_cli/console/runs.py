@@ -12,6 +12,7 @@ from pathlib import Path
 from tl_cli.console.layout import paragraph, table, whole
 from tl_cli.console.screen import Screen
 from tl_cli.humanize import count, duration, percent, printable, typed
+from tl_cli.results.regression import said
 from tl_cli.results.runs import RunLine
 
 PLANS = {"head": "head alone", "full": "everything", "scratch": "from scratch"}
@@ -53,6 +54,10 @@ def _next(screen: Screen, finished: Sequence[RunLine]) -> None:
 
 def _cells(each: RunLine) -> tuple[str, ...]:
     accuracy = percent(each.accuracy, 1) if each.accuracy is not None else ""
+    if each.mean_average_precision is not None:
+        accuracy = f"mAP {each.mean_average_precision:.3f}"
+    if each.mae is not None:
+        accuracy = f"± {said(each.mae)}"  # on average
     images = f"{each.n:,} {each.split}" if each.n is not None else ""
     spent = duration(each.seconds) if each.seconds is not None else ""
     return (_data(each.data), _plan(each), accuracy, images, spent, _date(each.date))

@@ -124,6 +124,7 @@ def _caveats(result: RunResult, told: Headline | None, manifest: Manifest) -> It
         return
     if told is None:
         yield from multilabel.caveats(multilabel_figures(result.metrics), manifest)
+        yield from _of_tuning(result, validation="test" not in result.metrics)
         return
     if not told.better_than_guessing:
         yield (
@@ -136,7 +137,12 @@ def _caveats(result: RunResult, told: Headline | None, manifest: Manifest) -> It
         yield f"{copies:,} of them {what} of an image it learned from: the figure is too good."
     if told.n < FEW:
         yield f"Measured on {count(told.n, 'image')} only: more photos make the figure surer."
-    if told.measured == VALIDATION:
+    yield from _of_tuning(result, validation=told.measured == VALIDATION)
+
+
+def _of_tuning(result: RunResult, *, validation: bool) -> Iterator[str]:
+    """Yield what a tuning adds. `validation`: whether its own judges are what is measured on."""
+    if validation and (result.tune or result.scratch):
         yield (
             "They also decided what is kept, so the figure is a little too good: --test 0.1 keeps "
             "some images aside for a fair one."

@@ -49,7 +49,7 @@ def valued(listed: Manifest, name: str = VALUE) -> Manifest:
     records = tuple(replace(r, label=_text(float(r.label))) for r in listed.records)
     values = [value(record) for record in records]
     low, high = min(values, default=0.0), max(values, default=0.0)
-    if high - low < DIGITS * max(abs(low), abs(high)):
+    if 0 < high - low < DIGITS * max(abs(low), abs(high)):
         raise TLError(
             f"'{Path(listed.source).name}': `{name}` goes from {low!r} to {high!r}, and a network "
             "computes with seven digits",

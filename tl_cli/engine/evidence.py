@@ -17,9 +17,8 @@ from tl_cli.engine import features
 from tl_cli.engine.context import RunContext
 from tl_cli.engine.features import PIXELS, FeatureSpec, Rows, batchnorm_shift
 from tl_cli.engine.features.shards import Pass
-from tl_cli.engine.head import solve, take_groups
+from tl_cli.engine.head import take_groups
 from tl_cli.engine.head.choice import SolvedHead
-from tl_cli.engine.head.linear_head import of_one_label
 from tl_cli.plan import evidence
 from tl_cli.plan.evidence import Evidence, Probe
 from tl_cli.results.progress import OnProgress
@@ -70,8 +69,7 @@ def gather_evidence(
 ) -> Evidence:
     """Return the evidence from what `choice.extract` gave, the heads and the distances."""
     chosen = np.array(stratified(context.manifest.of("train"), PROBED))
-    labels = context.labels("train")[chosen]
-    classes = len(context.manifest.classes)
+    labels, task = context.labels("train"), context.task
     weights = context.sample_weights("train")
     # as the heads were solved, or the depths could not be compared with them
     options: dict[str, Any] = {
@@ -82,14 +80,21 @@ def gather_evidence(
     pooled = rows[chosen].astype("float32")  # training images come first
 
     def probe(name: str, columns: slice) -> Probe:
-        solved = solve(pooled[:, columns], labels, classes, method="ridge", **options)
-        return Probe(name, solved.cv_accuracy, solved.cv_stderr)
+        part = pooled[:, columns]
+        solved = task.solve(
+            part, part.shape[1:], labels[chosen], len(context.classes), method="ridge", **options
+        )
+        return Probe(name, *task.held_out(solved, labels[chosen]))
+
+    def of_head(name: str, kind: str) -> Probe | None:
+        solved = head.candidates.get(kind)
+        return Probe(name, *task.held_out(solved, labels)) if solved else None
 
     depths = context.depths
     names = [context.backbone.blocks[tap - 1].name for tap in depths]
     columns = _columns([PIXELS * PIXELS * 3, *context.widths(depths)])
     by_depth = [probe(*each) for each in zip(names[:-1], columns[1:-1], strict=True)]
-    by_depth.append(_of_head(names[-1], head, "last") or probe(names[-1], columns[-1]))
+    by_depth.append(of_head(names[-1], "last") or probe(names[-1], columns[-1]))
     distance = None if layers is None else float(layers.mean())
     return Evidence(
         images=len(chosen),
@@ -97,9 +102,10 @@ def gather_evidence(
         thirds=None if layers is None else _thirds(layers),
         similarity=_similarity(context, distance),
         probes=tuple(by_depth),
-        joined=_of_head("joined", head, "multi") or by_depth[-1],
+        joined=of_head("joined", "multi") or by_depth[-1],
         pixels=probe("pixels", columns[0]),
         estimated=distance is not None and context.backbone.card.name not in catalog.ANCHORS,
+        figure=task.tuning.figure_name,
     )
 
 
@@ -108,13 +114,6 @@ def _similarity(context: RunContext, distance: float | None) -> float | None:
         return None
     anchors = catalog.anchors(context.backbone.card.name)
     return round(evidence.similarity(distance, anchors, context.backbone.image_size), 4)
-
-
-def _of_head(name: str, head: SolvedHead, kind: str) -> Probe | None:
-    if kind not in head.candidates:
-        return None
-    solved = of_one_label(head.candidates[kind])
-    return Probe(name, solved.cv_accuracy, solved.cv_stderr)
 
 
 def _columns(widths: Sequence[int]) -> list[slice]:

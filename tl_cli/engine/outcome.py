@@ -254,6 +254,6 @@ def result_of(
 
 def _solved(context: RunContext, head: SolvedHead | None) -> CandidateResult | None:
     """Return what a tuning is to be held against; None where there can be none."""
-    if head is None or context.manifest.task != CLASSIFICATION:
+    if head is None:
         return None
     return judged(context, head_candidate(context, head, ()))

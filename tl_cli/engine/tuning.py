@@ -20,6 +20,7 @@ from tl_cli.engine.head import platt
 from tl_cli.engine.head.linear_head import fit_temperature, scores_of
 from tl_cli.engine.head.regression import Scale
 from tl_cli.engine.metrics.figures import LEAST_PROBABILITY, log_losses
+from tl_cli.plan.prior import usual_gain
 
 Array = NDArray[Any]
 
@@ -47,6 +48,7 @@ class Tuning:
     temperature: Callable[[Array, Array, Array, Array | None], float]
     losses: Callable[[Array, Array], Array]
     figure: Callable[[Array, Array], float]
+    usual: Callable[[int, float], float]  # images, similarity -> gain on other sets: see `prior`
     loss_name: str  # in files, with `val_` before it in history.csv
     figure_name: str
 
@@ -87,6 +89,7 @@ CLASSES = Tuning(
     temperature=_temperature,
     losses=log_losses,
     figure=accuracy,
+    usual=usual_gain,
     loss_name="log_loss",
     figure_name="accuracy",
 )
@@ -129,6 +132,7 @@ LABELS = Tuning(
     temperature=platt.temperature,
     losses=log_losses,
     figure=average_precision,
+    usual=usual_gain,
     loss_name="log_loss",
     figure_name="average_precision",
 )
@@ -169,6 +173,7 @@ def values(scale: Scale) -> Tuning:
         temperature=lambda scores, neutral, true, weight: 1.0,
         losses=losses,
         figure=r2,
+        usual=lambda images, similarity: 0.0,  # not known: validation alone decides
         loss_name="huber_loss",
         figure_name="r2",
     )

@@ -15,6 +15,9 @@ from typing import Any
 CLAIM_FROM = 20  # images a class below which the depths are not compared
 JUDGED_FROM = 10  # validation images from which on a gain of tuning can be told from chance
 
+ACCURACY, AVERAGE_PRECISION = "accuracy", "average_precision"  # what a probe's figure may be
+FIGURES = {ACCURACY: "an accuracy", AVERAGE_PRECISION: "a mean average precision"}
+
 # What the two anchors are called: photographs such as ImageNet's, and handwritten letters.
 LIKE_PHOTOS, LIKE_LETTERS = 0.85, 0.30
 
@@ -26,7 +29,7 @@ class Probe:
     """A linear classifier solved on one look at the images, judged on held-out folds."""
 
     tap: str  # the block whose pooled output it looks at, or what else
-    accuracy: float
+    accuracy: float  # or what else `Evidence.figure` says
     stderr: float
 
 
@@ -42,6 +45,7 @@ class Evidence:
     joined: Probe  # several depths at once
     pixels: Probe  # the bare image in 16 x 16
     estimated: bool = False  # S was read off the anchors of other networks
+    figure: str = ACCURACY  # what the probes' figures are: a row of FIGURES
 
     @property
     def last(self) -> Probe:
@@ -49,7 +53,7 @@ class Evidence:
 
     @property
     def head_error(self) -> float:
-        """The share of images that the better solved head gets wrong."""
+        """The share of images that the better solved head gets wrong; what else it lacks of 1."""
         return 1 - max(self.last.accuracy, self.joined.accuracy)
 
     @property
@@ -84,7 +88,13 @@ class Evidence:
             joined=Probe(**evidence["joined"]),
             pixels=Probe(**evidence["pixels"]),
             estimated=evidence.get("estimated", False),
+            figure=evidence.get("figure", ACCURACY),
         )
+
+
+def said(figure: str, value: float) -> str:
+    """Say what a probe came to: `an accuracy of 0.912`."""
+    return f"{FIGURES[figure]} of {value:.3f}"
 
 
 def similarity(distance: float, anchors: Anchors, image_size: int) -> float:

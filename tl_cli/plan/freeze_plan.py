@@ -34,7 +34,7 @@ class FreezePlan:
     strategy: str  # head, partial, full, or scratch
     freeze_ratio: float  # share of weighted leaf layers frozen, snapped to a cut point
     requested_ratio: float  # before it was snapped
-    policy: str  # which policy chose the ratio, "given", "trial", "several labels" or "a number"
+    policy: str  # which policy chose the ratio, "given", "trial" or "a number"
     similarity: float
     similarity_source: str  # given, assumed, estimated, measured
     size: int  # training images

@@ -10,13 +10,14 @@ from typing import Any
 
 from tl_cli.humanize import percent
 from tl_cli.plan.dataset_stats import similarity_kind, size_kind
-from tl_cli.plan.evidence import Evidence
+from tl_cli.plan.evidence import ACCURACY, Evidence, said
 from tl_cli.plan.policies import WORTH, share_by_evidence
 
-SEVERAL = "several labels"  # the policy where the labels, and not the images, decide
-ALONE = "Where images have several labels, the head alone is trained so far."
-NUMBER = "a number"
-NUMBER_ALONE = "Where a number is predicted, the head alone is trained so far."
+NUMBER = "a number"  # the policy where the labels, and not the images, decide
+NUMBER_ALONE = (
+    "Where a number is predicted, the head alone is trained. With --freeze half the network is "
+    "trained further, which is kept if it helps."
+)
 SIDE_BY_SIDE = "side by side"
 BESIDE_ALONE = "Networks that stand side by side are not trained further: the head alone is."
 PHOTOGRAPHS = "the photographs that the network was trained on"
@@ -49,11 +50,8 @@ def plain_reasons(plan: Mapping[str, Any]) -> tuple[str, ...]:
     """Return why, in at most three sentences."""
     if plan["strategy"] == "scratch":
         return (_size(plan), "You asked for a network that starts from nothing.")
-    if plan["policy"] == SEVERAL:
-        return (_size(plan), ALONE)
     if plan["policy"] == NUMBER:
-        size = size_kind(plan["effective_size"])
-        return (f"{plan['size']:,} images to learn from are {AMOUNT[size]}.", NUMBER_ALONE)
+        return (_size(plan), NUMBER_ALONE)
     if plan["policy"] == SIDE_BY_SIDE:
         return (_size(plan), BESIDE_ALONE)
     if plan["policy"] == "given":
@@ -63,6 +61,9 @@ def plain_reasons(plan: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _size(plan: Mapping[str, Any]) -> str:
+    if plan["classes"] == 1:  # a number
+        amount = AMOUNT[size_kind(plan["effective_size"])]
+        return f"{plan['size']:,} images to learn from are {amount}."
     each = f"{plan['images_per_class']:,.0f}"
     return (
         f"{plan['size']:,} images to learn from, about {each} of each class, are "
@@ -91,22 +92,25 @@ def _choice(plan: Mapping[str, Any]) -> str:
             if head
             else "the more of the network is trained."
         )
-    return _by_evidence(plan, Evidence.from_json(plan["evidence"]).head_error)
+    return _by_evidence(plan, Evidence.from_json(plan["evidence"]))
 
 
-def _by_evidence(plan: Mapping[str, Any], error: float) -> str:
+def _by_evidence(plan: Mapping[str, Any], seen: Evidence) -> str:
+    error = seen.head_error
     if plan["strategy"] == "head":
         if error < WORTH:
-            return (
-                f"It is right on {percent(1 - error, 1)} of them already: there is little to gain."
-            )
+            return f"It {_right(seen, 1)} already: there is little to gain."
         if share_by_evidence(plan["effective_size"], plan["similarity"], error):
             return "Too few can be kept aside to tell whether training more of it would help."
         return "On other collections like yours, training the network itself gained nothing."
     most = "half of it gained as much as training all" if plan["strategy"] == "partial" else (
         "all of it gained the most"
     )  # fmt: skip
-    return (
-        f"As it is, it is right on {percent(1 - error)} of them; on other collections like yours, "
-        f"training {most}."
-    )
+    return f"As it is, it {_right(seen)}; on other collections like yours, training {most}."
+
+
+def _right(seen: Evidence, decimals: int = 0) -> str:
+    """Say how good the head is on the network as it is."""
+    if seen.figure == ACCURACY:
+        return f"is right on {percent(1 - seen.head_error, decimals)} of them"
+    return f"comes to {said(seen.figure, 1 - seen.head_error)}"

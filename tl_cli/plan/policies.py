@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from tl_cli.plan.dataset_stats import DatasetStats, similarity_kind
-from tl_cli.plan.evidence import CLAIM_FROM, JUDGED_FROM, Evidence
+from tl_cli.plan.evidence import ACCURACY, CLAIM_FROM, JUDGED_FROM, Evidence, said
 
 HEAD_ONLY_BELOW = 0.15  # of the layers: training less is not worth its price
 WORTH = 0.01  # of accuracy: where the head errs less there is too little to gain
@@ -93,6 +93,12 @@ def share_by_evidence(effective: int, similarity: float, head_error: float) -> f
 
 
 def _heads_sentence(seen: Evidence) -> str:
+    if seen.figure != ACCURACY:
+        return (
+            f"A head solved on the last layer comes to {said(seen.figure, seen.last.accuracy)} on "
+            f"held-out images (± {seen.last.stderr:.3f}), on several depths joined "
+            f"{seen.joined.accuracy:.3f}."
+        )
     return (
         f"A head solved on the last layer is right on {seen.last.accuracy:.1%} of held-out images "
         f"(± {seen.last.stderr:.1%}), on several depths joined on {seen.joined.accuracy:.1%}."
@@ -104,9 +110,13 @@ def _depth_sentences(stats: DatasetStats, seen: Evidence) -> tuple[str, ...]:
     best = seen.best_before
     if not best or stats.images_per_class < CLAIM_FROM or seen.depth_margin <= seen.last.stderr:
         return ()
+    here, last = (
+        f"{probe.accuracy:.1%}" if seen.figure == ACCURACY else f"{probe.accuracy:.3f}"
+        for probe in (best, seen.last)
+    )
     return (
-        f"{best.tap} tells the classes apart better than the last layer ({best.accuracy:.1%} "
-        f"against {seen.last.accuracy:.1%}): the network's end is specialised elsewhere.",
+        f"{best.tap} tells the classes apart better than the last layer ({here} against {last}): "
+        "the network's end is specialised elsewhere.",
     )
 
 
@@ -119,8 +129,10 @@ def _unjudged_sentence(images: int) -> str:
 
 def _chosen_sentence(share: float, stats: DatasetStats, head_error: float) -> str:
     if not share and head_error < WORTH:
+        seen = stats.evidence
+        lacks = "errs on" if seen is None or seen.figure == ACCURACY else "lacks"
         return (
-            f"It errs on {head_error:.1%}: there is less than {WORTH:.0%} to gain, which is not "
+            f"It {lacks} {head_error:.1%}: there is less than {WORTH:.0%} to gain, which is not "
             f"worth the time: {_do(share)}"
         )
     alike = f"images like the pretraining data (similarity {ALIKE} and more)"

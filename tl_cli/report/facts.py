@@ -26,7 +26,12 @@ from tl_cli.store import reading, run_dir
 from tl_cli.store.run_dir import RunDir
 
 Row = dict[str, float]
-MEASURED = ("epoch", "seconds", "loss", "val_log_loss", "val_accuracy")  # columns of history.csv
+MEASURED = ("epoch", "seconds", "loss")  # columns of history.csv, and by what labels are:
+JUDGED = {
+    CLASSIFICATION: ("val_log_loss", "val_accuracy"),
+    MULTILABEL: ("val_log_loss", "val_average_precision"),
+    REGRESSION: ("val_huber_loss", "val_r2"),
+}
 BAD = ("path", "label", "reason")  # of bad_files.csv
 LARGEST = 1e9  # seconds, epochs, nats: beyond it, no axis can be drawn
 
@@ -200,7 +205,7 @@ def read(run: RunDir) -> RunFacts:
         config=_config(run),
         plan=_mapping(run, run_dir.PLAN, shapes.Plan),
         told=told,
-        history=_history(run),
+        history=_history(run, JUDGED[told.get("task", CLASSIFICATION)]),
         environment=_mapping(run, run_dir.ENVIRONMENT, shapes.Environment),
         manifest=replace(read_csv(run / run_dir.MANIFEST), bad=_bad(run)),
         predictions=() if number else _predictions(run),
@@ -250,9 +255,9 @@ def _config(run: RunDir) -> Mapping[str, str]:
     return config
 
 
-def _history(run: RunDir) -> tuple[Row, ...]:
+def _history(run: RunDir, judged: Sequence[str]) -> tuple[Row, ...]:
     """Return a row an epoch; losses that are not finite come from a training that diverged."""
-    rows = _rows(run, run_dir.HISTORY, MEASURED)
+    rows = _rows(run, run_dir.HISTORY, (*MEASURED, *judged))
     try:
         history = tuple({key: float(cell) for key, cell in row.items()} for row in rows)
     except ValueError as error:

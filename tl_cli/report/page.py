@@ -62,11 +62,16 @@ def report_html(facts: RunFacts, heat: Mapping[str, np.ndarray] | None = None) -
             classes=labels_page.by_label(figures),
             mistakes=_mistakes(facts, {}),
             caveats=list(labels_page.caveats(facts)),
+            charts=_training_charts(facts),
+            saved=_saved(facts, refit=facts.refit),
+            kept=_saved(facts, refit=False),
+            chose=_chose(facts),
         )
     if facts.task == REGRESSION:
         saved = _saved(facts, refit=facts.refit)
-        shared = _shared(facts, found) | values_page.context(facts)
-        return rendered("values.html.jinja", **shared, saved=saved)
+        shown = _shared(facts, found) | values_page.context(facts)
+        shown["charts"] = _training_charts(facts) | shown["charts"]
+        return rendered("values.html.jinja", **shown, saved=saved)
     return rendered(
         "run.html.jinja",
         **_shared(facts, found),
@@ -158,14 +163,20 @@ def _charts(facts: RunFacts) -> dict[str, str]:
         made["rule"] = svg(evidence.rule, facts.plan)
     if facts.learning_curve:
         made["learning"] = svg(training.learning, facts.learning_curve)
-    if facts.history:
-        best = int((facts.tune or facts.told.get("scratch") or {}).get("best_epoch", 0))
-        made["losses"] = svg(training.losses, facts.history, best)
-        made["accuracies"] = svg(training.accuracies, facts.history, best)
     if facts.answers:
         sure, right = _answers(facts)
         made["reliability"] = svg(answers.reliability, reliability(sure, right).bins)
         made["coverage"] = svg(answers.coverage, coverage(sure, right, LEVELS))
+    return made | _training_charts(facts)
+
+
+def _training_charts(facts: RunFacts) -> dict[str, str]:
+    """Return the SVG of what there is of a training, whatever the labels are."""
+    made: dict[str, str] = {}
+    if facts.history:
+        best = int((facts.tune or facts.told.get("scratch") or {}).get("best_epoch", 0))
+        made["losses"] = svg(training.losses, facts.history, best)
+        made["accuracies"] = svg(training.accuracies, facts.history, best)
     if len(facts.evidence.get("probes", ())) > 1:
         made["probes"] = svg(evidence.probes, facts.evidence)
     return made

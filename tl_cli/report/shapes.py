@@ -196,6 +196,23 @@ class _LabelHead(TypedDict):
     cv_average_precision: Share
 
 
+class _LabelCandidate(TypedDict):
+    __pydantic_config__ = LOOSE  # type: ignore[misc]
+    name: Text
+    log_loss: Number
+    average_precision: Share
+    test_average_precision: NotRequired[Share | None]
+
+
+class _LabelTune(TypedDict):
+    __pydantic_config__ = LOOSE  # type: ignore[misc]
+    epochs: Count
+    best_epoch: Count
+    kept: Text
+    reason: Annotated[Text, AfterValidator(_not_empty)]
+    candidates: list[_LabelCandidate]
+
+
 class ToldLabels(TypedDict):
     """metrics.json where an image may have several labels."""
 
@@ -203,7 +220,10 @@ class ToldLabels(TypedDict):
     task: Literal["multilabel"]
     metrics: dict[Literal["val", "test"], _LabelFigures]
     seconds: Annotated[dict[Text, Seconds], AfterValidator(_with_total)]
-    head: _LabelHead
+    head: _LabelHead | None
+    tune: NotRequired[_LabelTune | None]
+    scratch: NotRequired[_Scratch | None]
+    solved: NotRequired[_LabelCandidate | None]
     refit: NotRequired[bool]
     parameters: NotRequired[Count | None]
     model_bytes: NotRequired[Count | None]
@@ -250,6 +270,23 @@ class _ValueHead(TypedDict):
     cv_r2: Number
 
 
+class _ValueCandidate(TypedDict):
+    __pydantic_config__ = LOOSE  # type: ignore[misc]
+    name: Text
+    huber_loss: Number
+    r2: Number
+    test_r2: NotRequired[Number | None]
+
+
+class _ValueTune(TypedDict):
+    __pydantic_config__ = LOOSE  # type: ignore[misc]
+    epochs: Count
+    best_epoch: Count
+    kept: Text
+    reason: Annotated[Text, AfterValidator(_not_empty)]
+    candidates: list[_ValueCandidate]
+
+
 class ToldValues(TypedDict):
     """metrics.json where a number is predicted."""
 
@@ -258,6 +295,7 @@ class ToldValues(TypedDict):
     metrics: dict[Literal["val", "test"], _ValueFigures]
     seconds: Annotated[dict[Text, Seconds], AfterValidator(_with_total)]
     head: _ValueHead | None
+    tune: NotRequired[_ValueTune | None]
     refit: NotRequired[bool]
     parameters: NotRequired[Count | None]
     model_bytes: NotRequired[Count | None]
@@ -280,6 +318,7 @@ class _Evidence(TypedDict):
     joined: NotRequired[_Probe | None]
     pixels: NotRequired[_Probe | None]
     estimated: NotRequired[bool]
+    figure: NotRequired[Literal["accuracy", "average_precision"]]
 
 
 class Plan(TypedDict):

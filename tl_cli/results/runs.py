@@ -22,6 +22,8 @@ class RunLine:
     split: str = ""  # which images it was measured on
     n: int | None = None
     accuracy: float | None = None
+    mean_average_precision: float | None = None  # where images have several labels
+    mae: float | None = None  # mean absolute error, where a number is predicted
     seconds: float | None = None
     resume: str = ""  # the command that goes on with it; "" where it is finished or cannot be
     replaced: bool = False  # whether it is the one that replaces this run that can be gone on with

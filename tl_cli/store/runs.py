@@ -71,6 +71,8 @@ def line(run: RunDir) -> RunLine:
         split=split,
         n=_count(measured, "n"),
         accuracy=_number(measured, "accuracy"),
+        mean_average_precision=_number(measured, "mean_average_precision"),
+        mae=_number(measured, "mae"),
         seconds=_number(_inside(found, "seconds"), "total"),
         resume="" if at_work else way_on,
         replaced=bool(new),

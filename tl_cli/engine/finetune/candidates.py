@@ -26,7 +26,7 @@ from tl_cli.engine.trained_model import TrainedModel
 from tl_cli.engine.unknown import UnknownScore
 from tl_cli.plan import FreezePlan
 from tl_cli.plan.evidence import JUDGED_FROM
-from tl_cli.plan.prior import expected_gain, usual_gain
+from tl_cli.plan.prior import expected_gain
 from tl_cli.results.training import CandidateResult
 
 HEAD, TUNED, AGAIN = "head", "tuned", "solved again"
@@ -132,7 +132,7 @@ def choose(
         return head, gain, None
     error = float((before - after).std(ddof=1) / np.sqrt(len(labels)))
     loss = float(np.average(before, weights=weights))
-    usual = usual_gain(plan.size, plan.similarity)
+    usual = context.task.tuning.usual(plan.size, plan.similarity)
     accepted = expected_gain(gain, error, loss, usual) > 0
     return again if accepted else head, gain, error
 
@@ -146,10 +146,20 @@ def put_in_place(context: RunContext, classifier: Classifier, candidate: Candida
     held_out = calibrated(context, scores).astype("float32")
     divisor, zero = temperature(context, scores), neutral(context)
     if solved:
-        return _with_head(context, solved, held_out, divisor)
+        thresholds = _thresholds(context, held_out)
+        return _with_head(context, solved, held_out, divisor, thresholds)
     kernel, bias = classifier.head.get_weights()
     classifier.set_head(kernel / divisor, zero + (bias - zero) / divisor)
+    classifier = replace(classifier, thresholds=_thresholds(context, held_out))
     return TrainedModel(classifier, held_out, context.task.tuning.answers(scores, zero, divisor))
+
+
+def _thresholds(context: RunContext, held_out: np.ndarray) -> tuple[float, ...]:
+    """Return from which answers on each label is said, by the validation images.
+
+    Not by folds of the training images, to which the features of a tuned network have been fitted.
+    """
+    return context.task.thresholds(held_out, context.labels("val"))
 
 
 def from_head(context: RunContext, solved: SolvedHead) -> TrainedModel:
@@ -158,10 +168,14 @@ def from_head(context: RunContext, solved: SolvedHead) -> TrainedModel:
 
 
 def _with_head(
-    context: RunContext, solved: SolvedHead, held_out: np.ndarray, divisor: float = 1.0
+    context: RunContext,
+    solved: SolvedHead,
+    held_out: np.ndarray,
+    divisor: float = 1.0,
+    thresholds: Sequence[float] | None = None,
 ) -> TrainedModel:
     head = choice.refit(context, solved, divisor, neutral(context))
-    classifier = choice.attach(context, solved, head)
+    classifier = choice.attach(context, solved, head, thresholds)
     if context.manifest.task == REGRESSION:
         far = conformal.interval(held_out, context.labels("val"))
         classifier = replace(classifier, interval=far)
@@ -176,12 +190,13 @@ def _with_head(
 
 def _unknown(context: RunContext, solved: SolvedHead) -> UnknownScore | None:
     """Return what tells images unlike all that the saved head is fitted to."""
-    if not context.task.tells_unknown:
+    kinds = context.task.kinds
+    if kinds is None:
         return None
     splits = ("train", "val") if context.config.refit else ("train",)
     return unknown.fit(
         stacked([solved.features[split] for split in splits]),
-        context.labels(*splits),
+        kinds(context.labels(*splits)),
         solved.widths,
         groups=context.groups(*splits),
         seed=context.config.seed,

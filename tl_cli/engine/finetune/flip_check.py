@@ -6,13 +6,17 @@ changes the answer, it changes the label. Knows nothing of tuning.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from scipy.stats import binom
 
+from tl_cli.data.manifest import REGRESSION
+from tl_cli.data.quantities import bins
 from tl_cli.engine import features
 from tl_cli.engine.context import RunContext
 from tl_cli.engine.features import FeatureSpec, View
-from tl_cli.engine.head import solve, stratified_folds, take_groups
+from tl_cli.engine.head import stratified_folds, take_groups
 from tl_cli.engine.head.choice import SolvedHead
 from tl_cli.engine.head.row_blocks import kept as features_of
 from tl_cli.engine.head.row_blocks import taken
@@ -33,7 +37,9 @@ def decide(context: RunContext, head: SolvedHead, on_progress: OnProgress) -> bo
     if config.mirror != "auto":
         return config.mirror == "yes"
     labels, groups = context.labels("train"), context.groups("train")
-    kept, held = halves(labels, config.seed, groups)
+    number = context.manifest.task == REGRESSION
+    strata = np.array(bins(labels[:, 0].tolist())) if number else labels
+    kept, held = halves(strata, config.seed, groups)
     if not len(held) or len(kept) < 2:
         on_progress(Note("Mirroring: no, there are too few images of a class to try it on."))
         return False
@@ -49,8 +55,10 @@ def decide(context: RunContext, head: SolvedHead, on_progress: OnProgress) -> bo
         on_progress=on_progress,
     )
     weights = context.sample_weights("train")
-    solved = solve(
-        taken(head.features["train"], kept),
+    train = taken(head.features["train"], kept)
+    solved = context.task.solve(
+        train,
+        train.shape[1:],
         labels[kept],
         len(context.manifest.classes),
         seed=config.seed,
@@ -58,21 +66,44 @@ def decide(context: RunContext, head: SolvedHead, on_progress: OnProgress) -> bo
         groups=take_groups(groups, kept),
     )
     views = (taken(head.features["train"], held), features_of(mirrored, mirrored.shape[1]))
-    plain, flipped_right = (solved.probabilities(rows).argmax(1) == labels[held] for rows in views)
-    may, why = verdict(plain, flipped_right, labels[held])
+    answers = [solved.probabilities(rows) for rows in views]
+    if number:
+        losses = (context.task.tuning.losses(each, labels[held]) for each in answers)
+        may, why = verdict_of_numbers(*losses)
+    else:
+        of = "held-out images" if labels.ndim == 1 else "labels of held-out images"
+        thresholds = getattr(solved, "thresholds", ())
+        (plain, flipped_right), known = recognised(answers, labels[held], thresholds)
+        may, why = verdict(plain, flipped_right, known, of)
     on_progress(Note(f"Mirroring: {'yes' if may else 'no'}, {why}."))
     return may
 
 
-def verdict(plain: np.ndarray, mirrored: np.ndarray, labels: np.ndarray) -> tuple[bool, str]:
+def recognised(
+    answers: Sequence[np.ndarray], labels: np.ndarray, thresholds: Sequence[float]
+) -> tuple[list[np.ndarray], np.ndarray]:
+    """Return by each of the answers [n, C] what is recognised, and the labels: as `verdict` asks.
+
+    Of several labels an image, indicators [n, C], each label that an image has counts by itself.
+    """
+    if labels.ndim == 1:
+        return [np.asarray(p.argmax(1) == labels) for p in answers], labels
+    images, own = np.nonzero(labels > 0.5)
+    return [(p >= np.asarray(thresholds))[images, own] for p in answers], own
+
+
+def verdict(
+    plain: np.ndarray, mirrored: np.ndarray, labels: np.ndarray, of: str = "held-out images"
+) -> tuple[bool, str]:
     """Return whether mirroring keeps the labels, and why.
 
-    `plain`, `mirrored`: bool [n], whether each held-out image was recognised; `labels`: int [n].
+    `plain`, `mirrored`: bool [n], whether each held-out image was recognised; `labels`: int [n];
+    `of`: what they are.
     """
     loss = plain.astype(float) - mirrored
     error = loss.std(ddof=1) / np.sqrt(len(loss)) if len(loss) > 1 else 1.0
     said = (
-        f"of {len(loss)} held-out images {plain.mean():.0%} are recognised as they are and "
+        f"of {len(loss)} {of} {plain.mean():.0%} are recognised as they are and "
         f"{mirrored.mean():.0%} mirrored"
     )
     if loss.mean() > max(LOSS, error):
@@ -81,6 +112,20 @@ def verdict(plain: np.ndarray, mirrored: np.ndarray, labels: np.ndarray) -> tupl
     if lost:
         return False, f"{said}, and {count(lost, 'class')} can no longer be recognised"
     return True, said
+
+
+def verdict_of_numbers(plain: np.ndarray, mirrored: np.ndarray) -> tuple[bool, str]:
+    """Return whether mirroring keeps the numbers, and why.
+
+    `plain`, `mirrored`: float [n], the loss of each held-out image, of standardised numbers.
+    """
+    loss = mirrored - plain
+    error = loss.std(ddof=1) / np.sqrt(len(loss)) if len(loss) > 1 else 1.0
+    said = (
+        f"of {len(loss)} held-out images the loss is {plain.mean():.3f} as they are and "
+        f"{mirrored.mean():.3f} mirrored"
+    )
+    return bool(loss.mean() <= max(LOSS, error)), said
 
 
 def _lost_classes(plain: np.ndarray, mirrored: np.ndarray, labels: np.ndarray) -> int:
@@ -112,9 +157,11 @@ def halves(
     """
     fold = stratified_folds(labels, 2, seed, groups)
     held = np.random.default_rng(seed).permutation(np.flatnonzero(fold == 1))
-    held = held[np.isin(labels[held], labels[fold == 0])]
-    most = max(MOST, CLASS_MOST * len(np.unique(labels)))
-    held = np.sort(held[np.argsort(_turns(labels[held]), kind="stable")][:most])
+    if labels.ndim == 1:
+        held = held[np.isin(labels[held], labels[fold == 0])]
+        held = held[np.argsort(_turns(labels[held]), kind="stable")]
+    classes = len(np.unique(labels)) if labels.ndim == 1 else labels.shape[1]
+    held = np.sort(held[: max(MOST, CLASS_MOST * classes)])
     kept = np.setdiff1d(np.arange(len(labels)), held)
     if groups is not None:
         kept = kept[~np.isin(groups[kept], groups[held])]

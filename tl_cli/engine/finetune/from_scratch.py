@@ -69,8 +69,14 @@ def random_classifier(context: RunContext) -> Classifier:
     """Return the classifier of a run with random weights in all of it, BatchNorm to be trained."""
     taps = context.taps if context.config.head == "multi" else context.taps[-1:]
     initialise(context.backbone, context.config.seed)
+    none = np.zeros((0, len(context.classes)))
     classifier = build(
-        context.backbone, context.classes, taps, context.config.pooling, batchnorm_trains=True
+        context.backbone,
+        context.classes,
+        taps,
+        context.config.pooling,
+        batchnorm_trains=True,
+        thresholds=context.task.thresholds(none, none),  # until there are answers
     )
     shape = classifier.head.kernel.shape
     glorot = keras.initializers.GlorotUniform(seed=context.config.seed)(shape)

@@ -170,13 +170,22 @@ def refit(
         # of the same kind: raw scores of ridge and of logistic regression are not of one scale
         head = _solved(context, both, solved.widths, "train", "val", method=solved.head.kind)
     if temperature != 1.0:  # raw scores, divided by what the plain head's were divided by
-        head = head.calibrated_as(solved.head)  # type: ignore[arg-type]  # both of one task
+        head = head.calibrated_as(solved.head)  # type: ignore[arg-type,union-attr]
     return softened(head, 1 / temperature, neutral)
 
 
-def attach(context: RunContext, solved: SolvedHead, head: Head | None = None) -> Classifier:
-    """Return the classifier of the backbone and a solved head; `head`: in place of its own."""
+def attach(
+    context: RunContext,
+    solved: SolvedHead,
+    head: Head | None = None,
+    thresholds: Sequence[float] | None = None,
+) -> Classifier:
+    """Return the classifier of the backbone and a solved head.
+
+    `head`, `thresholds`: in place of its own.
+    """
     head = head or solved.head
+    own = getattr(solved.head, "thresholds", ())
     bent = getattr(head, "kernel", None)
     built = classifier.build(
         context.backbone,
@@ -184,7 +193,7 @@ def attach(context: RunContext, solved: SolvedHead, head: Head | None = None) ->
         solved.taps,
         context.config.pooling,
         task=context.manifest.task,
-        thresholds=getattr(solved.head, "thresholds", ()),
+        thresholds=own if thresholds is None else thresholds,
         scale=getattr(solved.head, "scale", (0.0, 1.0)),
         centres=len(bent.centres) if bent else 0,
     )

@@ -108,7 +108,9 @@ def solve(
         thresholds=thresholds(held_out, problem.labels),
         average_precision=float(
             average_precision_score(problem.labels[:, present], held_out[:, present])
-        ),
+        )
+        if present.any()
+        else 0.0,
         log_loss=float(log_losses(held_out, problem.labels).mean()),
         slopes=slopes,
         intercepts=intercepts,
@@ -119,8 +121,10 @@ def thresholds(held_out: Array, indicators: Array) -> tuple[float, ...]:
     """Return from which held-out probability [N, C] on each label is best said, by its F1.
 
     Labels of few images share the threshold that is best over all labels together: one of their own
-    would be that of a handful of images.
+    would be that of a handful of images. Without any image it is one half.
     """
+    if not len(indicators):
+        return (0.5,) * indicators.shape[1]
     common = _best_f1(held_out.ravel(), indicators.ravel())
     return tuple(
         _best_f1(p, y) if y.sum() >= LEAST_OF_OWN else common

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tl_cli.plan import founding_rule
+from tl_cli.plan.evidence import ACCURACY
 from tl_cli.report.canvas import saved
 from tl_cli.report.figures.style import (
     ACCENT,
@@ -60,10 +61,13 @@ def probes(axes: Axes, evidence: Mapping[str, Any]) -> None:
         if evidence.get(key):
             axes.axvline(evidence[key]["accuracy"], color=DIM, lw=1.2, ls=style, label=name)
     axes.set_yticks(list(y), [str(row["tap"]) for row in rows])
-    axes.set(xlabel="held-out accuracy", ylim=(len(rows) - 0.5, -0.5))
+    plain = evidence.get("figure", ACCURACY) == ACCURACY
+    label = "accuracy" if plain else "mean average precision"
+    axes.set(xlabel=f"held-out {label}", ylim=(len(rows) - 0.5, -0.5))
     axes.grid(visible=False, axis="y")
     axes.grid(visible=True, axis="x")
-    percents(axes.xaxis)
+    if plain:
+        percents(axes.xaxis)
     # to the left from the right edge: the names of the depths stand there and leave room
     axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, borderaxespad=0.2)
 

@@ -16,30 +16,39 @@ if TYPE_CHECKING:
 
     from tl_cli.results.learning_curve import LearningCurve
 
+FOLLOWED = {  # columns of history.csv
+    "val_accuracy": "accuracy",
+    "val_average_precision": "mean average precision",
+    "val_r2": "R², share of the variance",
+}
+JUDGED = {"val_log_loss": "log loss", "val_huber_loss": "Huber's loss"}
 WEIGHTED = ("Conv2D", "DepthwiseConv2D", "SeparableConv2D", "Dense", "EinsumDense")
 
 
 def losses(axes: Axes, history: Sequence[Mapping[str, float]], best: int) -> None:
-    """Draw log loss by epoch, on training and on validation images; epoch 0 is the solved head."""
+    """Draw the loss by epoch, on training and on validation images; epoch 0 is the solved head."""
     epochs = [row["epoch"] for row in history]
     trained = [row for row in history if row["epoch"]]
     steps, own = [row["epoch"] for row in trained], [row["loss"] for row in trained]
     axes.plot(steps, own, color=DIM, lw=1.2, label="training")
-    values = [row["val_log_loss"] for row in history]
+    column = next(name for name in JUDGED if name in history[0])
+    values = [row[column] for row in history]
     _with_best(axes, epochs, values, best)
-    axes.set(xlabel="epoch", ylabel="log loss", ylim=(0, None))
+    axes.set(xlabel="epoch", ylabel=JUDGED[column], ylim=(0, None))
     axes.legend()
 
 
 def accuracies(axes: Axes, history: Sequence[Mapping[str, float]], best: int) -> None:
-    """Draw validation accuracy by epoch; epoch 0 is the solved head."""
+    """Draw validation accuracy by epoch, or what is followed in its place; 0 is the solved head."""
     epochs = [row["epoch"] for row in history]
-    values = [row["val_accuracy"] for row in history]
+    column = next(name for name in FOLLOWED if name in history[0])
+    values = [row[column] for row in history]
     _with_best(axes, epochs, values, best)
     if not epochs[0]:  # from scratch there is none
         axes.axhline(values[0], color=DIM, lw=1, ls=DASHED, label="solved head")
-    axes.set(xlabel="epoch", ylabel="accuracy")
-    percents(axes.yaxis)
+    axes.set(xlabel="epoch", ylabel=FOLLOWED[column])
+    if column == "val_accuracy":
+        percents(axes.yaxis)
     axes.legend()
 
 

@@ -1,0 +1,395 @@
+"""Numbers as labels, from the table to the export: a real run on pictures of some brightness."""
+
+from __future__ import annotations
+
+import csv
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+from scipy.stats import spearmanr
+from sklearn import metrics
+from sklearn.linear_model import Ridge
+
+import tl_cli
+from conftest import table
+from test_cli import SMALL, tl
+from tl_cli.data import label_forms, quantities
+from tl_cli.data.csv_io import read_csv, write_csv
+from tl_cli.data.manifest import CLASSIFICATION, REGRESSION, Manifest, Record
+from tl_cli.data.scan import scan
+from tl_cli.data.split import assign_splits
+from tl_cli.data.subset import limit
+from tl_cli.engine import conformal, tuning
+from tl_cli.engine.head import kernel, regression
+from tl_cli.engine.head.regression import Scale
+from tl_cli.engine.metrics import regression as figures
+from tl_cli.errors import TLError
+from tl_cli.results.regression import said
+from trained import mobilenet_weights
+
+# -- what is a number -----------------------------------------------------------------------------
+
+
+def read(*labels: str, task: str = "auto", name: str = "weight") -> Manifest:
+    records = tuple(Record(f"{i}.png", label) for i, label in enumerate(labels))
+    return label_forms.formed(Manifest("t.csv", (), records), task, name)
+
+
+DECIMALS = [f"{i / 8}" for i in range(12)]
+
+
+def test_decimals_on_nearly_every_image_are_a_number_and_it_is_said() -> None:
+    found = read(*DECIMALS)
+    assert (found.task, found.classes, found.doubt) == (REGRESSION, ("weight",), None)
+    assert "--task classification" in found.notes[0]
+    assert [quantities.value(r) for r in found.records] == [i / 8 for i in range(12)]
+    assert read(*DECIMALS, task="classification").task == CLASSIFICATION
+
+
+@pytest.mark.parametrize(
+    ("labels", "asked"),
+    [
+        ([str(17 * i) for i in range(12)], True),  # whole numbers may be classes
+        ([f"{i},5" for i in range(12)], True),  # is it 3.5?
+        (["1.5", "2.5", "2.0"] * 20, False),  # grades
+        ([str(i) for i in range(12)] * 2, False),
+        (["cat", "dog"], False),
+    ],
+    ids=["whole", "commas", "grades", "numbered", "names"],
+)
+def test_what_may_be_classes_is_asked_about_or_classes(labels: list[str], asked: bool) -> None:
+    found = read(*labels)
+    assert found.task == CLASSIFICATION and bool(found.doubt) == asked
+    if found.doubt:
+        assert "--task regression" in found.doubt.choices
+
+
+def test_many_whole_numbers_that_are_taken_for_classes_are_told() -> None:
+    [note] = read(*[str(i) for i in range(12)] * 3).notes
+    assert "12 different whole numbers" in note and "--task regression" in note
+
+
+@pytest.mark.parametrize(
+    ("labels", "message", "hint"),
+    [
+        (("1,5", "2.5"), "1 of 2 labels is no number: '1,5' ('0.png')", "1.5 for 1,5"),
+        (
+            ("1.5", "nan", "inf"),
+            "2 of 3 labels are no number: 'nan' ('1.png'), 'inf'",
+            "inf are no",
+        ),
+        (("1e999", "2"), "'1e999'", "correct these"),
+        (("a", "2"), "'a' ('0.png')", "correct these"),
+        (("1000000.1", "1000000.2"), "seven digits", "take a constant such as 1e"),
+    ],
+)
+def test_what_is_no_number_is_one_sentence(labels: tuple, message: str, hint: str) -> None:
+    with pytest.raises(TLError) as refused:
+        read(*labels, task="regression")
+    assert message in refused.value.message and hint in (refused.value.hint or "")
+
+
+def test_a_blank_cell_is_named_by_its_line_and_a_column_by_its_name(folder: Path) -> None:
+    rows = ["path,label", *(f"cat/0{i}.png,{i}.5" for i in range(3)), "dog/00.png,"]
+    with pytest.raises(TLError, match="line 5: no label"):
+        scan(str(table(folder, "\n".join(rows))), task="regression")
+    rows = ["path,Weight in g", *(f"cat/0{i}.png,{i}.5" for i in range(3))]
+    columns = {"label": "Weight in g"}
+    found = scan(str(table(folder, "\n".join(rows))), task="regression", columns=columns)
+    assert found.classes == ("Weight in g",)
+    with pytest.raises(TLError, match="same number"):
+        scan(str(table(folder, "path,label\ncat/00.png,2\ncat/01.png,2.0")), task="regression")
+    with pytest.raises(TLError, match="'cat'"):  # folders that are called by no numbers
+        scan(str(folder), task="regression")
+
+
+# -- dealing --------------------------------------------------------------------------------------
+
+
+def numbered(n: int = 200, group: int = 1) -> Manifest:
+    rng = np.random.default_rng(0)
+    records = tuple(
+        Record(f"{i}.png", repr(round(float(x), 3)), group=f"g{i // group}", digest=f"{i:032x}")
+        for i, x in enumerate(rng.lognormal(0, 1, n))
+    )
+    return Manifest("t.csv", ("weight",), records, task=REGRESSION)
+
+
+def test_every_split_has_its_share_of_small_and_large_numbers_and_groups_stay_whole() -> None:
+    manifest = numbered()
+    split = assign_splits(manifest, val=0.2, test=0.1)
+    edges = np.quantile(
+        [quantities.value(r) for r in manifest.records], np.linspace(0, 1, 11)[1:-1]
+    )
+    for name, share in {"train": 0.7, "val": 0.2, "test": 0.1}.items():
+        own = np.digitize([quantities.value(r) for r in split.of(name)], edges)
+        assert np.abs(np.bincount(own, minlength=10) - 20 * share).max() <= 1.01
+    again = assign_splits(replace(manifest, records=manifest.records[::-1]), val=0.2, test=0.1)
+    assert {r.path: r.split for r in again.records} == {r.path: r.split for r in split.records}
+    grouped = assign_splits(numbered(group=4))
+    assert all(len({r.split for r in grouped.records[i : i + 4]}) == 1 for i in range(0, 200, 4))
+
+
+def test_a_limit_takes_so_many_and_a_manifest_is_read_back(tmp_path: Path) -> None:
+    few = limit(numbered(), 50)
+    assert len(few.records) == 50 and few.task == REGRESSION and "limited to 50" in few.notes[0]
+    with pytest.raises(TLError, match="no classes"):
+        limit(numbered(), per_class=3)
+    split = assign_splits(few)
+    write_csv(split, tmp_path / "m.csv")
+    again = read_csv(tmp_path / "m.csv")
+    assert (again.task, again.records, again.classes) == (REGRESSION, split.records, ("weight",))
+
+
+# -- the head -------------------------------------------------------------------------------------
+
+
+def problem(n: int = 200, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Return features [n, 10] and values [n, 1] that depend on three of them."""
+    rng = np.random.default_rng(seed)
+    x = rng.normal(0, 1, (n, 10))
+    return x, (x[:, :3] @ [3.0, -2.0, 1.0] + rng.normal(0, 0.5, n) + 40)[:, None]
+
+
+def test_the_head_is_ridge_in_the_unit_of_the_labels() -> None:
+    x, y = problem(400)
+    head = regression.solve(x[:200], y[:200])
+    told = head.probabilities(x[200:])
+    assert metrics.mean_absolute_error(y[200:], told) < 0.45  # of noise alone: 0.4
+    theirs = Ridge(1e-3).fit(x[:200], y[:200, 0]).predict(x[200:])
+    assert np.abs(theirs - told[:, 0]).max() < 0.1
+    far = regression.solve(x[:200], 1000 * y[:200] - 7)
+    np.testing.assert_allclose(far.probabilities(x[200:]), 1000 * told - 7, rtol=1e-4)
+
+
+def test_held_out_values_never_saw_their_image() -> None:
+    y = np.random.default_rng(1).normal(0, 1, (60, 1))
+    wide = np.random.default_rng(2).normal(0, 1, (60, 500))
+    assert regression.solve(wide, y).cv_r2 < 0.1
+
+
+def test_a_kernel_bends_where_a_line_cannot() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.uniform(-2, 2, (300, 2))
+    y = (x[:, 0] * x[:, 1])[:, None]
+    line = regression.solve(x, y)
+    bent = kernel.solve_kernel(x, [2], y, 1, solve=regression.solve, loss=lambda head: head.cv_rmse)
+    assert bent.cv_r2 > 0.95 > 0.2 > line.cv_r2
+    assert kernel.better(bent, line, y, None, tuning.values(Scale.of(y)).losses)
+    np.testing.assert_allclose(bent.probabilities(x), y, atol=0.5)
+
+
+def test_the_interval_holds_as_often_as_it_promises() -> None:
+    rng = np.random.default_rng(0)
+    held = []
+    for _ in range(200):
+        off = rng.normal(0, 3, (61, 1))
+        far = conformal.interval(off[:60], np.zeros((60, 1)), 0.9)
+        assert far and far.held_out == 60
+        held.append(abs(off[60, 0]) <= far.radius)
+    assert 0.85 <= np.mean(held) <= 0.96
+    assert conformal.interval(np.zeros((8, 1)), np.zeros(8), 0.9) is None
+
+
+def test_figures_are_those_of_scikit_learn_with_intervals_around_them() -> None:
+    _, y = problem(80)
+    told = y + np.random.default_rng(3).normal(0, 1, y.shape)
+    found = figures.evaluate(told, y, ["weight"], split="test")
+    assert found.mae == pytest.approx(metrics.mean_absolute_error(y, told))
+    assert found.r2 == pytest.approx(metrics.r2_score(y, told))
+    assert found.spearman == pytest.approx(spearmanr(y, told).statistic)
+    assert found.guessing_mae == pytest.approx(np.abs(y - np.median(y)).mean())
+    for name, ends in found.intervals.items():
+        assert ends and ends[0] < getattr(found, name) < ends[1]
+    assert found.learnt
+    assert not figures.evaluate(y[::-1], y, ["weight"], split="test").learnt
+    one = figures.evaluate(told[:1], y[:1], ["weight"], split="test")
+    assert one.r2 is None and one.spearman is None and not one.learnt
+    with pytest.raises(TLError, match="no test images"):
+        figures.evaluate(told[:0], y[:0], ["weight"], split="test")
+
+
+def test_it_is_tuned_by_the_loss_of_huber_of_standardised_numbers() -> None:
+    scale = Scale(40.0, 5.0)
+    how = tuning.values(scale)
+    scores, true = np.array([[0.0], [3.0]], "float32"), np.array([[42.0], [40.0]])
+    np.testing.assert_allclose(how.losses(how.activate(scores), true), [0.08, 2.5], rtol=1e-6)
+    loss = how.loss(0.0)(true.astype("float32"), scores)
+    assert float(loss) == pytest.approx((0.08 + 2.5) / 2, rel=1e-5)
+    np.testing.assert_allclose(how.scores(how.activate(scores)), scores, rtol=1e-6)
+    assert how.figure(how.scores(true), true) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("number", "spread", "text"),
+    [
+        (3.14159, None, "3.14"), (0.00251, None, "0.00251"), (12345.6, None, "12,300"),
+        (123.456, 3.1, "123.46"), (5432.1, 300.0, "5,432"), (0.0, None, "0"), (-7.0, 12.0, "-7.0"),
+    ],
+)  # fmt: skip
+def test_a_number_has_as_many_digits_as_mean_anything(
+    number: float, spread: float | None, text: str
+) -> None:
+    assert said(number, spread) == text
+
+
+# -- the commands ---------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def bright(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Noisy grey pictures, and how bright they are in a table."""
+    root = tmp_path_factory.mktemp("numbers")
+    rng = np.random.default_rng(0)
+    lines = ["path,brightness"]
+    for i, value in enumerate(np.linspace(30, 220, 90) + rng.normal(0, 0.3, 90)):
+        pixels = np.clip(rng.normal(value, 20, (32, 32, 3)), 0, 255).astype("uint8")
+        Image.fromarray(pixels).save(root / f"{i:02d}.png")
+        lines.append(f"{i:02d}.png,{value:.2f}")
+    (root / "t.csv").write_text("\n".join(lines), encoding="utf-8")
+    return root / "t.csv"
+
+
+@pytest.fixture(scope="module")
+def run(bright: Path, tmp_path_factory: pytest.TempPathFactory, loaded_once: None) -> Path:
+    """Tuned for an epoch, so that all of the road is gone."""
+    path = tmp_path_factory.mktemp("runs") / "number"
+    weights = mobilenet_weights(path.with_name("small.weights.h5"))
+    network = ("--backbone", "mobilenet_025", "--weights", weights, "--freeze", "half")
+    done = tl("train", bright, "--columns", "label=brightness", *SMALL, *network, "--epochs", 1,
+              "--report", "--test", 0.2, "--output", path, "--json")  # fmt: skip
+    assert done.exit_code == 0, done.stderr
+    assert "a number is predicted, `brightness`" in done.stderr
+    told = json.loads(done.stdout)
+    assert told["task"] == REGRESSION and told["tune"]["epochs"] == 1
+    found = told["metrics"]["test"]
+    assert found["learnt"] and found["mae"] < 0.6 * found["guessing_mae"]
+    return path
+
+
+def rows_of(file: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader(file.read_text(encoding="utf-8").splitlines()))
+
+
+def test_an_evaluation_says_the_same_of_what_lies_on_disk(run: Path, bright: Path) -> None:
+    kept = json.loads((run / "metrics.json").read_text())["metrics"]["test"]
+    told = json.loads(tl("evaluate", run, "--json").stdout)
+    assert told["mae"] == pytest.approx(kept["mae"], rel=1e-2)
+    assert told["interval"]["coverage"] == 0.9 and 0 <= told["covered"] <= 1
+    other = ("--data", bright, "--columns", "label=brightness")
+    assert json.loads(tl("evaluate", run, *other, "--json").stdout)["n"] == 90
+    shown = " ".join(tl("evaluate", run).stdout.split())
+    assert "Predicts `brightness` to within" in shown and "guessing the median" in shown
+
+
+def test_a_prediction_is_a_number_with_its_interval(run: Path, bright: Path) -> None:
+    images, out = sorted(bright.parent.glob("*.png"))[::9], run.parent / "values.csv"
+    broken = run.parent / "broken.png"
+    broken.write_bytes(b"no image")
+    assert tl("predict", run, *images, broken, "--output", out).exit_code == 1
+    rows = rows_of(out)
+    true = {row["path"]: float(row["brightness"]) for row in rows_of(bright)}
+    for row in rows[: len(images)]:
+        value, low, high = (float(row[name]) for name in ("value", "lower", "upper"))
+        assert low < value < high
+        assert abs(value - true[Path(row["path"]).name]) < 4 * (high - low)
+    assert list(rows[0]) == ["path", "value", "lower", "upper", "error"]
+    again = tl("predict", run, *images, broken, "--output", out, "--resume")
+    assert again.exit_code == 1 and rows_of(out) == rows
+    wide = json.loads(tl("predict", run, images[0], "--coverage", 0.6, "--json").stdout)
+    usual = json.loads(tl("predict", run, images[0], "--json").stdout)
+    assert wide["interval"]["radius"] <= usual["interval"]["radius"]
+    assert wide["predictions"][0]["value"] == usual["predictions"][0]["value"]
+    assert usual["quantity"] == "brightness"
+    assert "held-out" in tl("predict", run, images[0]).stderr
+    refused = tl("predict", run, images[0], "--coverage", 0.99)
+    assert refused.exit_code == 1 and "at most --coverage" in refused.stderr
+
+
+def test_the_network_that_is_saved_says_the_number_itself(run: Path, bright: Path) -> None:
+    image = sorted(bright.parent.glob("*.png"))[40]
+    model = keras.saving.load_model(run / "model.keras", compile=False)
+    pixels = np.asarray(Image.open(image), "float32")[None]
+    told = json.loads(tl("predict", run, image, "--json").stdout)["predictions"][0]["value"]
+    assert float(model.predict_on_batch(pixels)[0, 0]) == pytest.approx(told, rel=1e-4)
+    [python] = tl_cli.load(run).predict(image)
+    assert python.value == pytest.approx(told) and python.lower < python.value < python.upper
+
+
+def test_the_page_draws_said_against_right(run: Path) -> None:
+    page = (run / "report.html").read_text(encoding="utf-8")
+    assert page.count("<svg") >= 5 and "is how far its `brightness` is off" in page
+    assert "The furthest off" in page and "Huber" in page
+
+
+def test_a_run_in_a_line_and_its_images_to_train_on_again(run: Path) -> None:
+    [line] = json.loads(tl("runs", run.parent, "--json").stdout)["runs"]
+    assert line["mae"] > 0 and line["accuracy"] is None
+    again = json.loads(tl("inspect", run / "manifest.csv", "--json").stdout)
+    assert again["task"] == REGRESSION and again["classes"] == ["brightness"]
+    assert again["numbers"]["different"] > 80 and not again["wrong"]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("explain", "IMAGE"),
+        ("suggest", "FOLDER", "--count", "2"),
+        ("search", "IMAGE"),
+        ("evaluate", "--slice", "width"),
+        ("predict", "IMAGE", "--top-k", "2"),
+        ("predict", "IMAGE", "--unknown"),
+        ("predict", "IMAGE", "--sort-into", "sorted"),
+        ("compare", "RUN"),
+        ("inspect", "--label-errors"),
+        ("train", "--add", "FOLDER"),
+        ("demo",),
+    ],
+    ids=" ".join,
+)
+def test_what_knows_classes_alone_says_so(run: Path, bright: Path, command: tuple) -> None:
+    name, *rest = command
+    new = bright.parent.parent / "new"
+    new.mkdir(exist_ok=True)
+    Image.fromarray(np.arange(3072, dtype="uint8").reshape(32, 32, 3)).save(new / "a.png")
+    there = {"IMAGE": bright.parent / "00.png", "FOLDER": new, "RUN": run}
+    done = tl(name, run, *(there.get(word, word) for word in rest))
+    assert done.exit_code == 1
+    assert "predicts a number" in done.stderr and "hint:" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--balance", "weights"),
+        ("--compare-freeze",),
+        ("--effort", "thorough"),
+        ("--from-scratch",),
+    ],
+    ids=" ".join,
+)
+def test_what_cannot_be_had_with_numbers_is_said_before_anything_is_done(
+    bright: Path, options: tuple, tmp_path: Path
+) -> None:
+    done = tl(
+        "train", bright, "--columns", "label=brightness", *options, "--output", tmp_path / "r"
+    )
+    assert done.exit_code == 1 and "number" in done.stderr and not (tmp_path / "r").exists()
+    assert tl("rank", bright, "--columns", "label=brightness").exit_code == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", ["keras", "onnx", "litert", "saved_model"])
+def test_an_export_has_one_output_in_the_unit_of_the_labels(run: Path, form: str) -> None:
+    done = tl("export", run, "--format", form, "--json")
+    assert done.exit_code == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert told["passed"] and told["task"] == REGRESSION and told["interval"]["radius"] > 0
+    assert "`value`, [batch, 1]" in Path(told["recipe"]).read_text(encoding="utf-8")
+    assert "Mean absolute error" in Path(told["card"]).read_text(encoding="utf-8")
+    exec(told["usage"], {})  # prints the number
