@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -44,7 +43,7 @@ def tuning(kept: str = AGAIN) -> dict:
         candidates=tuple(CandidateResult(name, *row) for name, row in TRIED.items()),
         reason=f"the tuned network is kept ({kept}): better",
     )
-    return asdict(result)
+    return result.to_json()
 
 
 HEAD = {"kind": "multi", "strength": 1.0, "temperature": 0.1, "cv_accuracy": 0.8,

@@ -15,7 +15,7 @@ from tl_cli.data.split import assign_splits
 from tl_cli.engine import evidence, features, recommend_freeze
 from tl_cli.engine.context import RunContext
 from tl_cli.engine.features import FeatureSpec, batchnorm_shift, extraction
-from tl_cli.engine.head import choice, choose_head, solve
+from tl_cli.engine.head import choice, choose_head, solve, solver
 from tl_cli.engine.networks import graph
 from tl_cli.engine.networks.loading import Backbone
 from tl_cli.plan.evidence import similarity
@@ -193,9 +193,9 @@ def test_the_choice_of_head_and_the_probes_are_weighted_as_the_fit(context, monk
         return solve(features, labels, classes, **options)
 
     monkeypatch.setattr(choice, "choose_head", choose)
-    monkeypatch.setattr(evidence, "solve", probe)
     rows = choice.extract(weighted, silent)
     head = choice.solve(weighted, rows)
+    monkeypatch.setattr(solver, "solve", probe)
     evidence.gather_evidence(weighted, rows, head, None)
     labels = weighted.labels("train")
     for weight in (*chosen, *probed):

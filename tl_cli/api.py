@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar
 
 from tl_cli.api_predictions import Prediction, Predictions, inputs_of, prediction_of, unreadable
 from tl_cli.api_session import plain, session, settings_of
-from tl_cli.data.manifest import CLASSIFICATION, REGRESSION
+from tl_cli.data.manifest import CLASSIFICATION, NAMED, REGRESSION, TASKS
 from tl_cli.errors import TLError, unknown
 
 if TYPE_CHECKING:
@@ -32,12 +32,12 @@ if TYPE_CHECKING:
     from tl_cli.engine.outcome import Trained
     from tl_cli.plan import FreezePlan
     from tl_cli.results.evaluation import Diagnostics, Evaluation
+    from tl_cli.results.multilabel import MultilabelEvaluation
     from tl_cli.results.progress import OnProgress
     from tl_cli.results.regression import ConformalInterval, RegressionEvaluation
 
     Path_ = str | os.PathLike[str]
 
-KNOWN = (CLASSIFICATION, REGRESSION)  # what labels may be
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -46,26 +46,53 @@ R = TypeVar("R")
 class EvaluationResult:
     """A classifier's figures on images of known classes, and what follows from them.
 
-    Of a predicted number: its figures alone.
+    Of several labels an image, and of a predicted number, its figures alone.
     """
 
-    figures: Evaluation | RegressionEvaluation
-    diagnostics: Diagnostics | None = field(repr=False)
+    figures: Evaluation | MultilabelEvaluation | RegressionEvaluation
+    diagnostics: Diagnostics | None = field(repr=False)  # of one label an image
 
     @property
     def accuracy(self) -> float:
-        """The share of images that were recognised, 0 to 1. Raises TLError of a number."""
-        return _classes_of(self.figures).accuracy
+        """The share of images that were recognised, 0 to 1; of several labels: all of them.
+
+        Raises TLError of a number.
+        """
+        return _share(self.figures)
+
+    @property
+    def mean_average_precision(self) -> float:
+        """How well each label's probabilities order the images, 0 to 1. Raises TLError."""
+        return _mean_average_precision(self.figures)
 
     @property
     def interval(self) -> tuple[float, float] | None:
-        """The 95 % interval of the accuracy. Raises TLError of a number."""
-        return _classes_of(self.figures).intervals["accuracy"]
+        """The 95 % interval of the accuracy; of a number: of the mean absolute error."""
+        ends = self.figures.intervals
+        [name] = ends.keys() & {"accuracy", "subset_accuracy", "mae"}
+        return ends[name]
 
     def to_json(self) -> dict[str, Any]:
         """Return what `tl evaluate --json` prints, but for pictures; keys as in docs/json.md."""
-        more = self.diagnostics.to_json() if self.diagnostics else {}
-        return self.figures.to_json() | more
+        return self.figures.to_json() | (self.diagnostics.to_json() if self.diagnostics else {})
+
+
+def _share(figures: Evaluation | MultilabelEvaluation | RegressionEvaluation) -> float:
+    """Return the share of images of which the label, or all labels, are right."""
+    for name in ("accuracy", "subset_accuracy"):
+        if hasattr(figures, name):
+            return float(getattr(figures, name))
+    raise TLError(
+        "of a predicted number there is no accuracy", "its errors are in `figures`: mae, rmse"
+    )
+
+
+def _mean_average_precision(
+    figures: Evaluation | MultilabelEvaluation | RegressionEvaluation,
+) -> float:
+    if not hasattr(figures, "mean_average_precision"):
+        raise TLError("an image has one label here, and no average precision", "see .accuracy")
+    return float(figures.mean_average_precision)
 
 
 class Model:
@@ -165,7 +192,7 @@ class TrainingResult:
     run: Path
     model: Model
     # by split: val, and test where there are test images
-    figures: Mapping[str, Evaluation | RegressionEvaluation]
+    figures: Mapping[str, Evaluation | MultilabelEvaluation | RegressionEvaluation]
     plan: FreezePlan = field(repr=False)
     report: Path | None
     _told: Mapping[str, Any] = field(repr=False)
@@ -174,9 +201,14 @@ class TrainingResult:
     def accuracy(self) -> float:
         """The share of images that were recognised: of the test images, else of validation.
 
-        Raises TLError of a number.
+        Of several labels an image: of which all are right. Raises TLError of a number.
         """
-        return _classes_of(self.figures.get("test") or self.figures["val"]).accuracy
+        return _share(self.figures.get("test") or self.figures["val"])
+
+    @property
+    def mean_average_precision(self) -> float:
+        """Of several labels an image, on the same images. Raises TLError where there is one."""
+        return _mean_average_precision(self.figures.get("test") or self.figures["val"])
 
     def to_json(self) -> dict[str, Any]:
         """Return what `tl train --json` prints, keys as in docs/json.md."""
@@ -205,7 +237,7 @@ def load(run: Path_) -> Model:
         folder = run_dir.checkpoint_of(Path(run))
         from tl_cli.engine import predict
 
-        return Model(folder.path, predict.load_checkpoint(folder, KNOWN))
+        return Model(folder.path, predict.load_checkpoint(folder, TASKS))
 
 
 def train(
@@ -258,17 +290,6 @@ Model.evaluate = _with_known_options(Model.evaluate)  # type: ignore[method-assi
 # == how they do it ================================================================================
 
 
-def _classes_of(figures: Evaluation | RegressionEvaluation) -> Evaluation:
-    """Return figures that have an accuracy. Raises TLError where a number is predicted."""
-    from tl_cli.results.evaluation import Evaluation
-
-    if not isinstance(figures, Evaluation):
-        raise TLError(
-            "of a predicted number there is no accuracy", "its errors are in `figures`: mae, rmse"
-        )
-    return figures
-
-
 def _training_result(run: Path, trained: Trained, report: str | None) -> TrainingResult:
     from tl_cli.plan import FreezePlan
 
@@ -276,19 +297,11 @@ def _training_result(run: Path, trained: Trained, report: str | None) -> Trainin
     return TrainingResult(
         run=run,
         model=Model(run, trained.classifier),
-        figures={split: _known(found) for split, found in result.metrics.items()},
+        figures=result.metrics,
         plan=FreezePlan.from_json(result.plan),
         report=Path(report) if report else None,
         _told={**result.to_json(), "report": report},
     )
-
-
-def _known(figures: object) -> Evaluation | RegressionEvaluation:
-    """Return figures of classes or of a number: no others come here."""
-    from tl_cli.results.evaluation import of_one_label
-    from tl_cli.results.regression import RegressionEvaluation
-
-    return figures if isinstance(figures, RegressionEvaluation) else of_one_label(figures)
 
 
 def _recommend(settings: Any, size: int | None, classes: int | None, screen: Screen) -> FreezePlan:
@@ -300,7 +313,7 @@ def _recommend(settings: Any, size: int | None, classes: int | None, screen: Scr
         return command.planned(settings, size, classes)
     if settings.similarity:
         return command.stated(settings, screen)
-    manifest = manifest_of(settings, screen)
+    manifest = manifest_of(settings, screen, NAMED)
     from tl_cli.engine.dry_run import dry_run
 
     return FreezePlan.from_json(dry_run(settings, manifest, screen.on_progress).plan)
@@ -319,13 +332,12 @@ def _evaluate(
     from tl_cli.cli.run_directory import require_one_label
     from tl_cli.data.columns import column
     from tl_cli.engine import evaluate
-    from tl_cli.store import checkpoint
+    from tl_cli.store.checkpoint import task_of
     from tl_cli.store.run_dir import CHECKPOINT, checkpoint_of
 
     folder, sliced_by = checkpoint_of(run), request["sliced_by"]
-    if checkpoint.task_of(folder / CHECKPOINT) != CLASSIFICATION:
-        asked = {"slice" if k == "sliced_by" else k: v for k, v in request.items()}
-        require_one_label(folder, asked, "`figures` has all of them")
+    if task_of(folder / CHECKPOINT) != CLASSIFICATION:
+        require_one_label(folder, request, "`figures` has all of them")
     manifest, chosen = evaluated(folder, data, split, screen, bad_images, names)
     values = column(manifest, sliced_by, data, names) if sliced_by else None
     if data is not None:
@@ -334,7 +346,7 @@ def _evaluate(
         manifest=manifest, split=chosen, own=data is None, column=values, **request
     )
     found = evaluate.evaluate(folder, wanted, screen.on_progress)
-    return EvaluationResult(_known(found.evaluation), found.diagnostics)
+    return EvaluationResult(found.evaluation, found.diagnostics)
 
 
 def _predict(
@@ -362,10 +374,13 @@ def _predict(
         from tl_cli.results.progress import Progress
         from tl_cli.store.run_dir import RunDir
 
-        if model._classifier.task != CLASSIFICATION:
+        if model._classifier.task == REGRESSION:
             asked = {"top_k": top_k > 1, "min_confidence": min_confidence > 0, "unknown": unlike}
             require_one_label(RunDir(model.run), asked, "each has its `value`")
         decode.use(model._reading)
+        if model._classifier.thresholds:
+            asked = {"min_confidence": min_confidence > 0}
+            require_one_label(RunDir(model.run), asked, ".probabilities has those of all labels")
         rows: list[Prediction] = []
         for batch in predict.answers(
             model._classifier, inputs, top=len(model.classes), least=min_confidence,

@@ -36,14 +36,15 @@ class Prediction:
     """What one image was taken for. Iterated over, it gives its label and its probability."""
 
     path: str  # "" of an image in memory
-    label: str  # `unknown` unlike all training images, `unsure` below `min_confidence`; "": error
+    # `unknown` unlike all training images, `unsure` below `min_confidence`; "": error. Of several
+    # labels an image: those that are said of it, joined by `;`, which may be none
+    label: str
     top: tuple[Guess, ...]  # the best first, `top_k` of them
     probabilities: Mapping[str, float] = field(repr=False)  # of every class, by its name
     error: str = ""  # why it could not be opened, where errors are kept
     unknown_score: float | None = None  # above 1: unlike all training images; None: nobody can tell
-    value: float | None = (
-        None  # where a number is predicted, and its interval: see `Model.interval`
-    )
+    labels: tuple[str, ...] = ()  # all that are said of it; where it has one, that
+    value: float | None = None  # where a number is predicted; its interval: see `Model.interval`
     lower: float | None = None
     upper: float | None = None
 
@@ -105,6 +106,7 @@ def prediction_of(answer: ImagePrediction, classes: Sequence[str], top_k: int) -
         probabilities={name: said[name] for name in classes} if said else {},
         error=answer.error,
         unknown_score=answer.unknown_score,
+        labels=getattr(answer, "labels", (answer.label,) if answer.label else ()),
     )
 
 

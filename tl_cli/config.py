@@ -210,15 +210,13 @@ class RunConfig(BaseModel):
         """
         if task == CLASSIFICATION:
             return self
-        told = {
-            f"balance {self.balance}": self.balance != "none",
-            f"backbone {catalog.BEST}": self.backbone == catalog.BEST,
-        }
+        told = {f"balance {self.balance}": self.balance != "none"}
         if task == REGRESSION:
             told |= {
                 "from_scratch": self.from_scratch,
                 "effort thorough": self.effort == "thorough",
                 "aux_heads": self.aux_heads > 0,
+                f"backbone {catalog.BEST}": self.backbone == catalog.BEST,
             }
         if wrong := [name for name, said in told.items() if said]:
             labels, each = {

@@ -23,27 +23,30 @@ def show_label_errors(
 
     A table that a person has written into is not written over, unless `overwrite`.
     """
-    from tl_cli.store.run_dir import checkpoint_of
+    from tl_cli.data.manifest import MULTILABEL
+    from tl_cli.store.checkpoint import task_of
+    from tl_cli.store.run_dir import CHECKPOINT, checkpoint_of
 
     checkpoint = checkpoint_of(run)
+    several = task_of(checkpoint / CHECKPOINT) == MULTILABEL
     table = folder / TABLE
-    if not overwrite:
+    if not (overwrite or several):  # where there are several, nobody writes into it
         _check_table(table)
     from tl_cli.engine.label_errors import suspected
 
     images, found = suspected(checkpoint, screen.on_progress)
-    page = _page(found, images, folder) if found else None
+    page = _page(found, images, folder, several=several) if found else None
     if found:
-        _write_table(found, table)
+        _write_table(found, table, decided=not several)
     if json:
         files = {"page": str(page) if page else None, "table": str(table) if found else None}
         told = {"run": str(checkpoint.path), "images": images, **files}
         print(jsonlib.dumps(told | {"label_errors": [each.to_json() for each in found]}))
     else:
-        _show(found, images, screen)
+        _show(found, images, screen, "label" if several else "")
         if page:
             screen.note(f"wrote {page}, and {table}")
-            _say_next(run, table, screen)
+            _say_again(screen) if several else _say_next(run, table, screen)
 
 
 def _check_table(table: Path) -> None:
@@ -121,13 +124,14 @@ def _labels(decisions: Mapping[str, str], table: Path, run: RunDir) -> dict[str,
             for path, word in said.items()}  # fmt: skip
 
 
-def _write_table(found: Sequence[LabelError], table: Path) -> None:
+def _write_table(found: Sequence[LabelError], table: Path, *, decided: bool) -> None:
     from tl_cli.results.label_errors import csv_text
     from tl_cli.store.output import writing_to
     from tl_cli.store.run_dir import replacing
 
     with writing_to(f"'{table}'"), replacing(table) as beside:
-        beside.write_text(csv_text(found), encoding="utf-8", errors="surrogateescape", newline="")
+        text = csv_text(found, decided=decided)
+        beside.write_text(text, encoding="utf-8", errors="surrogateescape", newline="")
 
 
 def _say_next(run: Path, table: Path, screen: Screen) -> None:
@@ -143,7 +147,12 @@ def _say_next(run: Path, table: Path, screen: Screen) -> None:
     screen.out.print(f"  {printable(command)}", highlight=False, markup=False, soft_wrap=True)
 
 
-def _page(found: Sequence[LabelError], images: int, folder: Path) -> Path:
+def _say_again(screen: Screen) -> None:
+    """Say what is done about labels of images that have several."""
+    screen.note("Look at them; correct the table that you train on, and train again.")
+
+
+def _page(found: Sequence[LabelError], images: int, folder: Path, *, several: bool) -> Path:
     from tl_cli.errors import TLError
     from tl_cli.report.label_errors import label_errors_html
     from tl_cli.store import own_pages
@@ -154,7 +163,8 @@ def _page(found: Sequence[LabelError], images: int, folder: Path) -> Path:
     try:
         make_marked(folder)
         with replacing(folder / PAGE) as beside:
-            beside.write_text(label_errors_html(found, images), encoding="utf-8")
+            page = label_errors_html(found, images, several=several)
+            beside.write_text(page, encoding="utf-8")
     except OSError as error:
         raise TLError(
             f"cannot write to '{folder}': {error.strerror}", "choose another --output"
@@ -162,20 +172,35 @@ def _page(found: Sequence[LabelError], images: int, folder: Path) -> Path:
     return folder / PAGE
 
 
-def _show(found: Sequence[LabelError], images: int, screen: Screen) -> None:
+def _show(found: Sequence[LabelError], images: int, screen: Screen, what: str) -> None:
+    """Show the most doubtful. `what`: a noun, where an image may be there more than once."""
     from tl_cli.humanize import count, printable
 
     if not found:
         screen.out.print(f"No label of {count(images, 'training image')} looks wrong.")
         return
     few = f", the {SHOWN} most doubtful" if len(found) > SHOWN else ""
-    screen.out.print(
-        f"{len(found):,} of {count(images, 'training image')} may be labelled wrongly{few}:",
-        highlight=False,
-    )
+    wrong = f"{len(found):,} of {count(images, 'training image')} may be labelled wrongly"
+    if what:
+        wrong = f"{count(len(found), what)} of {count(images, 'training image')} may be wrong"
+    screen.out.print(f"{wrong}{few}:", highlight=False)
     for each in found[:SHOWN]:
-        screen.out.print(
-            f"  {printable(each.path)}: {printable(each.label)} ({each.label_probability:.2f}), "
-            f"looks like {printable(each.suggested)} ({each.suggested_probability:.2f})",
-            highlight=False, markup=False, soft_wrap=True,
+        said = _of_one(each) if what else (
+            f"{printable(each.label)} ({each.label_probability:.2f}), looks like "
+            f"{printable(each.suggested)} ({each.suggested_probability:.2f})"
         )  # fmt: skip
+        screen.out.print(
+            f"  {printable(each.path)}: {said}", highlight=False, markup=False, soft_wrap=True
+        )
+
+
+def _of_one(each: LabelError) -> str:
+    """Say what is doubtful about one of several labels."""
+    from tl_cli.humanize import printable
+    from tl_cli.results.label_errors import NOT
+
+    if each.suggested == f"{NOT}{each.label}":
+        p = each.label_probability
+        return f"{printable(each.label)} is said of it, and improbable ({p:.2f})"
+    p = each.suggested_probability
+    return f"{printable(each.suggested)} is not said of it, and probable ({p:.2f})"

@@ -20,6 +20,7 @@ from tl_cli.cli.options import (
     with_source,
 )
 from tl_cli.cli.session import LOADING, blocks_of, manifest_of, opened_screen
+from tl_cli.data.manifest import NAMED
 from tl_cli.store.output import ANOTHER, writing_to
 
 if TYPE_CHECKING:
@@ -111,16 +112,17 @@ def stated(settings: RunConfig, screen: Screen) -> FreezePlan:
     """
     from statistics import median
 
-    counts = manifest_of(settings, screen).counts("train")
-    size, per_class = sum(counts.values()), median(counts.values())
-    return planned(settings, size, len(counts), per_class)
+    manifest = manifest_of(settings, screen, NAMED)
+    counts = manifest.counts("train")
+    per_class = median(counts.values())
+    return planned(settings, len(manifest.of("train")), len(counts), per_class)
 
 
 def _show_measured(settings: RunConfig, screen: Screen, json: bool, folder: Path | None) -> None:
     """Look at the images, and plan by what they tell. `folder`: where that is to be drawn."""
     if folder:
         _prepare(folder)
-    manifest = manifest_of(settings, screen)
+    manifest = manifest_of(settings, screen, NAMED)
     screen.busy(LOADING)
     from tl_cli.engine.dry_run import dry_run
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tl_cli.data.manifest import NAMED
 from tl_cli.errors import TLError
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def train_share(settings: RunConfig, text: str, screen: Screen, json: bool) -> N
 
     check(settings)
     shard = shards.parsed(text)
-    manifest = manifest_of(settings, screen)
+    manifest = manifest_of(settings, screen, NAMED)
     screen.busy(LOADING)
     from tl_cli.engine.shard import TrainingWork, pass_share
 

@@ -17,7 +17,7 @@ from tl_cli.cli.run_directory import begun, directory, watched
 from tl_cli.cli.session import LOADING, manifest_of, opened_screen
 from tl_cli.cli.shard import ShardOption, train_share
 from tl_cli.cli.training import say_report, train_and_show, train_run, write_report
-from tl_cli.data.manifest import CLASSIFICATION, REGRESSION, TASKS
+from tl_cli.data.manifest import REGRESSION, TASKS
 from tl_cli.errors import TLError
 
 if TYPE_CHECKING:
@@ -233,12 +233,11 @@ def whole(
 ) -> tuple[RunDir, Trained, str | None]:
     """Train one run from its configuration on; see `training.train_run`. Raises TLError.
 
-    For Python, which knows one label an image, or a number, so far.
+    For Python.
     """
     _check(settings, False, False, overwrite)
     run = begun(settings, directory(settings, overwrite))
-    known = (CLASSIFICATION, REGRESSION)
-    return train_run(settings, _scanned(settings, run, screen, known), screen, run)
+    return train_run(settings, _scanned(settings, run, screen), screen, run)
 
 
 def _others(settings: RunConfig, scratch: bool, plans: bool) -> dict[str, RunConfig]:

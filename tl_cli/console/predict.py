@@ -97,6 +97,8 @@ def _said(answer: ImagePrediction) -> Text:
     guesses = answer.guesses
     if isinstance(answer, LabelsPrediction):
         guesses = tuple(guess for guess in guesses if guess[0] in answer.labels)
+        if not guesses and answer.is_unknown:
+            guesses = answer.guesses[:1]
         if not guesses:
             name, probability = answer.guesses[0]
             nearest = f" (the most probable: {printable(name)} {probability:.3f})"

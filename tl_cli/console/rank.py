@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from tl_cli.console.screen import Screen, bare_table, safe, say
 from tl_cli.humanize import count, duration, naming, typed
+from tl_cli.plan.evidence import ACCURACY
 from tl_cli.results.ranking import RankedNetwork, Ranking
 
 BEST, NO_WORSE, ESTIMATED = "*", "=", "~"
@@ -14,7 +15,8 @@ BEST, NO_WORSE, ESTIMATED = "*", "=", "~"
 
 def show_ranking(screen: Screen, ranking: Ranking, source: str) -> None:
     """Show the networks, best first, what the marks mean, and what to type next."""
-    table = bare_table("", "right", "95 %", "log loss", "ms", "train", "million", "alike", "images")
+    figure = "right" if ranking.best.figure == ACCURACY else "mAP"
+    table = bare_table("", figure, "95 %", "log loss", "ms", "train", "million", "alike", "images")
     for network in ranking.networks:
         table.add_row(_marked(ranking, network), *_cells(network))
     screen.out.print(table)
@@ -35,8 +37,8 @@ def _cells(network: RankedNetwork) -> list[str]:
     low, high = network.interval
     digits, unknown = 0 if network.milliseconds >= 9.5 else 1, "-"
     return [
-        f"{network.accuracy:.1%}",
-        f"{low:.1%} to {high:.1%}",
+        network.said,
+        f"{low:.1%} to {high:.1%}" if network.figure == ACCURACY else f"{low:.3f} to {high:.3f}",
         f"{network.log_loss:.3f}",
         f"{network.milliseconds:.{digits}f}",
         unknown if network.train_seconds is None else duration(network.train_seconds),
@@ -52,8 +54,13 @@ def _about(network: RankedNetwork) -> str:
 
 def _legend(ranking: Ranking) -> list[str]:
     estimated = any(map(_about, ranking.networks))
+    first = (
+        "right: share of held-out images that were recognised, by a head alone; log loss: less is"
+        if ranking.best.figure == ACCURACY
+        else "mAP: mean average precision on held-out images, by a head alone; log loss: less is"
+    )
     return [
-        "right: share of held-out images that were recognised, by a head alone; log loss: less is",
+        first,
         "better; ms: an image here; train: what tl train would take here; million: parameters;",
         "alike: similarity to the pretraining data, 0 to 1; images: what it was judged on",
         *([f"{ESTIMATED}: estimated with anchors of other networks"] if estimated else []),
@@ -63,9 +70,7 @@ def _legend(ranking: Ranking) -> list[str]:
 
 def _verdict(ranking: Ranking) -> list[str]:
     best, quickest = ranking.best, ranking.quickest
-    said = [
-        f"[bold]Best here:[/] {safe(best.title)}, {best.accuracy:.1%} of {best.images:,} images."
-    ]
+    said = [f"[bold]Best here:[/] {safe(best.title)}, {_best(best)} {best.images:,} images."]
     if quickest is not best:
         times = best.milliseconds / quickest.milliseconds
         said.append(
@@ -81,6 +86,12 @@ def _verdict(ranking: Ranking) -> list[str]:
             f"{safe(naming(ranking.not_reached))}."
         )
     return said
+
+
+def _best(best: RankedNetwork) -> str:
+    return (
+        f"{best.said} of" if best.figure == ACCURACY else f"mean average precision {best.said} on"
+    )
 
 
 def _next(best: RankedNetwork, source: str) -> str:

@@ -56,6 +56,8 @@ def _cells(each: RunLine) -> tuple[str, ...]:
     accuracy = percent(each.accuracy, 1) if each.accuracy is not None else ""
     if each.mae is not None:
         accuracy = f"± {said(each.mae)}"  # on average
+    if each.mean_average_precision is not None:
+        accuracy = f"mAP {each.mean_average_precision:.3f}"
     images = f"{each.n:,} {each.split}" if each.n is not None else ""
     spent = duration(each.seconds) if each.seconds is not None else ""
     return (_data(each.data), _plan(each), accuracy, images, spent, _date(each.date))

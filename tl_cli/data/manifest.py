@@ -12,6 +12,7 @@ SPLITS = ("train", "val", "test")
 # what a label is: a class, several classes, a number
 CLASSIFICATION, MULTILABEL, REGRESSION = "classification", "multilabel", "regression"
 TASKS = (CLASSIFICATION, MULTILABEL, REGRESSION)
+NAMED = (CLASSIFICATION, MULTILABEL)  # whose labels are names of classes
 JOINT = ";"  # between the names in a label, where an image may have several
 
 

@@ -15,10 +15,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tl_cli.data.manifest import Record
+from tl_cli.data.manifest import NAMED, Record
 from tl_cli.engine import features, predict
 from tl_cli.engine.features.neighbours import Nearest
 from tl_cli.engine.networks.classifier import Classifier
+from tl_cli.engine.tasks import TASKS
 from tl_cli.errors import TLError, unknown
 from tl_cli.plan.blocks import Block
 from tl_cli.results.explanations import Explanation
@@ -44,7 +45,8 @@ class Explainer:
     def probabilities(self, images: np.ndarray) -> np.ndarray:
         """Return float32 [n, C] for images float32 [n, size, size, 3]."""
         parts = [self.model(part, training=False)[1] for part in _parts(images)]
-        return np.concatenate([tf.nn.softmax(tf.cast(p, tf.float32)).numpy() for p in parts])
+        scores = np.concatenate([tf.cast(p, tf.float32).numpy() for p in parts])
+        return np.asarray(TASKS[self.classifier.task].tuning.activate(scores), "float32")
 
     def maps(self, images: np.ndarray, numbers: Sequence[int] | np.ndarray) -> np.ndarray:
         """Return how much each place speaks for a class: float32 [n, height, width], 0..1.
@@ -77,7 +79,7 @@ def _parts(images: np.ndarray) -> list[np.ndarray]:
 
 def load(run: RunDir, at: str | None = None) -> Explainer:
     """Load a checkpoint and open it at a cut. Raises TLError as `classifier.load` and `opened`."""
-    return opened(predict.load_checkpoint(run), at)
+    return opened(predict.load_checkpoint(run, NAMED), at)
 
 
 def opened(built: Classifier, at: str | None = None) -> Explainer:
@@ -107,7 +109,7 @@ def explained(
 ) -> Iterator[Explanation]:
     """Return an iterator over explanations, one an image in order, or what is wrong with it.
 
-    Of the class `name`, else of the one that the image is taken for. Holds a few batches in memory.
+    Of the class `name`, else of the most probable one. Holds a few batches in memory.
     Raises TLError, at once, for a class that the network does not know.
     """
     classes = explainer.classifier.classes

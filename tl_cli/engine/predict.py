@@ -193,7 +193,7 @@ def unknown_score(run: RunDir, built: Classifier, wanted: bool | None) -> Unknow
 
     Raises TLError where it is asked for and is not to be had, and where it is damaged.
     """
-    if wanted is False or not TASKS[built.task].tells_unknown:
+    if wanted is False or TASKS[built.task].kinds is None:
         return None
     if UNKNOWN in built.classes:
         why = f"a class of this network is called '{UNKNOWN}'"
@@ -223,7 +223,7 @@ def _answer(
         radius = built.interval.radius if built.interval else None
         return ValuePrediction(path, value=float(p[0]), radius=radius)
     if built.thresholds:
-        return _several(path, p, built)
+        return _several(path, p, built, unlike)
     best = np.argsort(-p, kind="stable")[:top]
     guesses = tuple((classes[i], float(p[i])) for i in best)
     label = UNSURE if guesses[0][1] < least else guesses[0][0]
@@ -232,11 +232,12 @@ def _answer(
     return ImagePrediction(path, guesses, label, "", unlike, candidates)
 
 
-def _several(path: str, p: np.ndarray, built: Classifier) -> ImagePrediction:
+def _several(path: str, p: np.ndarray, built: Classifier, unlike: float | None) -> ImagePrediction:
     said, _ = TASKS[built.task].answer(p, built.classes, built.thresholds)
     order = np.argsort(-p, kind="stable")
     guesses = tuple((built.classes[i], float(p[i])) for i in order)
-    return LabelsPrediction(path, guesses, said)
+    said = UNKNOWN if (unlike or 0) > 1 else said
+    return LabelsPrediction(path, guesses, said, unknown_score=unlike)
 
 
 Opened = np.ndarray | str

@@ -24,10 +24,10 @@ from tl_cli.engine.context import prepare
 from tl_cli.engine.finetune import time_budget
 from tl_cli.engine.finetune.settings import STEP_COST
 from tl_cli.engine.head import choice
-from tl_cli.engine.head.linear_head import LinearHead, of_one_label, paired_gain
+from tl_cli.engine.head.linear_head import paired_gain
+from tl_cli.engine.metrics.figures import log_losses
+from tl_cli.engine.tasks import Head, Task
 from tl_cli.plan import FreezePlan
-from tl_cli.results.intervals import wilson
-from tl_cli.results.paired import paired
 from tl_cli.results.progress import Note, OnProgress
 from tl_cli.results.ranking import Candidate, RankedNetwork, Ranking, on_the_front
 
@@ -42,13 +42,10 @@ class _Looked:
     """What one network's look came to."""
 
     candidate: Candidate
-    head: LinearHead
+    head: Head
     labels: np.ndarray
     row: RankedNetwork
-
-    @property
-    def right(self) -> list[bool]:
-        return list(self.head.held_out.argmax(1) == self.labels)
+    task: Task
 
 
 def rank(
@@ -102,7 +99,7 @@ def resolved(config: RunConfig, manifest: Manifest, on_progress: OnProgress) -> 
 
 
 def _figure(network: RankedNetwork) -> str:
-    return f"{network.name} {network.accuracy:.1%} of {network.images:,}"
+    return f"{network.name} {network.said} of {network.images:,}"
 
 
 def _looks(
@@ -140,8 +137,8 @@ def _part(manifest: Manifest, records: Sequence[Record], most: int) -> Manifest:
     """Return the manifest of so many images, each class's share kept, all to be learnt from."""
     chosen = (records[i] for i in evidence.stratified(records, most))
     part = manifest.with_records(replace(record, split="train") for record in chosen)
-    present = {record.label for record in part.records}
-    return replace(part, classes=tuple(name for name in part.classes if name in present))
+    present = part.counts()
+    return replace(part, classes=tuple(name for name in part.classes if present.get(name)))
 
 
 def _look(
@@ -163,7 +160,8 @@ def _look(
     solved = choice.solve(context, rows)
     seen = evidence.gather_evidence(context, rows, solved, layers)
     plan = recommend_freeze.recommend(replace(context, manifest=whole), seen)
-    head = of_one_label(solved.head)
+    head, labels, task = solved.head, context.labels("train"), context.task
+    figure, _ = task.held_out(head, labels)
     seconds = time_budget.image_seconds(context, context.backbone.model)
     look = len(whole.records) * seconds
     row = RankedNetwork(
@@ -171,9 +169,9 @@ def _look(
         weights=candidate.weights,
         image_size=context.backbone.image_size,
         images=len(part.records),
-        accuracy=head.cv_accuracy,
-        interval=wilson(round(head.cv_accuracy * len(part.records)), len(part.records)),
-        log_loss=head.cv_log_loss,
+        accuracy=figure,
+        interval=task.interval(head.held_out, labels),
+        log_loss=_log_loss(head.held_out, labels),
         milliseconds=1000 * seconds,
         parameters=context.backbone.model.count_params(),
         look_seconds=look,
@@ -181,8 +179,13 @@ def _look(
         plan=plan.strategy,
         similarity=seen.similarity,
         similarity_estimated=seen.estimated,
+        figure=task.tuning.figure_name,
     )
-    return _Looked(candidate, head, context.labels("train"), row)
+    return _Looked(candidate, head, labels, row, task)
+
+
+def _log_loss(held_out: np.ndarray, labels: np.ndarray) -> float:
+    return float(log_losses(held_out, labels).mean())
 
 
 def _passes(plan: FreezePlan) -> float:
@@ -192,7 +195,7 @@ def _passes(plan: FreezePlan) -> float:
 
 def _halved(looks: Sequence[_Looked]) -> tuple[list[_Looked], list[_Looked]]:
     """Return the better half and whoever is not surely worse than the best, and the others."""
-    order = sorted(looks, key=lambda one: one.head.cv_log_loss)
+    order = sorted(looks, key=lambda one: one.row.log_loss)
     best, half = order[0], math.ceil(len(order) / 2)
     kept = order[:half]
     lost: list[_Looked] = []
@@ -209,7 +212,13 @@ def _ranking(
     front = on_the_front([(one.row.accuracy, one.row.milliseconds) for one in order])
     best = order[0]
     rows = [
-        replace(one.row, p_value=paired(best.right, one.right).p_value, pareto=pareto)
+        replace(
+            one.row,
+            p_value=1.0
+            if one is best
+            else best.task.p_value(best.head.held_out, one.head.held_out, best.labels),
+            pareto=pareto,
+        )
         for one, pareto in zip(order, front, strict=True)
     ]
     left = sorted(behind, key=lambda one: -one.row.accuracy)

@@ -32,7 +32,9 @@ from tl_cli.engine.metrics import figures, multilabel
 from tl_cli.engine.metrics import regression as regression_figures
 from tl_cli.engine.tuning import Tuning
 from tl_cli.results.evaluation import Evaluation
+from tl_cli.results.intervals import Interval, wilson
 from tl_cli.results.multilabel import MultilabelEvaluation
+from tl_cli.results.paired import paired
 from tl_cli.results.regression import RegressionEvaluation
 
 Head = LinearHead | MultilabelHead | RegressionHead
@@ -47,10 +49,12 @@ class Task:
     float64 [n, 1]. `solve`: features of joined depths -> a head, see `on_depths`; `bend`: one
     behind a kernel, see `kernel.solve_kernel`, None where there is none. `tuning`: what its tuning
     needs. `held_out`: a solved head and its targets -> `tuning.figure` on held-out folds, and the
-    standard error. `thresholds`: held-out answers and targets -> from which on each class is said;
-    none where one class is. `evaluate`: probabilities and targets -> all figures; its `thresholds`
-    and `interval` are the classifier's. `answer`: one image's probabilities [C], classes,
-    thresholds -> the label that is said, and how sure that is.
+    standard error. `interval`: held-out answers and targets -> that figure's 95 %. `p_value`: the
+    answers of two heads and targets -> how likely chance alone parts their figures as much.
+    `thresholds`: held-out answers and targets -> from which on each class is said; none where one
+    class is. `evaluate`: probabilities and targets -> all figures; its `thresholds` and `interval`
+    are the classifier's. `answer`: one image's probabilities [C], classes, thresholds -> the label
+    that is said, and how sure that is.
     """
 
     targets: Callable[[Sequence[Record], Sequence[str]], np.ndarray]
@@ -58,10 +62,13 @@ class Task:
     bend: Callable[..., Head] | None
     tuning: Tuning
     held_out: Callable[[Any, np.ndarray], tuple[float, float]]
+    interval: Callable[[np.ndarray, np.ndarray], Interval]
+    p_value: Callable[[np.ndarray, np.ndarray, np.ndarray], float]
     thresholds: Callable[[np.ndarray, np.ndarray], tuple[float, ...]]
     evaluate: Callable[..., Figures]
     answer: Callable[[np.ndarray, Sequence[str], Sequence[float]], tuple[str, float]]
-    tells_unknown: bool  # whether images unlike all classes can be told
+    # targets -> int64 [n], the groups of images alike that the unknown are far from; None: untold
+    kinds: Callable[[np.ndarray], np.ndarray] | None
 
 
 def _numbers(records: Sequence[Record], classes: Sequence[str]) -> np.ndarray:
@@ -75,6 +82,15 @@ def _indicators(records: Sequence[Record], classes: Sequence[str]) -> np.ndarray
 def _values(records: Sequence[Record], classes: Sequence[str]) -> np.ndarray:
     values = [quantities.value(record) for record in records]
     return np.array(values, np.float64).reshape(len(records), 1)
+
+
+def _wilson(answers: np.ndarray, labels: np.ndarray) -> Interval:
+    return wilson(int((answers.argmax(1) == labels).sum()), len(labels))
+
+
+def _mcnemar(answers: np.ndarray, others: np.ndarray, labels: np.ndarray) -> float:
+    right = [list(p.argmax(1) == labels) for p in (answers, others)]
+    return paired(*right).p_value
 
 
 def _evaluate(
@@ -118,6 +134,10 @@ def _average_precision(head: MultilabelHead, indicators: np.ndarray) -> tuple[fl
     return head.average_precision, error
 
 
+def _not_ranked(*_: np.ndarray) -> Any:
+    raise TypeError("networks are ranked by classes")
+
+
 def _share(head: RegressionHead, values: np.ndarray) -> tuple[float, float]:
     """Return the share of the variance, 0 or more, and its standard error by the squared errors."""
     squares = (head.held_out - values)[:, 0] ** 2 / (values.var() or 1.0)
@@ -131,10 +151,12 @@ TASKS = {
         bend=kernel.solve_kernel,
         tuning=tuning.CLASSES,
         held_out=lambda head, labels: (head.cv_accuracy, head.cv_stderr),
+        interval=_wilson,
+        p_value=_mcnemar,
         thresholds=lambda answers, labels: (),
         evaluate=_evaluate,
         answer=_most_probable,
-        tells_unknown=True,
+        kinds=lambda labels: labels,
     ),
     MULTILABEL: Task(
         targets=_indicators,
@@ -142,10 +164,13 @@ TASKS = {
         bend=None,
         tuning=tuning.LABELS,
         held_out=_average_precision,
+        interval=multilabel.average_precision_interval,
+        p_value=multilabel.average_precision_p_value,
         thresholds=multilabel_head.thresholds,
         evaluate=_evaluate_labels,
         answer=_above,
-        tells_unknown=False,
+        # one: known labels in a new combination are not unknown
+        kinds=lambda indicators: np.zeros(len(indicators), "int64"),
     ),
     REGRESSION: Task(
         targets=_values,
@@ -153,10 +178,12 @@ TASKS = {
         bend=partial(kernel.solve_kernel, solve=regression.solve, loss=attrgetter("cv_rmse")),
         tuning=tuning.values(Scale(0.0, 1.0)),
         held_out=_share,
+        interval=_not_ranked,
+        p_value=_not_ranked,
         thresholds=lambda answers, values: (),
         evaluate=_evaluate_values,
         answer=_value,
-        tells_unknown=False,
+        kinds=None,
     ),
 }
 

@@ -14,8 +14,11 @@ MOST = 120  # images on the page
 SIDE = 200  # pixels
 
 
-def label_errors_html(found: Sequence[LabelError], total: int) -> str:
-    """Return the page, the most doubtful first. `total`: training images in all."""
+def label_errors_html(found: Sequence[LabelError], total: int, *, several: bool = False) -> str:
+    """Return the page, the most doubtful first. `total`: training images in all.
+
+    `several`: whether an image may have several labels, each of which may be doubted.
+    """
     shown = [
         (each, short(each.path).strip("'\""), images.picture(Record(each.path, each.label), SIDE))
         for each in found[:MOST]
@@ -26,4 +29,5 @@ def label_errors_html(found: Sequence[LabelError], total: int) -> str:
         shown=shown,
         count_all=len(found),
         total=total,
+        several=several,
     )

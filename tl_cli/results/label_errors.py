@@ -11,11 +11,15 @@ from tl_cli import csv_cells
 COLUMNS = ("path", "label", "suggested", "label_probability", "suggested_probability")
 DECISION = "correct_label"  # the column that a person fills in
 OUT = "-"  # there: the image is to be left out
+NOT = "not "  # where images have several labels: before one that an image does not have
 
 
 @dataclass(frozen=True)
 class LabelError:
-    """What it is labelled, and what a head that never saw it takes it for."""
+    """What it is labelled, and what a head that never saw it takes it for.
+
+    Where images have several labels it is of one of them: `ants` or `not ants`.
+    """
 
     path: str
     label: str
@@ -28,11 +32,11 @@ class LabelError:
         return asdict(self)
 
 
-def csv_text(found: Sequence[LabelError]) -> str:
-    """Return a table of them, with an empty column in which a person decides."""
+def csv_text(found: Sequence[LabelError], *, decided: bool = True) -> str:
+    """Return a table of them. `decided`: with an empty column in which a person decides."""
     rows = (
         (each.path, each.label, each.suggested,
-         f"{each.label_probability:.4f}", f"{each.suggested_probability:.4f}", "")
+         f"{each.label_probability:.4f}", f"{each.suggested_probability:.4f}", *[""] * decided)
         for each in found
     )  # fmt: skip
-    return csv_cells.table((*COLUMNS, DECISION), rows)
+    return csv_cells.table((*COLUMNS, *[DECISION] * decided), rows)

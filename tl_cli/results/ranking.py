@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from tl_cli.plan.evidence import ACCURACY
 from tl_cli.results.paired import LEVEL
 
 
@@ -29,8 +30,8 @@ class RankedNetwork:
     weights: str | None  # a file, in place of the network's own
     image_size: int  # pixels
     images: int  # that it was judged on; fewer than the others' where it was left behind
-    accuracy: float  # share of held-out images that were right
-    interval: tuple[float, float]  # of the accuracy, 95 %
+    accuracy: float  # share of held-out images that were right, or what else `figure` says
+    interval: tuple[float, float]  # of that, 95 %
     log_loss: float  # nats a held-out image
     milliseconds: float  # an image, decoding and the forward pass
     parameters: int
@@ -42,6 +43,12 @@ class RankedNetwork:
     finalist: bool = True  # judged on all images of the ranking
     p_value: float = 1.0  # exact McNemar against the best, on the same held-out images
     pareto: bool = False  # no other finalist is both better and faster
+    figure: str = ACCURACY
+
+    @property
+    def said(self) -> str:
+        """Its figure as it is read."""
+        return f"{self.accuracy:.1%}" if self.figure == ACCURACY else f"{self.accuracy:.3f}"
 
     @property
     def title(self) -> str:
@@ -74,7 +81,7 @@ class Ranking:
 
     def to_json(self) -> dict[str, Any]:
         """Return JSON types."""
-        rows = [asdict(n) | {"no_worse_than_best": n.no_worse} for n in self.networks]
+        rows = [_named(asdict(n)) | {"no_worse_than_best": n.no_worse} for n in self.networks]
         return {
             "best": self.best.name,
             "images": self.images,
@@ -82,6 +89,12 @@ class Ranking:
             "networks": [row | {"interval": list(row["interval"])} for row in rows],
             "not_reached": list(self.not_reached),
         }
+
+
+def _named(row: dict[str, Any]) -> dict[str, Any]:
+    """Return a row with its figure under its name."""
+    name = row.pop("figure")
+    return {name if key == ACCURACY else key: value for key, value in row.items()}
 
 
 def on_the_front(points: Sequence[tuple[float, float]]) -> list[bool]:

@@ -23,6 +23,7 @@ class RunLine:
     n: int | None = None
     accuracy: float | None = None
     mae: float | None = None  # mean absolute error, where a number is predicted
+    mean_average_precision: float | None = None  # where images have several labels
     seconds: float | None = None
     resume: str = ""  # the command that goes on with it; "" where it is finished or cannot be
     replaced: bool = False  # whether it is the one that replaces this run that can be gone on with

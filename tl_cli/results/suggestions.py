@@ -18,15 +18,16 @@ class Suggestion:
 
     path: str
     why: str
-    guesses: tuple[tuple[str, float], ...] = ()  # the best two; none where nothing is trained yet
+    guesses: tuple[
+        tuple[str, float], ...
+    ] = ()  # the best two; of several labels the doubtful one; without a run none
 
     @property
     def margin(self) -> float | None:
-        """By how much the best guess is more probable than the second; None without a run."""
-        if not self.guesses:
+        """By how much the best guess is more probable than the second; None without one."""
+        if len(self.guesses) < 2:
             return None
-        rest = self.guesses[1][1] if len(self.guesses) > 1 else 0.0
-        return self.guesses[0][1] - rest
+        return self.guesses[0][1] - self.guesses[1][1]
 
     def to_json(self) -> dict[str, Any]:
         """Return JSON types, keys as documented in docs/json.md."""

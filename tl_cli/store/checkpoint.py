@@ -142,7 +142,7 @@ def _one_of(names: Sequence[str]) -> tuple[Callable[[Any], bool], str]:
 DOES = {MULTILABEL: "gives an image several labels", REGRESSION: "predicts a number"}
 KNOWS = "knows one label an image"
 KNOWN = {
-    MULTILABEL: "tl evaluate, predict, report, export and embed know several",
+    MULTILABEL: "all but tl compare, tl train --add and --remove and corrected labels know several",
     REGRESSION: "tl evaluate, predict, report, export and embed know numbers",
 }
 AGAIN = "train again, or copy it again"

@@ -54,6 +54,8 @@ class LabelsPrediction(ImagePrediction):
     @property
     def labels(self) -> tuple[str, ...]:
         """The labels that are said, the most probable first."""
+        if self.is_unknown:
+            return ()
         said = names_in(self.label, MULTILABEL)
         return tuple(name for name, _ in self.guesses if name in said)
 
@@ -64,6 +66,7 @@ class LabelsPrediction(ImagePrediction):
             "labels": None if self.error else list(self.labels),
             "probabilities": {name: round(p, 6) for name, p in self.guesses},
             "error": self.error or None,
+            "unknown_score": None if self.unknown_score is None else round(self.unknown_score, 4),
         }
 
 
@@ -150,12 +153,14 @@ def format_of(
     if sets:
         header, row = partial(csv_header, sets=True), partial(csv_row, sets=True)
         return replace(FORMATS[form], header=header, row=row)
-    columns = ("path", "label", "error", *(f"probability_{name}" for name in several))
+    first = ("path", "label", "error", "unknown_score")
+    columns = (*first, *(f"probability_{name}" for name in several))
 
     def csv_of(answer: ImagePrediction, top: int) -> str:
         by_name = dict(answer.guesses)
         told = (f"{by_name[name]:.6f}" if name in by_name else "" for name in several)
-        return csv_cells.row([answer.path, answer.label, answer.error, *told])
+        score = "" if answer.unknown_score is None else f"{answer.unknown_score:.4f}"
+        return csv_cells.row([answer.path, answer.label, answer.error, score, *told])
 
     return replace(FORMATS[form], header=lambda top: csv_cells.row(columns), row=csv_of)
 

@@ -29,7 +29,7 @@ BYTES = ("utf-8", "surrogateescape")  # names on disk need not be valid UTF-8
 
 def _names(answer: ImagePrediction) -> Sequence[str]:
     """Return the labels of an answer that are counted."""
-    if isinstance(answer, LabelsPrediction):
+    if isinstance(answer, LabelsPrediction) and not answer.is_unknown:
         return answer.labels or ((NO_LABEL,) if answer.guesses else ())
     return (answer.label,) if answer.label else ()
 

@@ -72,6 +72,7 @@ def line(run: RunDir) -> RunLine:
         n=_count(measured, "n"),
         accuracy=_number(measured, "accuracy"),
         mae=_number(measured, "mae"),
+        mean_average_precision=_number(measured, "mean_average_precision"),
         seconds=_number(_inside(found, "seconds"), "total"),
         resume="" if at_work else way_on,
         replaced=bool(new),

@@ -190,12 +190,13 @@ def _with_head(
 
 def _unknown(context: RunContext, solved: SolvedHead) -> UnknownScore | None:
     """Return what tells images unlike all that the saved head is fitted to."""
-    if not context.task.tells_unknown:
+    kinds = context.task.kinds
+    if kinds is None:
         return None
     splits = ("train", "val") if context.config.refit else ("train",)
     return unknown.fit(
         stacked([solved.features[split] for split in splits]),
-        context.labels(*splits),
+        kinds(context.labels(*splits)),
         solved.widths,
         groups=context.groups(*splits),
         seed=context.config.seed,

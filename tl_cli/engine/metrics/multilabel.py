@@ -103,16 +103,46 @@ def encode(names: Sequence[Sequence[str]], classes: Sequence[str]) -> Array:
     return indicators
 
 
-def average_precision_error(probabilities: Array, indicators: Array, seed: int = 0) -> float:
+def average_precision_error(probabilities: Array, indicators: Array) -> float:
     """Return the standard error of the mean average precision, by resampling images."""
+    return float(_drawn(probabilities, indicators).std(ddof=1))
+
+
+def average_precision_interval(probabilities: Array, indicators: Array) -> Interval:
+    """Return the 95 % interval of the mean average precision, by resampling images."""
+    drawn = _drawn(probabilities, indicators)
+    return _percentiles(drawn) or (float(drawn[0]), float(drawn[0]))
+
+
+def average_precision_p_value(probabilities: Array, others: Array, indicators: Array) -> float:
+    """Return how likely chance alone parts two mean average precisions on the same images so far.
+
+    Two-sided, by the draws of a paired bootstrap on whose other side the difference lies; one more
+    of them counted in.
+    """
+    apart = _drawn(probabilities, indicators) - _drawn(others, indicators)
+    beyond = min(int((apart <= 0).sum()), int((apart >= 0).sum()))
+    return min(1.0, 2 * (beyond + 1) / (len(apart) + 1))
+
+
+def _drawn(probabilities: Array, indicators: Array, seed: int = 0) -> Array:
+    """Return the mean average precision of each draw of images, the same draws every time."""
     true = indicators > 0.5
     order = np.argsort(-probabilities, axis=0, kind="stable")
     columns = np.flatnonzero(true.any(0) & ~true.all(0))
-    [weight] = _weights(len(true), CHUNK, seed)
     if not len(columns):
-        return 0.0
-    drawn = [_average_precision(weight[:, order[:, i]], true[order[:, i], i]) for i in columns]
-    return float(_mean(np.stack(drawn, axis=1)).std(ddof=1))
+        return np.zeros(LEAST_DRAWS)
+    return np.concatenate(
+        [
+            _mean(
+                np.stack(
+                    [_average_precision(w[:, order[:, i]], true[order[:, i], i]) for i in columns],
+                    axis=1,
+                )
+            )
+            for w in _weights(len(true), LEAST_DRAWS, seed)
+        ]
+    )
 
 
 def _guessing(support: Array, n: int) -> float:
