@@ -14,7 +14,7 @@ from tl_cli.engine.head import choice
 from tl_cli.plan import FreezePlan, from_scratch, override
 from tl_cli.plan import recommend as plan_for
 from tl_cli.plan.evidence import Evidence
-from tl_cli.plan.plain_words import NUMBER, NUMBER_ALONE
+from tl_cli.plan.plain_words import BESIDE_ALONE, NUMBER, NUMBER_ALONE, SIDE_BY_SIDE
 from tl_cli.results.progress import OnProgress
 
 QUICK = "--effort quick: the classifier alone is trained, whatever tuning might gain."
@@ -47,6 +47,8 @@ def recommend(
         plan = replace(plan, reasons=(QUICK, *plan.reasons[1:]))
     if context.manifest.task == REGRESSION and plan.strategy == "head":
         plan = replace(plan, policy=NUMBER, reasons=(NUMBER_ALONE, *plan.reasons[1:]))
+    if catalog.side_by_side(context.backbone.card):
+        plan = replace(plan, policy=SIDE_BY_SIDE, reasons=(BESIDE_ALONE, *plan.reasons[1:]))
     why = {**plan.why, "image_size": _why_this_size(context)}
     return replace(plan, image_size=context.backbone.image_size, why=why)
 

@@ -18,6 +18,8 @@ NUMBER_ALONE = (
     "Where a number is predicted, the head alone is trained. With --freeze half the network is "
     "trained further, which is kept if it helps."
 )
+SIDE_BY_SIDE = "side by side"
+BESIDE_ALONE = "Networks that stand side by side are not trained further: the head alone is."
 PHOTOGRAPHS = "the photographs that the network was trained on"
 LIKE = {
     "high": f"They look much like {PHOTOGRAPHS}.",
@@ -50,6 +52,8 @@ def plain_reasons(plan: Mapping[str, Any]) -> tuple[str, ...]:
         return (_size(plan), "You asked for a network that starts from nothing.")
     if plan["policy"] == NUMBER:
         return (_size(plan), NUMBER_ALONE)
+    if plan["policy"] == SIDE_BY_SIDE:
+        return (_size(plan), BESIDE_ALONE)
     if plan["policy"] == "given":
         likeness = () if plan["similarity_source"] == "assumed" else (_likeness(plan),)
         return (_size(plan), *likeness, "How much of the network is trained is your choice.")
