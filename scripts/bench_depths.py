@@ -20,10 +20,12 @@ import json
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from bench_heads import looked_at
 
+from tl_cli.data.manifest import Manifest
 from tl_cli.data.subset import limit
 from tl_cli.engine.head import kernel, solver
 from tl_cli.engine.metrics.figures import encode, log_losses
@@ -41,7 +43,9 @@ def weighed(x: np.ndarray, widths: tuple[int, ...], train: slice, power: float) 
     return np.concatenate([p / size for p, size in zip(parts, sizes, strict=True)], axis=1)
 
 
-def cell(manifest, rows: dict, widths: tuple[int, ...], images: int, seed: int) -> dict:
+def cell(
+    manifest: Manifest, rows: dict[str, Any], widths: tuple[int, ...], images: int, seed: int
+) -> dict[str, Any]:
     """Return test accuracy and log loss of each head by power, on so many training images."""
     pool = [record for record in manifest.records if record.split != "test"]
     train = limit(manifest.with_records(pool), images, seed=seed).records
@@ -49,7 +53,7 @@ def cell(manifest, rows: dict, widths: tuple[int, ...], images: int, seed: int) 
     x = np.stack([rows[record.path] for record in (*train, *test)])
     y = encode([record.label for record in (*train, *test)], manifest.classes)
     n, classes = len(train), len(manifest.classes)
-    made: dict = {"train": n, "test": len(test)}
+    made: dict[str, Any] = {"train": n, "test": len(test)}
     for power in POWERS:
         z = weighed(x, widths, slice(n), power)
         heads = {"line": solver.solve(z[:n], y[:n], classes, seed=seed, method="ridge")}
@@ -63,7 +67,7 @@ def cell(manifest, rows: dict, widths: tuple[int, ...], images: int, seed: int) 
     return made
 
 
-def table(found: list[dict]) -> list[str]:
+def table(found: list[dict[str, Any]]) -> list[str]:
     """One line a set, number of images and head, means over seeds; then the means over sets."""
     lines = ["| images | head | set |" + "".join(f" p = {power} |" for power in POWERS)]
     lines.append("|---" * (3 + len(POWERS)) + "|")
@@ -114,10 +118,12 @@ def main() -> None:
     for images in map(int, given.images.split(",")):
         for folder in folders:
             todo = [s for s in range(given.seeds) if (folder.name, images, s) not in done]
-            looked = looked_at(folder, given) if todo else None
+            if not todo:
+                continue
+            manifest, rows, widths = looked_at(folder, given)
             for seed in todo:
                 row = {"set": folder.name, "images": images, "seed": seed}
-                found.append(row | cell(*looked, images, seed))
+                found.append(row | cell(manifest, rows, widths, images, seed))
                 with given.out.open("a") as file:
                     file.write(json.dumps(found[-1]) + "\n")
                 print(found[-1], file=sys.stderr, flush=True)

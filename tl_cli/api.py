@@ -46,11 +46,11 @@ R = TypeVar("R")
 class EvaluationResult:
     """A classifier's figures on images of known classes, and what follows from them.
 
-    Of several labels an image, or of a predicted number: the figures alone.
+    Of several labels an image, and of a predicted number, its figures alone.
     """
 
     figures: Evaluation | MultilabelEvaluation | RegressionEvaluation
-    diagnostics: Diagnostics | None = field(repr=False)
+    diagnostics: Diagnostics | None = field(repr=False)  # of one label an image
 
     @property
     def accuracy(self) -> float:
@@ -67,15 +67,32 @@ class EvaluationResult:
 
     @property
     def interval(self) -> tuple[float, float] | None:
-        """The 95 % interval of the accuracy. Raises TLError of a number."""
-        _share(self.figures)
+        """The 95 % interval of the accuracy; of a number: of the mean absolute error."""
         ends = self.figures.intervals
-        return ends["accuracy"] if "accuracy" in ends else ends["subset_accuracy"]
+        [name] = ends.keys() & {"accuracy", "subset_accuracy", "mae"}
+        return ends[name]
 
     def to_json(self) -> dict[str, Any]:
         """Return what `tl evaluate --json` prints, but for pictures; keys as in docs/json.md."""
-        more = self.diagnostics.to_json() if self.diagnostics else {}
-        return self.figures.to_json() | more
+        return self.figures.to_json() | (self.diagnostics.to_json() if self.diagnostics else {})
+
+
+def _share(figures: Evaluation | MultilabelEvaluation | RegressionEvaluation) -> float:
+    """Return the share of images of which the label, or all labels, are right."""
+    for name in ("accuracy", "subset_accuracy"):
+        if hasattr(figures, name):
+            return float(getattr(figures, name))
+    raise TLError(
+        "of a predicted number there is no accuracy", "its errors are in `figures`: mae, rmse"
+    )
+
+
+def _mean_average_precision(
+    figures: Evaluation | MultilabelEvaluation | RegressionEvaluation,
+) -> float:
+    if not hasattr(figures, "mean_average_precision"):
+        raise TLError("an image has one label here, and no average precision", "see .accuracy")
+    return float(figures.mean_average_precision)
 
 
 class Model:
@@ -271,22 +288,6 @@ Model.evaluate = _with_known_options(Model.evaluate)  # type: ignore[method-assi
 
 
 # == how they do it ================================================================================
-
-
-def _share(figures: Evaluation | MultilabelEvaluation | RegressionEvaluation) -> float:
-    """Return the share of images of which the label, or all labels, are right."""
-    for name in ("accuracy", "subset_accuracy"):
-        if hasattr(figures, name):
-            return float(getattr(figures, name))
-    raise TLError("of a predicted number there is no accuracy", "see figures: mae, r2")
-
-
-def _mean_average_precision(
-    figures: Evaluation | MultilabelEvaluation | RegressionEvaluation,
-) -> float:
-    if not hasattr(figures, "mean_average_precision"):
-        raise TLError("only of several labels is there an average precision", "see figures")
-    return figures.mean_average_precision
 
 
 def _training_result(run: Path, trained: Trained, report: str | None) -> TrainingResult:

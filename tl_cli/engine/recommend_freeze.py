@@ -45,10 +45,10 @@ def recommend(
     )
     if config.effort == "quick" and plan.strategy == "head":
         plan = replace(plan, reasons=(QUICK, *plan.reasons[1:]))
-    if catalog.side_by_side(context.backbone.card):
-        plan = replace(plan, policy=SIDE_BY_SIDE, reasons=(BESIDE_ALONE, *plan.reasons[1:]))
     if context.manifest.task == REGRESSION and plan.strategy == "head":
         plan = replace(plan, policy=NUMBER, reasons=(NUMBER_ALONE, *plan.reasons[1:]))
+    if catalog.side_by_side(context.backbone.card):
+        plan = replace(plan, policy=SIDE_BY_SIDE, reasons=(BESIDE_ALONE, *plan.reasons[1:]))
     why = {**plan.why, "image_size": _why_this_size(context)}
     return replace(plan, image_size=context.backbone.image_size, why=why)
 

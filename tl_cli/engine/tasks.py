@@ -50,11 +50,11 @@ class Task:
     behind a kernel, see `kernel.solve_kernel`, None where there is none. `tuning`: what its tuning
     needs. `held_out`: a solved head and its targets -> `tuning.figure` on held-out folds, and the
     standard error. `interval`: held-out answers and targets -> that figure's 95 %. `p_value`: the
-    answers of two heads and targets -> how likely chance alone parts their figures as much; both
-    None where networks cannot be ranked. `thresholds`: held-out answers and targets -> from which
-    on each class is said; none where one class is. `evaluate`: probabilities and targets -> all
-    figures; its `thresholds` and `interval` are the classifier's. `answer`: one image's
-    probabilities [C], classes, thresholds -> the label that is said, and how sure that is.
+    answers of two heads and targets -> how likely chance alone parts their figures as much.
+    `thresholds`: held-out answers and targets -> from which on each class is said; none where one
+    class is. `evaluate`: probabilities and targets -> all figures; its `thresholds` and `interval`
+    are the classifier's. `answer`: one image's probabilities [C], classes, thresholds -> the label
+    that is said, and how sure that is.
     """
 
     targets: Callable[[Sequence[Record], Sequence[str]], np.ndarray]
@@ -134,6 +134,10 @@ def _average_precision(head: MultilabelHead, indicators: np.ndarray) -> tuple[fl
     return head.average_precision, error
 
 
+def _not_ranked(*_: np.ndarray) -> Any:
+    raise TypeError("networks are ranked by classes")
+
+
 def _share(head: RegressionHead, values: np.ndarray) -> tuple[float, float]:
     """Return the share of the variance, 0 or more, and its standard error by the squared errors."""
     squares = (head.held_out - values)[:, 0] ** 2 / (values.var() or 1.0)
@@ -174,8 +178,8 @@ TASKS = {
         bend=partial(kernel.solve_kernel, solve=regression.solve, loss=attrgetter("cv_rmse")),
         tuning=tuning.values(Scale(0.0, 1.0)),
         held_out=_share,
-        interval=None,
-        p_value=None,
+        interval=_not_ranked,
+        p_value=_not_ranked,
         thresholds=lambda answers, values: (),
         evaluate=_evaluate_values,
         answer=_value,

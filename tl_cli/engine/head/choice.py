@@ -170,7 +170,7 @@ def refit(
         # of the same kind: raw scores of ridge and of logistic regression are not of one scale
         head = _solved(context, both, solved.widths, "train", "val", method=solved.head.kind)
     if temperature != 1.0:  # raw scores, divided by what the plain head's were divided by
-        head = head.calibrated_as(solved.head)  # type: ignore[arg-type,union-attr]
+        head = head.calibrated_as(solved.head)  # type: ignore[arg-type]
     return softened(head, 1 / temperature, neutral)
 
 

@@ -77,6 +77,10 @@ class RegressionHead:
         """Return the head for features before they were divided by ``scales`` [D]."""
         return replace(self, weights=(self.weights / scales[:, None]).astype(np.float32))
 
+    def calibrated_as(self, other: RegressionHead) -> RegressionHead:
+        """Return the head itself: numbers have no confidence."""
+        return self
+
     def result(self, kind: str) -> RegressionHeadResult:
         """Return its figures. `kind`: last, multi or kernel."""
         return RegressionHeadResult(kind, self.strength, self.cv_mae, self.cv_rmse, self.cv_r2)
