@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from tl_cli.data.csv_io import read_csv
 from tl_cli.data.manifest import Manifest, Record
 from tl_cli.engine import features, run_images
-from tl_cli.engine.export.network import Network, Runtime
+from tl_cli.engine.export.network import PROBABILITIES, Network, Runtime
+from tl_cli.engine.export.unknown import SCORE
 from tl_cli.engine.images import image_store
 from tl_cli.errors import TLError
 from tl_cli.results.export import Equality
@@ -21,6 +22,7 @@ MOST, CALIBRATION = 64, 200  # images to check with; to calibrate int8 with
 BATCHES = (1, 5)
 # Of a probability, at most; int8 rounds so much that only the answer can be asked for
 DIFFERENCE = {None: 1e-4, "float16": 2e-2}
+SCORE_DIFFERENCE = 1e-3  # of a score for unknown images, in what it is or 1, whichever is more
 AGREEMENT = 0.98  # share of images with the same most probable class, for int8
 # batch sizes of the benchmark; how long, and how often at least, each is repeated
 TIMED, SECONDS, RUNS = (1, 32), 1.0, 5
@@ -82,8 +84,11 @@ def calibration(network: Network) -> np.ndarray:
     return images(records, network.size)
 
 
+Answers = Mapping[str, np.ndarray]  # each output by its name, [n, ...]
+
+
 def compare(
-    want: np.ndarray,
+    want: Answers,
     runtime: Runtime,
     images: np.ndarray,
     quantize: str | None,
@@ -91,7 +96,7 @@ def compare(
 ) -> Equality:
     """Return how equal the runtime's answers to images are to those wanted, over all batch sizes.
 
-    `want`: float32 [n, C]; `images`: float32 [n, size, size, 3].
+    `images`: float32 [n, size, size, 3].
     """
     return equality(
         want,
@@ -103,32 +108,49 @@ def compare(
 
 
 def equality(
-    want: np.ndarray,
-    found: Sequence[np.ndarray],
+    want: Answers,
+    found: Sequence[Answers],
     allowed: float | None = None,
     least: float | None = None,
     thresholds: Sequence[float] = (),
 ) -> Equality:
-    """Return the worst figures of several answers [n, C] to the same images.
+    """Return the worst figures of several answers to the same images.
 
     `thresholds`: by class, where an image may have several labels: then answers agree where all
-    labels do.
+    labels do. Scores are asked for as exactly as SCORE_DIFFERENCE wherever probabilities are.
     """
+    wanted = want[PROBABILITIES]
 
     def same(got: np.ndarray) -> np.ndarray:
         if thresholds:
-            return np.asarray(((got >= thresholds) == (want >= thresholds)).all(1))
-        return np.asarray(got.argmax(1) == want.argmax(1))
+            return np.asarray(((got >= thresholds) == (wanted >= thresholds)).all(1))
+        return np.asarray(got.argmax(1) == wanted.argmax(1))
 
-    difference = max(float(np.abs(got - want).max()) for got in found)
-    agreement = min(float(same(got).mean()) for got in found)
-    return Equality(len(want), difference, agreement, allowed, least)
+    said = [answers[PROBABILITIES] for answers in found]
+    return Equality(
+        images=len(wanted),
+        difference=max(float(np.abs(got - wanted).max()) for got in said),
+        agreement=min(float(same(got).mean()) for got in said),
+        allowed_difference=allowed,
+        least_agreement=least,
+        unknown_difference=_score_difference(want, found),
+        allowed_unknown_difference=SCORE_DIFFERENCE if allowed and SCORE in want else None,
+    )
 
 
-def batched(runtime: Runtime, images: np.ndarray, size: int) -> np.ndarray:
-    """Return the runtime's answers [n, C] to images, asked for `size` at a time."""
+def _score_difference(want: Answers, found: Sequence[Answers]) -> float | None:
+    """Return the greatest difference of a score, in what it is or 1; None where there is none."""
+    if SCORE not in want:
+        return None
+    unit = np.maximum(want[SCORE], 1)
+    return max(float((np.abs(answers[SCORE] - want[SCORE]) / unit).max()) for answers in found)
+
+
+def batched(runtime: Runtime, images: np.ndarray, size: int) -> dict[str, np.ndarray]:
+    """Return the runtime's answers to images, asked for `size` at a time."""
     starts = range(0, len(images), size)
-    return np.concatenate([np.array(runtime(images[i : i + size])) for i in starts])
+    parts = [runtime(images[i : i + size]) for i in starts]
+    return {name: np.concatenate([np.array(part[name]) for part in parts]) for name in parts[0]}
 
 
 def milliseconds(runtime: Runtime, images: np.ndarray) -> dict[int, float]:
