@@ -3,6 +3,7 @@
 TL_KILLS says how many times it comes at random moments, TL_KILL_SEED at which.
 """
 
+import json
 import os
 import random
 import signal
@@ -15,7 +16,7 @@ import pytest
 
 from runs import check_equal
 from test_cli import COLOURS, paint
-from tl_cli.store import run_dir
+from tl_cli.store import resume, run_dir
 
 pytestmark = pytest.mark.slow
 KILLS, SEED = int(os.environ.get("TL_KILLS", "6")), int(os.environ.get("TL_KILL_SEED", "0"))
@@ -130,6 +131,25 @@ def test_at_a_moment_of_each_stage(place, function, when, nth):
     assert (root / name / run_dir.REPORT).is_file()
     assert not (root / name / run_dir.RESUME).exists()
     assert not list((root / name).glob(".*"))
+
+
+def test_while_plans_are_tried_out(place):
+    """Killed twice in the trial of `--effort thorough`: what was tried is not tried again."""
+    root, _ = place
+    options = ("--image-size", "32", "--batch-size", "8", "--effort", "thorough", "--epochs", "4",
+               "--data", "data")  # fmt: skip
+    finished(train(root, "cache-tried", *options, "--output", "tried"))
+    keep = ("-c", DRIVER, "tl_cli.engine.finetune.races:Races.keep", "after")
+    process = train(root, "cache-cut", *options, "--output", "cut", start=(*keep, "1"))
+    for _ in range(2):
+        _, said = process.communicate(timeout=600)
+        assert process.returncode == -signal.SIGKILL, said
+        kept = len(json.loads((root / "cut" / resume.RACES).read_text()))
+        process = train(root, "cache-cut", "--resume", "cut", start=(*keep, "1"))
+    assert kept == 2  # a second one, not the first once more
+    process.communicate(timeout=600)
+    finished(train(root, "cache-cut", "--resume", "cut"))
+    check_equal(root / "cut", root / "tried")
 
 
 def test_a_run_that_replaces_another_one(place):
