@@ -180,6 +180,17 @@ def test_an_unsure_answer_says_so(run, data):
         assert row["top"][0]["label"] in COLOURS
 
 
+def test_images_that_were_trained_on_are_counted_wherever_they_lie(run, data, tmp_path):
+    shutil.copy(data / "train" / "red" / "03.png", tmp_path / "elsewhere.png")
+    new = data / "test" / "red"
+    done = tl("predict", run, tmp_path, new, "--json")
+    assert json.loads(done.stdout)["trained_on"] == 1
+    assert "1 of these images was trained on" in " ".join(done.stderr.split())
+    done = tl("predict", run, new, "--json")
+    assert json.loads(done.stdout)["trained_on"] == 0
+    assert "trained on" not in done.stderr
+
+
 def test_the_table_is_for_people(run, mixed):
     done = tl("predict", run, *mixed, "--top-k", 2)
     assert done.exit_code == 1

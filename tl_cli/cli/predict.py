@@ -117,12 +117,14 @@ def predict(
         shown = _shown(screen, form, top_k, inputs, several, sets=coverage is not None)
         with file or shown as sheet:
             from tl_cli.engine import predict
+            from tl_cli.engine.fitted_images import Met
 
             built = predict.load_checkpoint(run, TASKS)
+            met = Met(run)
             answers = predict.answers(
                 built, inputs[sheet.rows :], top=top_k, least=min_confidence,
                 batch_size=batch_size, unlike=predict.unknown_score(run, built, unknown),
-                sets=sets,
+                sets=sets, met=met,
             )  # fmt: skip
             with _told_where_it_stops(screen, sheet, len(inputs), output):
                 said = (prediction_writer.UNSURE, prediction_writer.UNKNOWN)
@@ -133,6 +135,7 @@ def predict(
             "seconds": round(time.perf_counter() - started, 3),
             "left_out": dict(+left_out),
             "unsorted": unsorted,
+            "trained_on": len(met.found),
             "sets": _told_of_sets(sheet, sets) if sets else None,
         }
         if json:
@@ -304,6 +307,12 @@ def _sum_up(
             f"Sets hold the right class of {percent(sets['coverage'], 1)} of images drawn like the "
             f"{sets['held_out']:,} held-out ones that they go by; here {sets['mean_size']:.2f} "
             f"classes on average, {percent(sets['alone'])} of them a single one."
+        )
+    if n := told["trained_on"]:
+        screen.settle()
+        screen.note(
+            f"{n:,} of these images {'was' if n == 1 else 'were'} trained on: how well "
+            f"{'it is' if n == 1 else 'they are'} recognised says nothing of new ones."
         )
     parts += [f"wrote {output}"] if output else []
     parts += [f"sorted into {sort_into}"] if sort_into else []

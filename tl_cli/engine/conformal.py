@@ -15,7 +15,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tl_cli.data.csv_io import read_csv
 from tl_cli.engine import fitted_images
 from tl_cli.engine.metrics.figures import encode
 from tl_cli.errors import TLError
@@ -67,13 +66,13 @@ def fit(probabilities: NDArray[np.floating], labels: ArrayLike, coverage: float)
 
 def of_run(run: RunDir, classes: Sequence[str], coverage: float) -> ConformalSets:
     """Return the sets by what a run kept of its validation images. Raises TLError for too few."""
-    held_out = fitted_images.load(run).held_out
-    if not held_out:
+    fitted = fitted_images.load(run)
+    if not fitted.held_out:
         raise TLError(
             f"{run.path} keeps no answers to images that it was not fitted to, and --coverage goes "
             "by these",
             f"it needs {run_dir.HELD_OUT} and {run_dir.MANIFEST} beside the checkpoint",
         )
-    records = read_csv(run / run_dir.MANIFEST).of("val")
-    labels = encode([record.label for record in records], classes)
-    return fit(np.stack([held_out[record.digest] for record in records]), labels, coverage)
+    labels = encode([record.label for record in fitted.validation], classes)
+    rows = [fitted.held_out[record.digest] for record in fitted.validation]
+    return fit(np.stack(rows), labels, coverage)
