@@ -68,9 +68,9 @@ def _equality(found: Equality, result: Export) -> str:
     return (
         f"{images}, greatest difference of a probability {found.difference:.1e}"
         + (f" (allowed {allowed:.0e})" if allowed else "")
+        + _scores(found)
         + f", same {'labels' if result.thresholds else 'class'} {found.agreement:.1%}"
         + (f" (at least {found.least_agreement:.0%})" if found.least_agreement else "")
-        + _scores(found)
     )  # fmt: skip
 
 
