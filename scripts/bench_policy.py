@@ -131,10 +131,11 @@ def candidate_row(context, head, candidate) -> dict:
     from scipy.special import softmax
 
     from tl_cli.engine.finetune import candidates
-    from tl_cli.engine.finetune.validation import accuracy, calibrated
+    from tl_cli.engine.finetune.validation import calibrated
     from tl_cli.engine.head import choice
     from tl_cli.engine.head.linear_head import fit_temperature
     from tl_cli.engine.metrics.figures import log_losses
+    from tl_cli.engine.tuning import accuracy
 
     labels = context.labels("val")
     losses, of_head = (

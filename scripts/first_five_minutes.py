@@ -32,9 +32,10 @@ page anew.
 
 ## Without any images
 
-After the [installation](../README.md) there is a set of 1,797 scanned digits to try it with:
+After the [installation](../README.md) there are 156 photographs to try it with, of animals, fish,
+monuments, tools and windmills:
 
-{digits}
+{sample}
 
 The line with the tick is the answer to "how good is it?". These images were not shown to it while
 it learned. Below it: where the result lies, a page about it to open in a browser, and what to type
@@ -98,7 +99,7 @@ def main() -> None:
         shutil.copy(new, home / "IMG_2041.jpg")
         os.chdir(home)
         screens = {
-            "digits": screen("tl train sample:digits"),
+            "sample": screen("tl train sample:things"),
             "train": screen("tl train photos --test 0.2"),
             "predict": screen("tl predict runs/photos IMG_2041.jpg"),
             "explain": screen("tl explain runs/photos IMG_2041.jpg --neighbours 3"),

@@ -46,7 +46,7 @@ def terminal() -> None:
         for line in screen.splitlines():
             style = "bold" if line.startswith("$") else "green" if line.startswith("✔") else ""
             console.print(Text(line, style), highlight=False)
-        drawn = console.export_svg(title="tl train sample:digits", unique_id="tl")
+        drawn = console.export_svg(title="tl train sample:things", unique_id="tl")
     (DOCS / "terminal.svg").write_text(FONTS.sub("", drawn))
 
 

@@ -95,7 +95,7 @@ def test_the_gain_is_that_of_the_calibrated_log_loss(context):
     assert gain == pytest.approx(losses[0].mean() - losses[1].mean())
     difference = losses[0] - losses[1]
     assert error == pytest.approx(difference.std(ddof=1) / np.sqrt(len(labels)))
-    assert judged(context, again).log_loss == pytest.approx(losses[1].mean())
+    assert judged(context, again).loss == pytest.approx(losses[1].mean())
 
 
 def test_too_sure_a_candidate_is_judged_by_its_answers(context):
@@ -131,8 +131,8 @@ def test_the_test_images_decide_nothing(context):
     for name in (0, 1):
         made[name].scores["test"] = scored(context, "", wrong=name, splits=("test",)).scores["test"]
     assert choose(context, plan_of(context), *made)[0].name == AGAIN
-    assert judged(context, made[0]).test_accuracy == 1.0
-    assert judged(context, made[1]).test_accuracy == 0.0
+    assert judged(context, made[0]).test_figure == 1.0
+    assert judged(context, made[1]).test_figure == 0.0
 
 
 # -- put in place ---------------------------------------------------------------------------------

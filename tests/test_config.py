@@ -117,6 +117,19 @@ def test_the_configuration_of_a_run_is_read_as_it_was_decided(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("flags", "backbone"),
+    [
+        ({}, "best"),
+        ({"backbone": "resnet18"}, "resnet18"),
+        ({"weights": "a.weights.h5"}, "efficientnet_lite0"),
+        ({"effort": "normal"}, "efficientnet_lite0"),
+    ],
+)
+def test_the_thorough_find_the_network_out_unless_it_is_named(flags, backbone):
+    assert config.load(flags={"data": "d", "effort": "thorough", **flags}).backbone == backbone
+
+
+@pytest.mark.parametrize(
     ("effort", "other", "said"),
     [
         ("quick", {"freeze": "half"}, "trains the head alone, so it cannot go with freeze half"),

@@ -97,10 +97,10 @@ def test_in_the_middle_it_goes_on_from_the_last_good_epoch(
     poisoned(3, times=stages)
     seen, see = {}, BestCheckpoint.see
 
-    def watched(self, row, weights, *more):
+    def watched(self, row, judged, weights, *more):
         if math.isfinite(row["val_log_loss"]):
             seen[row["epoch"]] = copies(weights)
-        return see(self, row, weights, *more)
+        return see(self, row, judged, weights, *more)
 
     monkeypatch.setattr(BestCheckpoint, "see", watched)
     context = tiny_context(data, "half", epochs=6, learning_rate=RATE, **options)
@@ -122,7 +122,7 @@ def test_always_from_the_third_epoch_on_the_first_two_are_what_there_is(data, po
     assert same(fitted.best.last, copies(classifier.model.weights))
     result = tuning.finetune(context, tiny_settings(context), tiny_head(context), silent).result
     assert len(result.candidates) > 1
-    assert all(math.isfinite(c.log_loss) for c in result.candidates)
+    assert all(math.isfinite(c.loss) for c in result.candidates)
     assert "no longer a number" not in result.reason
 
 
@@ -154,8 +154,9 @@ def test_an_absurd_rate_never_raises(data):
 def test_an_epoch_that_is_no_number_is_neither_the_best_nor_the_last(bad, key):
     best = BestCheckpoint()
     good = {"epoch": 1, "loss": 1.0, "val_log_loss": 0.5}
-    best.see(good, [np.array(1.0)])
-    best.see({**good, "epoch": 2, "val_log_loss": 0.1, key: bad}, [np.array(2.0)])
+    best.see(good, 0.5, [np.array(1.0)])
+    row = {**good, "epoch": 2, "val_log_loss": 0.1, key: bad}
+    best.see(row, row["val_log_loss"], [np.array(2.0)])
     assert (best.epoch, best.loss, best.last_epoch) == (1, 0.5, 1)
     assert best.weights == best.last == [np.array(1.0)]
     assert len(best.history) == 2
@@ -177,5 +178,5 @@ def test_from_scratch_the_figures_are_those_of_the_epoch_that_came_right(data, p
     made = train_from_scratch(context, tiny_settings(context), silent)
     assert [row["epoch"] for row in made.history] == [1, 1]
     assert made.result.best_epoch == 1
-    assert made.result.log_loss == made.history[1]["val_log_loss"]
-    assert math.isfinite(made.result.log_loss)
+    assert made.result.loss == made.history[1]["val_log_loss"]
+    assert math.isfinite(made.result.loss)

@@ -133,7 +133,7 @@ def test_the_history_begins_with_the_solved_head(data):
     solved = tiny_head(context)
     tuned = tuning.finetune(context, tiny_settings(context), solved, silent)
     assert [row["epoch"] for row in tuned.history] == [0, 1, 2]
-    assert tuned.history[0]["val_log_loss"] == pytest.approx(tuned.result.head.log_loss)
+    assert tuned.history[0]["val_log_loss"] == pytest.approx(tuned.result.head.loss)
     assert tuned.result.epochs == 2
 
 
@@ -150,7 +150,8 @@ def test_the_loss_is_smoothed_as_the_plan_says(data):
     decided = tiny_settings(context)
     classifier = tuning.softened(context, tiny_head(context))
     made = optimizer(context.backbone, decided.plan, 10)
-    model = compile_suffix(classifier, 0, made, label_smoothing=decided.plan.label_smoothing)
+    loss = context.task.tuning.loss(decided.plan.label_smoothing)
+    model = compile_suffix(classifier, 0, made, loss=loss)
     x = np.random.default_rng(0).uniform(0, 255, (6, 32, 32, 3)).astype("float32")
     y = np.eye(3)[[0, 1, 2, 0, 1, 2]]
     scores = np.asarray(model.predict(x, verbose=0), "float64")
@@ -162,7 +163,7 @@ def test_the_loss_is_smoothed_as_the_plan_says(data):
 def test_the_last_epoch_is_remembered_beside_the_best():
     best = BestCheckpoint()
     for epoch, loss in enumerate((0.5, 0.3, 0.4), 1):
-        best.see({"epoch": epoch, "loss": 1.0, "val_log_loss": loss}, [np.array(float(epoch))])
+        best.see({"epoch": epoch, "loss": 1.0}, loss, [np.array(float(epoch))])
     assert (best.epoch, best.loss, best.weights) == (2, 0.3, [np.array(2.0)])
     assert (best.last_epoch, best.last) == (3, [np.array(3.0)])
 

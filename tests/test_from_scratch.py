@@ -75,8 +75,8 @@ def test_everything_trains_and_the_best_epoch_is_kept(data, monkeypatch):
     weights = trained.classifier.model.weights
     assert all(not np.array_equal(before[w.path], w) for w in weights)
     result = made.result
-    assert result.log_loss == min(row["val_log_loss"] for row in made.history)
-    assert result.accuracy > 0.8
+    assert result.loss == min(row["val_log_loss"] for row in made.history)
+    assert result.figure > 0.8
     whole = probabilities(trained.classifier, context.manifest.of("val"), silent)
     np.testing.assert_allclose(whole, trained.fitted, atol=1e-3)
     assert trained.refit is False
@@ -87,14 +87,14 @@ def test_the_weights_are_those_of_the_best_epoch_not_of_the_last(data, monkeypat
     monkeypatch.setattr(validation, "validation_loss", lambda *_: next(losses))
     seen, see = [], fit.BestCheckpoint.see
 
-    def watched(self, row, weights, *more):
+    def watched(self, row, judged, weights, *more):
         seen.append(fit.copies(weights))
-        return see(self, row, weights, *more)
+        return see(self, row, judged, weights, *more)
 
     monkeypatch.setattr(fit.BestCheckpoint, "see", watched)
     context = scratch_context(data)
     made = from_scratch.train_from_scratch(context, tiny_settings(context), silent)
-    assert (made.result.best_epoch, made.result.epochs, made.result.log_loss) == (2, 4, 0.2)
+    assert (made.result.best_epoch, made.result.epochs, made.result.loss) == (2, 4, 0.2)
     kept = fit.copies(context.backbone.model.weights)
     assert all(np.array_equal(a, b) for a, b in zip(kept, seen[1], strict=False))
     assert not all(np.array_equal(a, b) for a, b in zip(kept, seen[3], strict=False))

@@ -17,6 +17,7 @@ from tl_cli.data.csv_io import bad_csv_text, read_csv, write_csv
 from tl_cli.data.decode import open_rgb
 from tl_cli.data.manifest import Manifest, Record
 from tl_cli.data.scan import scan
+from tl_cli.data.sources import samples
 from tl_cli.data.split import assign_splits
 from tl_cli.errors import TLError
 
@@ -181,7 +182,24 @@ def test_an_unknown_kind_of_source() -> None:
     assert "unknown value for bad_images 'skp'" in refused("sample:digits", bad_images="skp")
 
 
-# ---------------------------------------------------------------- sample:digits
+# ---------------------------------------------------------------- sample:things, sample:digits
+
+
+def test_sample_things_are_photographs_each_with_its_author_and_source() -> None:
+    records = scan("sample:things").records
+    assert Counter(r.label for r in records) == {
+        "animal": 24, "fish": 28, "monument": 52, "tool": 38, "windmill": 14,
+    }  # fmt: skip
+    assert Counter(r.label for r in records if r.split == "test") == {
+        "animal": 6, "fish": 7, "monument": 13, "tool": 10, "windmill": 3,
+    }  # fmt: skip
+    assert max(open_rgb(records[0]).size) == 160
+    with (samples.THINGS / "ORIGINS.csv").open(encoding="utf-8", newline="") as file:
+        origins = list(csv.DictReader(file))
+    files = sorted(p.relative_to(samples.THINGS).as_posix() for p in samples.THINGS.rglob("*.webp"))
+    assert sorted(row["file"] for row in origins) == files
+    assert {row["licence"] for row in origins} == {"CC0-1.0", "Public Domain"}
+    assert all(row["author"] and row["source"].startswith("http") for row in origins)
 
 
 def test_sample_digits_are_the_real_digits_with_a_fixed_test_set() -> None:

@@ -203,7 +203,7 @@ def train(
 ) -> TrainingResult:
     """Train a classifier as `tl train` does, and return the run with its model.
 
-    `data`: a folder of class folders, a table, `tfds:NAME` or `sample:digits`. `options`: those of
+    `data`: a folder of class folders, a table, `tfds:NAME` or `sample:things`. `options`: those of
     the command, with underscores; every one is listed by `tl train --help-all`. `overwrite`:
     replace the run in `output`. Raises one TLError that names every mistake in the options.
 

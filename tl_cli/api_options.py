@@ -15,7 +15,7 @@ class Options(TypedDict, total=False):
     data_dir: str | PathLike[str] | None
     columns: str | None
     channels: str | None
-    task: Literal["auto", "classification", "multilabel"]
+    task: Literal["auto", "classification", "multilabel", "regression"]
     val: float
     test: float
     folds: int | None

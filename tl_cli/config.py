@@ -26,7 +26,7 @@ from tl_cli import catalog, flat_yaml
 from tl_cli.config_mistakes import sentence, together
 from tl_cli.config_values import Backbone, Channels, Columns, Engine, Freeze
 from tl_cli.data import channels as bands
-from tl_cli.data.manifest import CLASSIFICATION
+from tl_cli.data.manifest import CLASSIFICATION, MULTILABEL, REGRESSION
 from tl_cli.errors import TLError
 
 NOTHING = ("auto", "", "~", "null")
@@ -71,14 +71,14 @@ class RunConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     data: str = _data(
-        "DIR of class folders or of shards (.tar, .parquet), FILE.csv, tfds:NAME, sample:digits.",
+        "DIR of class folders or of shards (.tar, .parquet), FILE.csv, tfds:NAME, sample:things.",
         ...,
         metavar="SOURCE",
     )
     data_dir: str | None = _data("Where tfds data sets lie.", metavar="DIR", rare=True)
     columns: Columns = _data("Of a table: path=file,label=species,...", metavar="NAMES", rare=True)
-    task: Literal["auto", "classification", "multilabel"] = _data(
-        "What a table's labels are; auto: as they look.", "auto", rare=True
+    task: Literal["auto", "classification", "multilabel", "regression"] = _data(
+        "What labels are: one class, several, or a number; auto: as they look.", "auto", rare=True
     )
     channels: Channels = _data(
         "Bands that are red, green and blue.", metavar="3,2,1", unset="as in the file", rare=True
@@ -123,7 +123,7 @@ class RunConfig(BaseModel):
         metavar="[auto|head|half|full|RATIO]",
     )
     effort: Literal["quick", "normal", "thorough"] = _what(
-        "The head alone; as advised; or the plans tried out first.", "normal"
+        "The head alone; as advised; or networks and plans tried out first.", "normal"
     )
     unfreeze: Literal["at_once", "gradual"] = _what(
         "At once, or from the end backwards in steps.", "at_once", rare=True
@@ -205,7 +205,8 @@ class RunConfig(BaseModel):
     def for_task(self, task: str) -> RunConfig:
         """Return this configuration for what the labels turned out to be.
 
-        Of several labels an image the head alone is trained. Raises TLError where more was asked.
+        Of several labels an image, and of a number, the head alone is trained. Raises TLError where
+        more was asked.
         """
         if task == CLASSIFICATION:
             return self
@@ -217,10 +218,14 @@ class RunConfig(BaseModel):
             f"backbone {catalog.BEST}": self.backbone == catalog.BEST,
         }
         if wrong := [name for name, said in told.items() if said]:
+            labels, each = {
+                MULTILABEL: ("images have several labels", "combination"),
+                REGRESSION: ("a number is predicted", "number"),
+            }[task]
             raise TLError(
-                "where images have several labels the head alone is trained so far, on the network "
-                f"as it is: {wrong[0]} cannot be had",
-                "leave that out; or, where each combination is a class, --task classification",
+                f"where {labels} the head alone is trained so far, on the network as it is: "
+                f"{wrong[0]} cannot be had",
+                f"leave that out; or, where each {each} is a class, --task classification",
             )
         return self.effective(task=task, freeze="head")
 
@@ -280,7 +285,15 @@ def load(
         mistakes += _contradictions(config)
     if mistakes:
         raise together(mistakes)
-    return config.effective(freeze="head") if config.effort == "quick" else config
+    return config.effective(**_of_effort(config))
+
+
+def _of_effort(config: RunConfig) -> dict[str, str]:
+    """Return what the effort decides: which plan, and whether the network is found out."""
+    if config.effort == "quick":
+        return {"freeze": "head"}
+    stated = {"backbone", "weights"} & config.model_fields_set
+    return {} if config.effort == "normal" or stated else {"backbone": catalog.BEST}
 
 
 def stored(values: Mapping[str, Any], place: str) -> RunConfig:

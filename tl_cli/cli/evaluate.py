@@ -63,7 +63,7 @@ def evaluate(
                  "--target-recall": target_recall, "--against": against, "--tta": tta,
                  "--plots": plots}  # fmt: skip
         if _task(run) != CLASSIFICATION:
-            require_one_label(run, asked, "--json has all figures of every label")
+            require_one_label(run, asked, "--json has all figures")
         manifest, chosen = evaluated(run, data, split, screen, bad_images or "skip", names)
         values = column(manifest, slice_, data, names) if slice_ else None
         from tl_cli.engine import evaluate
@@ -95,10 +95,11 @@ def _task(run: RunDir) -> str:
 def _show(
     found: EvaluatedModel, run: RunDir, pictures: list[Path], screen: Screen, json: bool
 ) -> None:
-    from tl_cli.console import multilabel
+    from tl_cli.console import multilabel, regression
     from tl_cli.console.evaluate import show_evaluation
     from tl_cli.results.evaluation import of_one_label
     from tl_cli.results.multilabel import MultilabelEvaluation
+    from tl_cli.results.regression import RegressionEvaluation
 
     told = found.diagnostics.to_json() if found.diagnostics else {}
     if json:
@@ -106,6 +107,8 @@ def _show(
         print(jsonlib.dumps(found.evaluation.to_json() | told | drawn))
     elif isinstance(found.evaluation, MultilabelEvaluation):
         multilabel.show_evaluation(screen, found.evaluation, run.path)
+    elif isinstance(found.evaluation, RegressionEvaluation):
+        regression.show_evaluation(screen, found.evaluation, run.path)
     elif found.diagnostics:
         show_evaluation(
             screen, of_one_label(found.evaluation), found.diagnostics, run.path, pictures

@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,12 +18,13 @@ import typer
 from tl_cli.cli.options import Json, Quiet
 from tl_cli.cli.run_directory import require_one_label
 from tl_cli.cli.session import opened_screen
-from tl_cli.data.manifest import TASKS
+from tl_cli.data.manifest import REGRESSION, TASKS
 from tl_cli.errors import TLError, unknown
 
 if TYPE_CHECKING:
     from tl_cli.console.screen import Screen
     from tl_cli.engine.conformal import ConformalSets
+    from tl_cli.results.regression import ConformalInterval
     from tl_cli.store.prediction_forms import ImagePrediction
     from tl_cli.store.prediction_writer import PredictionSink
     from tl_cli.store.run_dir import RunDir
@@ -56,8 +58,8 @@ def predict(
             max=0.999,
             metavar="SHARE",
             show_default=False,
-            help="Name all classes that it may be, so that the right one is among them for that "
-            "share of images, e.g. 0.95.",
+            help="Name all classes, or the interval of a number, that it may be, so that the right "
+            "one is within for that share of images, e.g. 0.95.",
         ),
     ] = None,
     format: Annotated[
@@ -84,18 +86,20 @@ def predict(
         if (resume and not output) or (link and not sort_into):
             raise typer.BadParameter("--resume needs --output, and --link needs --sort-into")
         run = run_dir.checkpoint_of(checkpoint)
-        several = _several(run)
-        if several:
+        several, number = _several(run), _task(run) == REGRESSION
+        if several or number:
             asked = {"--top-k": top_k > 1, "--min-confidence": min_confidence > 0,
                      "--unknown": unknown, "--sort-into": sort_into,
-                     "--coverage": coverage}  # fmt: skip
-            require_one_label(run, asked, "--output FILE.csv has the probabilities of all labels")
+                     "--coverage": None if number else coverage}  # fmt: skip
+            there = "the interval of each number" if number else "the probabilities of all labels"
+            require_one_label(run, asked, f"--output FILE.csv has {there}")
         left_out: Counter[str] = Counter()
         inputs = named_images(paths, sys.stdin, left_out)
         tell_left_out(left_out, screen)
         if sort_into:
             sorted_folders.prepare(sort_into)
-        sets = _sets(run, coverage) if coverage else None
+        sets = _sets(run, coverage) if coverage and not number else None
+        interval = _interval(run, coverage) if coverage and number else None
         started = time.perf_counter()
         options = {
             "--top-k": top_k,
@@ -109,18 +113,20 @@ def predict(
                 output, form, top_k, inputs=inputs, resume=resume,
                 origin=prediction_origin.of(run, options), batch=batch_size,
                 several=several,
-                sets=coverage is not None,
+                sets=sets is not None,
+                number=number,
             )
             if output
             else None
         )  # fmt: skip
-        shown = _shown(screen, form, top_k, inputs, several, sets=coverage is not None)
+        shown = _shown(screen, form, top_k, inputs, several, sets=sets is not None, number=number)
         with file or shown as sheet:
             from tl_cli.engine import predict
             from tl_cli.engine.fitted_images import Met
 
             built = predict.load_checkpoint(run, TASKS)
             met = Met(run)
+            built = replace(built, interval=interval) if interval else built
             answers = predict.answers(
                 built, inputs[sheet.rows :], top=top_k, least=min_confidence,
                 batch_size=batch_size, unlike=predict.unknown_score(run, built, unknown),
@@ -138,6 +144,9 @@ def predict(
             "trained_on": len(met.found),
             "sets": _told_of_sets(sheet, sets) if sets else None,
         }
+        if number:
+            told |= {"quantity": built.classes[0]}
+            told |= {"interval": built.interval.to_json() if built.interval else None}
         if json:
             print(jsonlib.dumps(told))
         else:
@@ -196,6 +205,7 @@ def _shown(
     several: Sequence[str],
     *,
     sets: bool,
+    number: bool,
 ) -> Iterator[PredictionSink]:
     """Give what takes the answers without a file: standard output, or memory for --json."""
     from tl_cli.console.predict import PredictionTable
@@ -206,7 +216,9 @@ def _shown(
     elif form == "json":
         yield prediction_writer.Collected()
     else:
-        yield prediction_writer.Printed(form=form, top=top, several=several, sets=sets)
+        yield prediction_writer.Printed(
+            form=form, top=top, several=several, sets=sets, number=number
+        )
 
 
 def _work(
@@ -243,6 +255,19 @@ def _sets(run: RunDir, coverage: float) -> ConformalSets:
     return conformal.of_run(run, predict.classes(run), coverage)
 
 
+def _interval(run: RunDir, coverage: float) -> ConformalInterval:
+    """Return how far numbers may be off; before any file is begun. Raises TLError as `_sets`."""
+    from tl_cli.engine import conformal
+
+    return conformal.interval_of_run(run, coverage)
+
+
+def _task(run: RunDir) -> str:
+    from tl_cli.store import checkpoint, run_dir
+
+    return checkpoint.task_of(run / run_dir.CHECKPOINT)
+
+
 def _told_of_sets(sheet: PredictionSink, sets: ConformalSets) -> dict[str, Any]:
     """Return what --json tells of the sets, keys as documented in docs/json.md."""
     n = sum(sheet.sizes.values())
@@ -264,6 +289,19 @@ def _sorted(folder: Path, names: Mapping[str, str], answer: ImagePrediction, *, 
     except TLError as error:
         return error.message
     return ""
+
+
+def _of_number(quantity: str, interval: Mapping[str, Any] | None) -> str:
+    """Say what the numbers are of, and what stands beside them."""
+    from tl_cli.results.regression import said
+
+    if not interval:
+        return f"Numbers of `{quantity}`; too few were held out to say how far one may be off."
+    return (
+        f"Numbers of `{quantity}`, each with the interval, ± {said(interval['radius'])}, that "
+        f"holds the right one for {100 * interval['coverage']:g} % of images drawn like the "
+        f"{interval['held_out']:,} held-out ones that it goes by."
+    )
 
 
 @contextmanager
@@ -314,6 +352,9 @@ def _sum_up(
             f"{n:,} of these images {'was' if n == 1 else 'were'} trained on: how well "
             f"{'it is' if n == 1 else 'they are'} recognised says nothing of new ones."
         )
+    if "quantity" in told:
+        screen.settle()
+        screen.note(_of_number(told["quantity"], told["interval"]))
     parts += [f"wrote {output}"] if output else []
     parts += [f"sorted into {sort_into}"] if sort_into else []
     screen.settle()

@@ -24,14 +24,17 @@ def look_as(run: RunDir) -> None:
 
 
 def require_one_label(run: RunDir, asked: Mapping[str, Any], instead: str) -> None:
-    """Raise TLError for options that mean nothing where an image may have several labels.
+    """Raise TLError for options that mean nothing where labels are several, or numbers.
 
     `asked`: by option; None and False were not given. `instead`: a clause, what there is.
     """
+    from tl_cli.store import checkpoint, run_dir
+
+    does = checkpoint.DOES[checkpoint.task_of(run / run_dir.CHECKPOINT)]
     for name, value in asked.items():
         if value is not None and value is not False:
             raise TLError(
-                f"{run.path} gives an image several labels, and {name} is for one label an image",
+                f"{run.path} {does}, and {name} is for one label an image",
                 f"leave out {name}; {instead}",
             )
 

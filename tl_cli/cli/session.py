@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from tl_cli.data.manifest import CLASSIFICATION
+from tl_cli.data.manifest import CLASSIFICATION, MULTILABEL
 from tl_cli.errors import TLError
 
 if TYPE_CHECKING:
@@ -130,10 +130,16 @@ def manifest_of(
 
 def _check_task(settings: RunConfig, found: Manifest, tasks: Sequence[str]) -> None:
     """Raise TLError where the labels are not what the command knows, before anything is loaded."""
-    if found.task not in tasks:
+    if found.task == MULTILABEL and found.task not in tasks:
         raise TLError(
             f"'{settings.data}': an image may have several labels, and this command knows one",
             "tl train knows several; where each combination is a class of its own, say "
+            "--task classification",
+        )
+    if found.task not in tasks:
+        raise TLError(
+            f"'{settings.data}': the labels are numbers, and this command knows classes",
+            "tl train knows numbers; where each number is a class of its own, say "
             "--task classification",
         )
     settings.for_task(found.task)

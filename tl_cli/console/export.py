@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from tl_cli.console.screen import Screen, safe, say
+from tl_cli.data.manifest import REGRESSION
 from tl_cli.export_formats import FORMATS
-from tl_cli.humanize import count, naming, size
+from tl_cli.humanize import count, naming, percent, size
 from tl_cli.results.export import CHECKED_ON, Equality, Export
+from tl_cli.results.regression import said
 
 MOST_CLASSES = 10  # that are named
 
@@ -32,7 +34,16 @@ def _show_usage(screen: Screen, result: Export) -> None:
     side, classes = result.image_size, map(repr, result.classes)
     names = safe(naming(classes, MOST_CLASSES))
     say(screen, f"Input: image, float32 \\[batch, {side}, {side}, 3], RGB from 0 to 255")
-    say(screen, f"Output: probabilities, float32 \\[batch, {len(result.classes)}]: {names}")
+    if result.task == REGRESSION:
+        say(screen, f"Output: value, float32 \\[batch, 1]: {names}, in the unit of its labels")
+        if result.interval:
+            say(
+                screen,
+                f"For {percent(result.interval.coverage)} of images the right one is within ± "
+                f"{said(result.interval.radius)} of it.",
+            )
+    else:
+        say(screen, f"Output: probabilities, float32 \\[batch, {len(result.classes)}]: {names}")
     if result.thresholds:
         say(
             screen,
@@ -65,6 +76,13 @@ def _times(result: Export) -> str:
 def _equality(found: Equality, result: Export) -> str:
     allowed = found.allowed_difference
     images = count(found.images, CHECKED_ON[result.checked_on])
+    if result.task == REGRESSION:
+        return (
+            f"{images}, greatest difference of a number {found.difference:.1e}"
+            + (f" (allowed {allowed:.0e})" if allowed else "")
+            + f", nearly the same {found.agreement:.1%}"
+            + (f" (at least {found.least_agreement:.0%})" if found.least_agreement else "")
+        )
     return (
         f"{images}, greatest difference of a probability {found.difference:.1e}"
         + (f" (allowed {allowed:.0e})" if allowed else "")

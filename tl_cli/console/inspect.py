@@ -15,7 +15,7 @@ from rich.table import Table
 
 from tl_cli import catalog
 from tl_cli.console.screen import Screen, safe, say, two_columns
-from tl_cli.data.inspection import WRONG, Finding, Inspection, Spread
+from tl_cli.data.inspection import WRONG, Finding, Inspection, Numbers, Spread
 from tl_cli.data.manifest import MULTILABEL
 from tl_cli.humanize import printable
 from tl_cli.plan import BIG, TINY, DatasetStats
@@ -40,6 +40,8 @@ STYLE = {"wrong": "bold red", "note": "yellow"}
 def show_inspection(screen: Screen, found: Inspection) -> None:
     """Show the counts, the figures and the findings."""
     classes = f"{len(found.per_class):,} class{'es' if len(found.per_class) > 1 else ''}"
+    if found.numbers:
+        classes = f"each with a number, {safe(repr(*found.per_class))}"
     say(screen, f"[bold]{safe(found.source)}[/]: {found.images:,} images, {classes}")
     screen.out.print()
     screen.data(
@@ -59,19 +61,34 @@ def show_inspection(screen: Screen, found: Inspection) -> None:
 
 def _figures(found: Inspection) -> dict[str, str]:
     """Return each figure's name and what there is to say of it."""
-    counts = list(found.per_class.values())
     return {
         "width": _pixels(found.sizes["width"]),
         "height": _pixels(found.sizes["height"]),
         "shorter side": _pixels(found.sizes["shorter_side"]),
         "mode": ", ".join(f"{MODES.get(m, m)} ({n:,})" for m, n in found.modes.items()),
+        **(_of_numbers(found.numbers) if found.numbers else _of_classes(found)),
+        "to train on": _to_train_on(found.training),
+        "image size": _image_size(found),
+    }
+
+
+def _of_numbers(numbers: Numbers) -> dict[str, str]:
+    """Return how the numbers are spread."""
+    return {
+        "numbers": f"{numbers.min:g} to {numbers.max:g} (median {numbers.median:g}, mean "
+        f"{numbers.mean:g}), {numbers.different:,} different ones"
+    }
+
+
+def _of_classes(found: Inspection) -> dict[str, str]:
+    """Return how the images are spread over the classes."""
+    counts = list(found.per_class.values())
+    return {
         "images a class": f"median {median(counts):,g}, mean {mean(counts):,.1f}",
         "balance": f"the largest class has {found.imbalance:.1f} times as many as the smallest"
         if found.imbalance >= NOTICEABLE
         else "all classes have about as many",
         **_answering(found),
-        "to train on": _to_train_on(found.training),
-        "image size": _image_size(found),
     }
 
 

@@ -17,7 +17,8 @@ from tl_cli.console.screen import Screen
 from tl_cli.console.streams import unread
 from tl_cli.humanize import printable
 from tl_cli.results.explanations import Explanation
-from tl_cli.store.prediction_forms import ImagePrediction, LabelsPrediction
+from tl_cli.results.regression import said as number
+from tl_cli.store.prediction_forms import ImagePrediction, LabelsPrediction, ValuePrediction
 from tl_cli.store.prediction_writer import NO_LABEL, UNKNOWN, UNSURE, PredictionSink
 
 WIDEST = 80  # cells; a longer path only moves what stands behind it
@@ -83,6 +84,12 @@ def _said(answer: ImagePrediction) -> Text:
     text = Text()
     if answer.error:
         return text.append(f"error: {printable(answer.error)}", "red")
+    if isinstance(answer, ValuePrediction) and answer.value is not None:
+        text.append(number(answer.value, answer.radius), "bold")
+        if ends := answer.ends:
+            low, high = (number(end, answer.radius) for end in ends)
+            text.append(f"   {low} to {high}", "dim")
+        return text
     if answer.is_unknown:
         text.append(f"{UNKNOWN}: ", "yellow")
     elif answer.label == UNSURE:

@@ -10,17 +10,18 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from tl_cli.console import multilabel
+from tl_cli.console import multilabel, regression
 from tl_cli.console.evaluate import show_figures
 from tl_cli.console.screen import Screen, safe
 from tl_cli.data.duplicates import trained_on_too
-from tl_cli.data.manifest import MULTILABEL, Manifest
+from tl_cli.data.manifest import MULTILABEL, REGRESSION, Manifest
 from tl_cli.humanize import count, duration, percent, roughly, saved, typed
 from tl_cli.plan.plain_words import plain_decision, plain_reasons
 from tl_cli.results.dry_run import DryRun
 from tl_cli.results.headline import FOLDS, HEAD, TEST, VALIDATION, Headline, headline
 from tl_cli.results.multilabel import MultilabelEvaluation, multilabel_figures
-from tl_cli.results.training import MultilabelHeadResult, RunResult
+from tl_cli.results.regression import RegressionEvaluation, regression_figures, said
+from tl_cli.results.training import MultilabelHeadResult, RegressionHeadResult, RunResult
 
 FINDINGS = 3  # told; tl inspect has them all
 FEW = 100  # images, below which a figure is rough
@@ -41,9 +42,12 @@ def show_found(screen: Screen, manifest: Manifest) -> None:
     if manifest.task == MULTILABEL:
         mean = sum(manifest.counts().values()) / sum(splits.values())
         classes += f", {mean:.1f} labels an image"
-    screen.paragraph(
-        f"[bold]{safe(manifest.source)}[/]: {images} in {classes}; {', '.join(uses)}.", rest="  "
-    )
+    shown = f"{images} in {classes}"
+    if manifest.task == REGRESSION:
+        values = [float(r.label) for r in manifest.records]
+        low, high = min(values), max(values)
+        shown = f"{images}, each with a number, `{safe(manifest.classes[0])}`, {low:g} to {high:g}"
+    screen.paragraph(f"[bold]{safe(manifest.source)}[/]: {shown}; {', '.join(uses)}.", rest="  ")
     for note in manifest.notes[:FINDINGS]:
         screen.paragraph(f"{safe(note)}.", first="  [yellow]![/] ")
     more = len(manifest.notes) - FINDINGS
@@ -90,6 +94,9 @@ def show_figure(screen: Screen, result: RunResult, manifest: Manifest) -> Headli
     if result.task == MULTILABEL:
         multilabel.show_headline(screen, multilabel_figures(result.metrics))
         return None
+    if result.task == REGRESSION:
+        regression.show_headline(screen, regression_figures(result.metrics))
+        return None
     counts = manifest.counts("train")
     told = headline(result, max(counts.values()) / max(sum(counts.values()), 1))
     show_headline(screen, told)
@@ -112,6 +119,9 @@ def show_headline(screen: Screen, told: Headline) -> None:
 
 def _caveats(result: RunResult, told: Headline | None, manifest: Manifest) -> Iterator[str]:
     """Yield what a careful person would add to the headline."""
+    if result.task == REGRESSION:
+        yield from regression.caveats(regression_figures(result.metrics), manifest)
+        return
     if told is None:
         yield from multilabel.caveats(multilabel_figures(result.metrics), manifest)
         return
@@ -164,6 +174,8 @@ def show_details(screen: Screen, result: RunResult) -> None:
     for evaluation in result.metrics.values():
         if isinstance(evaluation, MultilabelEvaluation):
             multilabel.show_figures(screen, evaluation)
+        elif isinstance(evaluation, RegressionEvaluation):
+            regression.show_figures(screen, evaluation)
         else:
             show_figures(screen, evaluation)
     spent = ", ".join(f"{k} {duration(v)}" for k, v in result.seconds.items() if k != "total")
@@ -183,6 +195,11 @@ def _ways(result: RunResult) -> Iterator[str]:
         yield (
             f"[bold]Head:[/] {head.kind}, solved; cross-validated mean average precision "
             f"{head.cv_average_precision:.3f}"
+        )
+    elif isinstance(head, RegressionHeadResult):
+        yield (
+            f"[bold]Head:[/] {head.kind}, solved; cross-validated mean absolute error "
+            f"{said(head.cv_mae)}, R2 {head.cv_r2:.3f}"
         )
     elif head:
         yield (

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from tl_cli.data.manifest import JOINT, MULTILABEL, Manifest, names_in
+from tl_cli.data.manifest import JOINT, MULTILABEL, REGRESSION, Manifest, names_in
 from tl_cli.errors import TLError, did_you_mean
 from tl_cli.humanize import count, naming
 
@@ -23,6 +23,8 @@ def joined(manifest: Manifest) -> Manifest:
     (handwritten 'a' and 'A' are classes), and are one class where none has. Raises TLError for a
     label that no file could hold.
     """
+    if manifest.task == REGRESSION:
+        return manifest  # numbers are no names
     whole = [r.label for r in manifest.records] + [b.label for b in manifest.bad]
     labels = dict.fromkeys(name for label in whole for name in names_in(label, manifest.task))
     name = {label: clean(label) for label in labels}
@@ -50,6 +52,8 @@ def known(manifest: Manifest, classes: Sequence[str]) -> Manifest:
     A name that is a class's but for case is that class, unless the images have the class itself,
     too. Where no class is known the manifest is returned as it is.
     """
+    if manifest.task == REGRESSION:  # whatever the quantity is called in another table
+        return replace(manifest, classes=tuple(classes))
     folded: dict[str, list[str]] = defaultdict(list)
     for name in classes:
         folded[name.casefold()].append(name)

@@ -8,7 +8,15 @@ from itertools import chain
 from pathlib import Path
 
 from tl_cli import csv_cells
-from tl_cli.data.manifest import CLASSIFICATION, MULTILABEL, Manifest, Record, names_in
+from tl_cli.data.manifest import (
+    CLASSIFICATION,
+    MULTILABEL,
+    REGRESSION,
+    Manifest,
+    Record,
+    names_in,
+)
+from tl_cli.data.quantities import COLUMN, name_of
 from tl_cli.data.sources.rows import delimited
 from tl_cli.errors import TLError
 
@@ -18,32 +26,50 @@ COLUMNS = (
 )  # fmt: skip
 
 LABELS = {CLASSIFICATION: "label", MULTILABEL: "labels"}  # the column's name tells the task
-FORMS = {tuple(name if c == "label" else c for c in COLUMNS): task for task, name in LABELS.items()}
 
 
 def write_csv(manifest: Manifest, path: Path) -> None:
-    """Write manifest.csv: one row a record, columns as in FORMS. Atomic."""
+    """Write manifest.csv: one row a record; the label's column is called as the task has it.
+
+    A quantity's is `value:` and its name. Atomic.
+    """
     rows = (astuple(record) for record in manifest.records)
-    [columns] = (columns for columns, task in FORMS.items() if task == manifest.task)
-    write_beside(path, csv_cells.table(columns, rows))
+    number = manifest.task == REGRESSION
+    label = f"{COLUMN}{manifest.classes[0]}" if number else LABELS[manifest.task]
+    columns = (label if name == "label" else name for name in COLUMNS)
+    write_beside(path, csv_cells.table(tuple(columns), rows))
+
+
+def _task_of(columns: tuple[str, ...]) -> str:
+    """Return what the labels are by the columns of a table; "" where it is no manifest.csv."""
+    label = columns[1] if len(columns) > 1 else ""
+    if (columns[:1], columns[2:]) != (COLUMNS[:1], COLUMNS[2:]):
+        return ""
+    if label.startswith(COLUMN):
+        return REGRESSION
+    return next((task for task, name in LABELS.items() if name == label), "")
 
 
 def read_csv(path: Path) -> Manifest:
     """Read what `write_csv` wrote, nothing looked at again. Raises TLError for another table."""
-    records, task = [], CLASSIFICATION
+    records, task, quantity = [], CLASSIFICATION, ""
     for line, row in delimited(Path(path)):
-        if tuple(row) not in FORMS:
+        task = _task_of(tuple(row))
+        if not task:
             raise TLError(f"'{path}' is not a manifest.csv", f"its columns must be {COLUMNS}")
-        task = FORMS[tuple(row)]
+        quantity = name_of(list(row)[1])
         row = dict(zip(COLUMNS, row.values(), strict=True))
         try:
             numbers = {name: int(row[name]) for name in ("width", "height", "orientation")}
+            if task == REGRESSION:
+                float(row["label"])
         except ValueError as error:
             raise TLError(f"'{path}', line {line}: {error}", "restore the file") from error
         records.append(Record(**{**row, **numbers}))
     if not records:
         raise TLError(f"'{path}' lists no images", "restore the file")
-    classes = sorted({*chain(*(names_in(r.label, task) for r in records))})
+    names = chain(*(names_in(r.label, task) for r in records))
+    classes = [quantity] if task == REGRESSION else sorted({*names})
     return Manifest(str(path), tuple(classes), tuple(records), task=task)
 
 

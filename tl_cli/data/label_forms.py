@@ -10,34 +10,38 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from tl_cli.data.manifest import CLASSIFICATION, JOINT, MULTILABEL, Doubt, Manifest
+from tl_cli.data import quantities
+from tl_cli.data.manifest import CLASSIFICATION, JOINT, MULTILABEL, REGRESSION, Doubt, Manifest
 from tl_cli.errors import TLError
 from tl_cli.humanize import count
 
 AUTO = "auto"  # the labels say by themselves what they are
 SEPARATORS = (";", "|", ",")
 NUMBER = re.compile(r"[-+]?(\d+([.,]\d*)?|[.,]\d+)([eE][-+]?\d+)?")
-WHOLE = re.compile(r"[-+]?\d+")
-# Images a value, below which different numbers are hardly classes: few have enough of one to learn
-# it. Whole numbers are classes more often: numbered persons, grades.
-FEW_A_DECIMAL, FEW_A_WHOLE = 5, 2
-LEAST_DECIMALS, LEAST_WHOLES = 5, 10  # different values
 
 
-def formed(listed: Manifest, task: str) -> Manifest:
+def formed(listed: Manifest, task: str, quantity: str = quantities.VALUE) -> Manifest:
     """Return a table's images with labels of the form that is meant. Raises TLError for bad ones.
 
-    `task`: classification, multilabel, or "auto": as the labels look. Several names in a cell are
-    several labels where each of them occurs in another label, too; where only some do, or where the
-    labels look like a quantity, `doubt` asks.
+    `task`: classification, multilabel, regression, or "auto": as the labels look. Several names in
+    a cell are several labels where each of them occurs in another label, too; where only some do,
+    or where the labels may be a quantity, `doubt` asks. Decimals on nearly every image, few of them
+    alike, are one. `quantity`: what it is called.
     """
     if task == CLASSIFICATION or listed.task == MULTILABEL:
         return listed
+    if task == REGRESSION:
+        return quantities.valued(listed, quantity)
     labels = [r.label for r in listed.records]
     if task == MULTILABEL:
         found = [(n, separator) for separator in SEPARATORS if (n := _combined(labels, separator))]
         return _several(listed, max(found, key=lambda each: each[0])[1] if found else JOINT)
-    if doubt := _quantity(labels):
+    if quantities.is_plain(labels):
+        return quantities.valued(listed, quantity).with_notes(
+            f"the labels are decimals, so a number is predicted, `{quantity}` (--task "
+            "classification: each number is a class)"
+        )
+    if doubt := quantities.doubt(labels):
         return replace(listed, doubt=doubt)
     for separator, n, plain in separators(labels):
         if not plain:
@@ -46,7 +50,7 @@ def formed(listed: Manifest, task: str) -> Manifest:
             f"{_share(n, labels)} several labels, parted by '{separator}' (--task classification: "
             "a class of each combination)"
         )
-    return listed
+    return listed.with_notes(*quantities.notes(labels))
 
 
 def _several(listed: Manifest, separator: str) -> Manifest:
@@ -75,11 +79,6 @@ def parts(label: str, separator: str) -> list[str]:
 def is_number(label: str) -> bool:
     """Return whether a label is a number, with a point or a comma before its decimals."""
     return NUMBER.fullmatch(label.strip()) is not None
-
-
-def number(label: str) -> float:
-    """Return the number that a label is. Raises ValueError where it is none."""
-    return float(label.strip().replace(",", "."))
 
 
 def separators(labels: Sequence[str]) -> Iterator[tuple[str, int, bool]]:
@@ -114,19 +113,3 @@ def _asked(labels: Sequence[str], separator: str, n: int) -> Doubt:
 
 def _share(n: int, labels: Sequence[str]) -> str:
     return f"{n:,} of {count(len(labels), 'image')} {'has' if n == 1 else 'have'}"
-
-
-def _quantity(labels: Sequence[str]) -> Doubt | None:
-    if not labels or not all(map(is_number, labels)):
-        return None
-    values = sorted({number(label) for label in labels})
-    whole = all(WHOLE.fullmatch(label) for label in labels)
-    least, few = (LEAST_WHOLES, FEW_A_WHOLE) if whole else (LEAST_DECIMALS, FEW_A_DECIMAL)
-    if len(values) < least or len(labels) >= few * len(values):
-        return None
-    return Doubt(
-        f"the labels look like a quantity: {len(values):,} different numbers on "
-        f"{count(len(labels), 'image')}, from {values[0]:g} to {values[-1]:g}",
-        "make a few classes of them, such as low and high; or, where each number is a class of its "
-        "own, say --task classification",
-    )

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 SPLITS = ("train", "val", "test")
-CLASSIFICATION, MULTILABEL = "classification", "multilabel"  # what a label is
-TASKS = (CLASSIFICATION, MULTILABEL)
+# what a label is: a class, several classes, a number
+CLASSIFICATION, MULTILABEL, REGRESSION = "classification", "multilabel", "regression"
+TASKS = (CLASSIFICATION, MULTILABEL, REGRESSION)
 JOINT = ";"  # between the names in a label, where an image may have several
 
 
@@ -19,7 +20,7 @@ class Record:
     """One readable image: where it is, what it shows, which split it belongs to."""
 
     path: str  # an absolute file path, or "sample:digits/0042"
-    label: str  # a name; several, sorted and joined, where the manifest's task has it so
+    label: str  # a name; several, sorted and joined, or a number, where the task has it so
     split: str = ""  # "train", "val", "test", or "" before the split
     group: str = ""  # images of one group never part
     digest: str = ""  # hash of the content
@@ -55,7 +56,10 @@ class Doubt:
 
 @dataclass(frozen=True)
 class Manifest:
-    """All images of a data set, in a stable order, with the classes sorted by name."""
+    """All images of a data set, in a stable order, with the classes sorted by name.
+
+    Where labels are numbers, the one class is the quantity that they are of.
+    """
 
     source: str  # what the user gave: DIR, FILE.csv, tfds:NAME, sample:NAME
     classes: tuple[str, ...]
@@ -76,6 +80,8 @@ class Manifest:
 
     def names(self, record: Record) -> tuple[str, ...]:
         """Return the classes that an image is of: one, or of several labels any number."""
+        if self.task == REGRESSION:
+            return self.classes
         return names_in(record.label, self.task)
 
     def with_records(self, records: Iterable[Record], *notes: str) -> Manifest:
@@ -99,7 +105,7 @@ class Options:
 
 def names_in(label: str, task: str) -> tuple[str, ...]:
     """Return the names in a label of a task's form."""
-    if task == CLASSIFICATION:
+    if task != MULTILABEL:
         return (label,)
     return tuple(label.split(JOINT)) if label else ()
 

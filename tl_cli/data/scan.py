@@ -20,11 +20,12 @@ from tl_cli.data import (
     listing,
     packed,
     pixel_cache,
+    quantities,
 )
 from tl_cli.data.duplicates import findings, mark_near
 from tl_cli.data.faults import check_regular
 from tl_cli.data.label_forms import AUTO
-from tl_cli.data.manifest import BadFile, Manifest, Options, Record, natural
+from tl_cli.data.manifest import REGRESSION, BadFile, Manifest, Options, Record, natural
 from tl_cli.data.scan_cache import FileState, ScanCache, ScanEntry, state_of
 from tl_cli.data.sources import samples
 from tl_cli.errors import TLError, unknown
@@ -70,7 +71,7 @@ def scan(
     if bad_images not in BAD_IMAGES:
         raise unknown("value for bad_images", bad_images, BAD_IMAGES)
     options = Options(data_dir, columns or {}, cache, task)
-    listed = class_names.joined(listing.listed(source, options))
+    listed = _listed(source, options)
     records = sorted(listed.records, key=lambda r: natural(r.path))
     good: list[Record] = []
     bad = list(listed.bad)
@@ -92,6 +93,14 @@ def scan(
         bad=tuple(bad),
     )
     return manifest.with_records(good, *findings(manifest))
+
+
+def _listed(source: str, options: Options) -> Manifest:
+    """Return what a source holds, with one label for each class, or a number for each image."""
+    listed = listing.listed(source, options)
+    if options.task == REGRESSION and listed.task != REGRESSION:  # folders are called by numbers
+        listed = quantities.valued(listed)
+    return class_names.joined(listed)
 
 
 def records_of(
@@ -129,6 +138,13 @@ def _check(
             f"{count(len(bad), 'file')} of {len(good) + len(bad):,} cannot be used: {named}",
             "repair or remove them, or skip them with --bad-images skip",
         )
+    if listed.task == REGRESSION:
+        if quantities.different(good) < least:
+            raise TLError(
+                f"'{source}': every image has the same number, {good[0].label}",
+                "to learn what makes the difference there must be images that differ",
+            )
+        return
     classes = {name for r in good for name in listed.names(r)}
     if len(classes) < least:
         why = [

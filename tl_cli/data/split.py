@@ -10,9 +10,9 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from tl_cli.data import groups, small_classes, stratification
+from tl_cli.data import groups, quantities, small_classes, stratification
 from tl_cli.data.draws import chance, rank
-from tl_cli.data.manifest import JOINT, MULTILABEL, Manifest, Record
+from tl_cli.data.manifest import JOINT, MULTILABEL, REGRESSION, Manifest, Record
 from tl_cli.errors import TLError
 from tl_cli.humanize import count, naming
 
@@ -41,7 +41,8 @@ def assign_splits(
     would be trained on, unless `keep_duplicates`.
 
     Images of several labels are dealt by iterative stratification (see `stratification`): each
-    label has its share as nearly as the others let it, and an image more may move others.
+    label has its share as nearly as the others let it, and an image more may move others. Where
+    labels are numbers, their bins by quantiles take the place of classes (see `quantities`).
 
     The same contents, seed and shares give the same split, whatever the files are called and in
     whatever order they come. Of images that stand alone, one that is added moves at most one old
@@ -69,13 +70,10 @@ def assign_splits(
     whole: list[str] = []
     if manifest.task == MULTILABEL:
         splits = _iterative(manifest, key_of, share, seed)
+    elif manifest.task == REGRESSION:
+        splits = _by_class(quantities.binned(manifest), key_of, share, seed)
     else:
-        ranked = _ranked(manifest, key_of, seed)
-        splits = {
-            key: share.split(place)
-            for label, own in ranked.items()
-            for key, place in _places(own, chance(seed, "offset", label))
-        }
+        splits = _by_class(manifest, key_of, share, seed)
         notes, whole = small_classes.mend(manifest, key_of, splits, seed, share.validates)
     decided = (
         replace(r, split=splits[key]) if r.is_open else r
@@ -84,9 +82,10 @@ def assign_splits(
     manifest = manifest.with_records(decided, *notes)
     if share.validates and not manifest.of("val"):
         raise TLError(
-            "no image can be validated on: in every class all images belong together, as one group"
-            " or as copies of one picture",
-            "add images of other groups, or of other pictures, to the classes",
+            "no image can be validated on: "
+            + ("" if manifest.task == REGRESSION else "in every class ")
+            + "all images belong together, as one group or as copies of one picture",
+            "add images of other groups, or of other pictures",
         )
     return manifest.with_records(manifest.records, *_unmeasured(manifest, whole))
 
@@ -168,6 +167,17 @@ class _Shares:
     def validates(self) -> bool:
         """Whether there is a validation part to take."""
         return bool(self.folds) or self.val > 0
+
+
+def _by_class(
+    manifest: Manifest, key_of: Sequence[str], share: _Shares, seed: int
+) -> dict[str, str]:
+    """Return the split of each key, each class giving the shares."""
+    return {
+        key: share.split(place)
+        for label, own in _ranked(manifest, key_of, seed).items()
+        for key, place in _places(own, chance(seed, "offset", label))
+    }
 
 
 def _iterative(

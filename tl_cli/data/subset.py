@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 
-from tl_cli.data import groups
+from tl_cli.data import groups, quantities
 from tl_cli.data.draws import chance
-from tl_cli.data.manifest import MULTILABEL, Manifest, Record
+from tl_cli.data.manifest import CLASSIFICATION, MULTILABEL, REGRESSION, Manifest, Record
 from tl_cli.errors import TLError
 from tl_cli.humanize import count
 
@@ -21,6 +22,8 @@ def limit(
     order is that of a hash, so a smaller subset lies within a larger one. Every class (and its
     validation part, where it has one) stays. Raises TLError where `n` is too small for that.
     """
+    if manifest.task == REGRESSION:
+        return _of_quantity(manifest, n, per_class, seed)
     pool = [r for r in manifest.records if r.split != "test"]
     if manifest.task == MULTILABEL:
         pool = _of_several(manifest, pool, n, per_class, seed)
@@ -39,6 +42,17 @@ def limit(
     if tested:
         note += f" to train and validate on; all {tested:,} to test on are kept"
     return manifest.with_records(records, note)
+
+
+def _of_quantity(manifest: Manifest, n: int | None, per_class: int | None, seed: int) -> Manifest:
+    """Return images labelled with numbers, as many from each bin of these."""
+    if per_class is not None:
+        raise TLError("numbers have no classes to limit", "--limit takes so many images in all")
+    plain = replace(quantities.binned(manifest), task=CLASSIFICATION)
+    few = limit(plain, n, None, seed)
+    kept = {record.path for record in few.records}
+    records = (record for record in manifest.records if record.path in kept)
+    return manifest.with_records(records, *few.notes[len(manifest.notes) :])
 
 
 def _of_several(

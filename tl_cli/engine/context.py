@@ -7,6 +7,7 @@ import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from statistics import median
 
 import numpy as np
@@ -20,7 +21,7 @@ from tl_cli.engine.images import dataset
 from tl_cli.engine.networks import graph, loading, nodes
 from tl_cli.engine.networks.loading import Backbone
 from tl_cli.engine.networks.pooling import POOLINGS
-from tl_cli.engine.tasks import TASKS, Task
+from tl_cli.engine.tasks import TASKS, Task, for_run
 from tl_cli.plan.blocks import nearest_cut
 from tl_cli.store import cache, cache_folder
 
@@ -72,15 +73,16 @@ class RunContext:
     def labels(self, *splits: str) -> np.ndarray:
         """Return the class numbers of the images of the splits, int64 [n], in order.
 
-        Where an image may have several labels: indicators float32 [n, C] of 0 and 1.
+        Where an image may have several labels: indicators float32 [n, C] of 0 and 1. Where they are
+        numbers: float64 [n, 1].
         """
         records = [record for split in splits for record in self.manifest.of(split)]
-        return self.task.targets(records, self.classes)
+        return TASKS[self.manifest.task].targets(records, self.classes)
 
-    @property
+    @cached_property
     def task(self) -> Task:
         """What differs by the kind of labels."""
-        return TASKS[self.manifest.task]
+        return for_run(self.manifest.task, self.labels("train"))
 
     def sample_weights(self, *splits: str) -> np.ndarray | None:
         """Return float32 [n] where classes are to be balanced by weights, else None."""

@@ -71,7 +71,7 @@ def evaluate(run: RunDir, request: EvaluationRequest, on_progress: OnProgress) -
     classifier = predict.load_checkpoint(run, tuple(TASKS))
     mirrored = request.tta and _may_mirror(run, classifier, fitted, on_progress)
     answers = _answers(classifier, records, labels, fitted, on_progress, mirrored=mirrored)
-    trained_on = _trained_on(answers, fitted)
+    trained_on = _trained_on(answers, fitted, classifier.task)
     for note in _told(answers, fitted, trained_on):
         on_progress(note)
     evaluation = TASKS[classifier.task].evaluate(
@@ -80,6 +80,7 @@ def evaluate(run: RunDir, request: EvaluationRequest, on_progress: OnProgress) -
         classifier.classes,
         split=request.split,
         thresholds=classifier.thresholds,
+        interval=classifier.interval,
     )
     if classifier.task != CLASSIFICATION:
         return EvaluatedModel(evaluation, None, answers)
@@ -153,14 +154,14 @@ def _answers(
     return LabelledPredictions(classifier.classes, tuple(records), labels, probabilities)
 
 
-def _trained_on(answers: LabelledPredictions, fitted: FittedImages) -> TrainedOn | None:
+def _trained_on(answers: LabelledPredictions, fitted: FittedImages, task: str) -> TrainedOn | None:
     """Return how many images were trained on, or nearly, and the accuracy on the others."""
     trained = fitted.trained_on(answers.records)
     near = fitted.nearly(answers.records) & ~trained & ~fitted.known(answers.records)
     others = ~(trained | near)
     if others.all():
         return None
-    if answers.labels.ndim > 1:  # of several labels there is no accuracy
+    if task != CLASSIFICATION:  # there is no accuracy
         return TrainedOn(int(trained.sum()), int(near.sum()), int(others.sum()), None, None)
     right, n = int(answers.right[others].sum()), int(others.sum())
     return TrainedOn(

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from tl_cli.data.manifest import CLASSIFICATION, TASKS, Record
+from tl_cli.data.manifest import CLASSIFICATION, REGRESSION, TASKS, Record
 from tl_cli.engine import data_map, features, resources, run_files
 from tl_cli.engine.context import RunContext
 from tl_cli.engine.features import BATCH
@@ -110,6 +110,7 @@ def metrics_of(
             split=split,
             seed=context.config.seed,
             thresholds=trained.classifier.thresholds,
+            interval=trained.classifier.interval,
         )
         for split, array in measured.items()
     }
@@ -130,9 +131,14 @@ def _difference(
     there = np.array([pixels is None or record in pixels for record in records])
     if not there.any():
         return 0.0
-    _, numbers = np.unique([record.label for record in records], return_inverse=True)
+    labels = [record.label for record in records]
+    if context.manifest.task == REGRESSION:
+        labels = list(context.classes) * len(records)
+    _, numbers = np.unique(labels, return_inverse=True)
     kinds = np.unique(numbers[there])
     most = CHECKED_A_CLASS if CHECKED_A_CLASS * len(kinds) <= CHECKED else 1
+    if context.manifest.task == REGRESSION:
+        most = CHECKED_A_CLASS * CHECKED_A_CLASS
     chosen = np.concatenate([np.flatnonzero(there & (numbers == kind))[:most] for kind in kinds])
     chosen = chosen[: max(CHECKED, len(context.classes))]  # of labels there are many combinations
     whole = _from_pixels(saved, [records[i] for i in chosen])
@@ -150,9 +156,14 @@ def _caveats(
     context: RunContext, plan: FreezePlan, metrics: Mapping[str, Figures], difference: float
 ) -> Iterator[Note]:
     """Yield what a careful person would add to the figures."""
-    if not difference <= (ROUNDING if context.precision == "float32" else ROUNDING_MIXED):
+    allowed = ROUNDING if context.precision == "float32" else ROUNDING_MIXED
+    number = context.manifest.task == REGRESSION
+    if number:
+        allowed *= float(context.labels("train").std())
+    if not difference <= allowed:
+        what = "values" if number else "probabilities"
         yield Note(
-            f"The saved network's probabilities differ by up to {difference:.3f} from what was "
+            f"The saved network's {what} differ by up to {difference:.3g} from what was "
             "computed while training; --feature-dtype float32 and --precision float32 are exact.",
             warning=True,
         )

@@ -16,7 +16,7 @@ from PIL.Image import Image as Picture
 from tl_cli import engine
 from tl_cli.data.decode import decode, fault_of, opened, pixels, squash
 from tl_cli.data.faults import check_regular
-from tl_cli.data.manifest import CLASSIFICATION, Manifest, Record
+from tl_cli.data.manifest import CLASSIFICATION, REGRESSION, Manifest, Record
 from tl_cli.data.packed import file_of
 from tl_cli.data.sources.samples import SCHEME
 from tl_cli.engine import unknown_file
@@ -31,7 +31,7 @@ from tl_cli.errors import TLError
 from tl_cli.machine import cores
 from tl_cli.results.progress import OnProgress, Progress
 from tl_cli.store import checkpoint, run_dir
-from tl_cli.store.prediction_forms import ImagePrediction, LabelsPrediction
+from tl_cli.store.prediction_forms import ImagePrediction, LabelsPrediction, ValuePrediction
 from tl_cli.store.prediction_writer import UNKNOWN, UNSURE
 from tl_cli.store.run_dir import RunDir
 
@@ -46,7 +46,7 @@ class LabelledPredictions:
 
     classes: tuple[str, ...]
     records: tuple[Record, ...]
-    labels: np.ndarray  # int64 [n]; indicators [n, C] where an image may have several
+    labels: np.ndarray  # int64 [n]; indicators [n, C] of several labels; values float64 [n]
     probabilities: np.ndarray  # float32 [n, C]
 
     @property
@@ -155,7 +155,8 @@ def answers(
     With the `top` best guesses each; labelled `unknown` where the image is beyond the threshold of
     `unlike`, else `unsure` where the best guess has a probability below `least`; with an error
     where the image cannot be opened. Of several labels, all from their thresholds on. With `sets`,
-    each has its set of classes. `met` counts the files that it knows. Holds few batches in memory.
+    each has its set of classes. Of a number, its value and how far that may be off. `met` counts
+    the files that it knows. Holds a few batches in memory.
     """
     if least and UNSURE in built.classes:
         raise TLError(f"a class of this network is called '{UNSURE}'", "leave out --min-confidence")
@@ -163,7 +164,9 @@ def answers(
         good = [image for image in images if not isinstance(image, str)]
         said = _said(built, good, batch_size, unlike)
         yield [
-            ImagePrediction(_path(given), error=image)
+            (ValuePrediction if built.task == REGRESSION else ImagePrediction)(
+                _path(given), error=image
+            )
             if isinstance(image, str)
             else _answer(_path(given), *next(said), built, top, least, sets)
             for given, image in zip(chunk, images, strict=True)
@@ -218,6 +221,9 @@ def _answer(
     sets: ConformalSets | None,
 ) -> ImagePrediction:
     classes = built.classes
+    if built.task == REGRESSION:
+        radius = built.interval.radius if built.interval else None
+        return ValuePrediction(path, value=float(p[0]), radius=radius)
     if built.thresholds:
         return _several(path, p, built)
     best = np.argsort(-p, kind="stable")[:top]

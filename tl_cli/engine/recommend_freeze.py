@@ -7,14 +7,14 @@ from statistics import median
 
 from tl_cli import catalog
 from tl_cli.config import RunConfig
-from tl_cli.data.manifest import MULTILABEL
+from tl_cli.data.manifest import MULTILABEL, REGRESSION
 from tl_cli.engine import evidence
 from tl_cli.engine.context import RunContext, median_side
 from tl_cli.engine.head import choice
 from tl_cli.plan import FreezePlan, from_scratch, override
 from tl_cli.plan import recommend as plan_for
 from tl_cli.plan.evidence import Evidence
-from tl_cli.plan.plain_words import ALONE, SEVERAL
+from tl_cli.plan.plain_words import ALONE, NUMBER, NUMBER_ALONE, SEVERAL
 from tl_cli.results.progress import OnProgress
 
 QUICK = "--effort quick: the classifier alone is trained, whatever tuning might gain."
@@ -47,6 +47,8 @@ def recommend(
         plan = replace(plan, reasons=(QUICK, *plan.reasons[1:]))
     if context.manifest.task == MULTILABEL:
         plan = replace(plan, policy=SEVERAL, reasons=(ALONE, *plan.reasons[1:]))
+    if context.manifest.task == REGRESSION:
+        plan = replace(plan, policy=NUMBER, reasons=(NUMBER_ALONE, *plan.reasons[1:]))
     why = {**plan.why, "image_size": _why_this_size(context)}
     return replace(plan, image_size=context.backbone.image_size, why=why)
 
@@ -96,4 +98,5 @@ def _recommended(
         validation=len(context.manifest.of("val")),
         freeze=freeze,
         policy=policy,
+        least_classes=1 if context.manifest.task == REGRESSION else 2,
     )

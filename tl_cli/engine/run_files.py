@@ -9,16 +9,19 @@ from typing import Any
 import numpy as np
 
 from tl_cli import csv_cells, engine
+from tl_cli.data import quantities
 from tl_cli.data.csv_io import bad_csv_text, write_csv
+from tl_cli.data.manifest import REGRESSION
 from tl_cli.engine import unknown_file
 from tl_cli.engine.context import RunContext
 from tl_cli.engine.finetune.settings import FinetuneSettings, from_json, to_json
 from tl_cli.engine.head.choice import SolvedHead
 from tl_cli.engine.trained_model import TrainedModel
 from tl_cli.plan import FreezePlan
-from tl_cli.results import data_map, predictions
+from tl_cli.results import data_map, predictions, regression
 from tl_cli.results.data_map import MapPoint
 from tl_cli.results.predictions import Prediction
+from tl_cli.results.regression import ValuePrediction
 from tl_cli.results.training import RunResult
 from tl_cli.store import resume, run_dir
 from tl_cli.store.run_dir import RunDir
@@ -130,6 +133,9 @@ def write_predictions(
     answers: Mapping[str, np.ndarray | None],
 ) -> None:
     """Write predictions.csv: a row for each image of the splits, with what is said of it."""
+    if context.manifest.task == REGRESSION:
+        run.write_text(run_dir.PREDICTIONS, regression.csv_text(_values(context, answers)))
+        return
     thresholds = trained.classifier.thresholds
     rows = _predictions(context, answers, thresholds)
     run.write_text(run_dir.PREDICTIONS, predictions.csv_text(rows))
@@ -157,6 +163,15 @@ def _predictions(
         for record, row in zip(context.manifest.of(split), probabilities, strict=True):
             said, probability = context.task.answer(row, context.classes, thresholds)
             yield Prediction(record.path, split, record.label, said, probability)
+
+
+def _values(
+    context: RunContext, answers: Mapping[str, np.ndarray | None]
+) -> Iterator[ValuePrediction]:
+    for split, said in answers.items():
+        if said is not None:
+            for record, row in zip(context.manifest.of(split), said, strict=True):
+                yield ValuePrediction(record.path, split, quantities.value(record), float(row[0]))
 
 
 def _csv(rows: Sequence[Mapping[str, Any]]) -> str:

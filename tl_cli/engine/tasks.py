@@ -6,39 +6,55 @@ Everything else of a run is the same road. Knows arrays and manifests; no run an
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
-from scipy.special import expit, softmax
 
-from tl_cli.data.manifest import CLASSIFICATION, JOINT, MULTILABEL, Record, names_in
+from tl_cli.data import quantities
+from tl_cli.data.manifest import (
+    CLASSIFICATION,
+    JOINT,
+    MULTILABEL,
+    REGRESSION,
+    Record,
+    names_in,
+)
+from tl_cli.engine import tuning
+from tl_cli.engine.head import kernel, regression, solver
 from tl_cli.engine.head import multilabel as multilabel_head
-from tl_cli.engine.head import solver
 from tl_cli.engine.head.linear_head import LinearHead, on_depths
 from tl_cli.engine.head.multilabel import MultilabelHead
+from tl_cli.engine.head.regression import RegressionHead, Scale
 from tl_cli.engine.metrics import figures, multilabel
+from tl_cli.engine.metrics import regression as regression_figures
+from tl_cli.engine.tuning import Tuning
 from tl_cli.results.evaluation import Evaluation
 from tl_cli.results.multilabel import MultilabelEvaluation
+from tl_cli.results.regression import RegressionEvaluation
 
-Head = LinearHead | MultilabelHead
-Figures = Evaluation | MultilabelEvaluation
+Head = LinearHead | MultilabelHead | RegressionHead
+Figures = Evaluation | MultilabelEvaluation | RegressionEvaluation
 
 
 @dataclass(frozen=True)
 class Task:
     """One kind of labels.
 
-    `targets`: records and classes -> class numbers int64 [n], or indicators float32 [n, C].
-    `solve`: features of joined depths -> a head, see `on_depths`. `activate`: scores
-    [n, C] -> probabilities. `evaluate`: probabilities and targets -> all figures. `answer`: one
-    image's probabilities [C], classes, thresholds -> the label that is said, and how sure that is.
+    `targets`: records and classes -> class numbers int64 [n], indicators float32 [n, C], or values
+    float64 [n, 1]. `solve`: features of joined depths -> a head, see `on_depths`; `bend`: one
+    behind a kernel, see `kernel.solve_kernel`, None where there is none. `tuning`: what its tuning
+    needs. `evaluate`: probabilities and targets -> all figures; `thresholds` and `interval` are the
+    classifier's. `answer`: one image's probabilities [C], classes, thresholds -> the label that is
+    said, and how sure that is.
     """
 
     targets: Callable[[Sequence[Record], Sequence[str]], np.ndarray]
     solve: Callable[..., Head]
-    activate: Callable[[np.ndarray], np.ndarray]
+    bend: Callable[..., Head] | None
+    tuning: Tuning
     evaluate: Callable[..., Figures]
     answer: Callable[[np.ndarray, Sequence[str], Sequence[float]], tuple[str, float]]
     tells_unknown: bool  # whether images unlike all classes can be told
@@ -52,8 +68,23 @@ def _indicators(records: Sequence[Record], classes: Sequence[str]) -> np.ndarray
     return multilabel.encode([names_in(r.label, MULTILABEL) for r in records], classes)
 
 
-def _evaluate(*given: Any, thresholds: Sequence[float], **options: Any) -> Figures:
+def _values(records: Sequence[Record], classes: Sequence[str]) -> np.ndarray:
+    values = [quantities.value(record) for record in records]
+    return np.array(values, np.float64).reshape(len(records), 1)
+
+
+def _evaluate(
+    *given: Any, thresholds: Sequence[float], interval: object, **options: Any
+) -> Figures:
     return figures.evaluate(*given, **options)  # the most probable class is said
+
+
+def _evaluate_labels(*given: Any, interval: object, **options: Any) -> Figures:
+    return multilabel.evaluate(*given, **options)
+
+
+def _evaluate_values(*given: Any, thresholds: Sequence[float], **options: Any) -> Figures:
+    return regression_figures.evaluate(*given, **options)
 
 
 def _most_probable(
@@ -73,11 +104,17 @@ def _above(p: np.ndarray, classes: Sequence[str], thresholds: Sequence[float]) -
     return JOINT.join(names), float(np.where(said, p, 1 - p).prod())
 
 
+def _value(p: np.ndarray, classes: Sequence[str], thresholds: Sequence[float]) -> tuple[str, float]:
+    """Return the value itself; how sure it is, its interval says."""
+    return repr(float(p[0])), 1.0
+
+
 TASKS = {
     CLASSIFICATION: Task(
         targets=_numbers,
         solve=solver.solve_depths,
-        activate=lambda scores: softmax(scores, axis=1),
+        bend=kernel.solve_kernel,
+        tuning=tuning.CLASSES,
         evaluate=_evaluate,
         answer=_most_probable,
         tells_unknown=True,
@@ -85,9 +122,37 @@ TASKS = {
     MULTILABEL: Task(
         targets=_indicators,
         solve=partial(on_depths, multilabel_head.solve),
-        activate=expit,
-        evaluate=multilabel.evaluate,
+        bend=None,
+        tuning=tuning.LABELS,
+        evaluate=_evaluate_labels,
         answer=_above,
         tells_unknown=False,
     ),
+    REGRESSION: Task(
+        targets=_values,
+        solve=partial(on_depths, regression.solve),
+        bend=partial(kernel.solve_kernel, solve=regression.solve, loss=attrgetter("cv_rmse")),
+        tuning=tuning.values(Scale(0.0, 1.0)),
+        evaluate=_evaluate_values,
+        answer=_value,
+        tells_unknown=False,
+    ),
 }
+
+
+def for_run(name: str, training: np.ndarray) -> Task:
+    """Return a row of TASKS for a run with these training targets.
+
+    Numbers are learned less their mean and divided by their deviation, by these in all of a run.
+    """
+    task = TASKS[name]
+    if name != REGRESSION:
+        return task
+    scale = Scale.of(training)
+    solve = partial(regression.solve, scale=scale)
+    return replace(
+        task,
+        solve=partial(on_depths, solve),
+        bend=partial(kernel.solve_kernel, solve=solve, loss=attrgetter("cv_rmse")),
+        tuning=tuning.values(scale),
+    )

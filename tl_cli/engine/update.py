@@ -60,11 +60,11 @@ class Earlier:
         """What its training came to. Raises TLError where another version wrote it."""
         try:
             if tune := self.told.get("tune"):
-                tried = tuple(CandidateResult(**each) for each in tune["candidates"])
+                tried = tuple(CandidateResult.from_json(each) for each in tune["candidates"])
                 return FinetuneResult(**{**tune, "candidates": tried})
             scratch = self.told.get("scratch")
-            return FromScratchResult(**scratch) if scratch else None
-        except (KeyError, TypeError) as error:
+            return FromScratchResult.from_json(scratch) if scratch else None
+        except (KeyError, TypeError, ValueError) as error:
             raise TLError(f"{self.run / run_dir.METRICS} cannot be read", OTHER_VERSION) from error
 
 

@@ -34,7 +34,7 @@ class FreezePlan:
     strategy: str  # head, partial, full, or scratch
     freeze_ratio: float  # share of weighted leaf layers frozen, snapped to a cut point
     requested_ratio: float  # before it was snapped
-    policy: str  # which policy chose the ratio, "given", "trial" or "several labels"
+    policy: str  # which policy chose the ratio, "given", "trial", "several labels" or "a number"
     similarity: float
     similarity_source: str  # given, assumed, estimated, measured
     size: int  # training images
@@ -92,16 +92,17 @@ def recommend(
     validation: int | None = None,
     freeze: str = "auto",
     policy: str = DEFAULT_POLICY,
+    least_classes: int = 2,
 ) -> FreezePlan:
     """Return the plan for `size` training images of `classes` classes on a backbone of `blocks`.
 
     `similarity`: a name, a number 0..1, or None (measured where there is evidence, else assumed,
     and said so). `validation`: how many images tuning is judged by. `freeze` other than "auto" sets
-    the ratio; the rest of the plan follows from it.
+    the ratio; the rest of the plan follows from it. Where a number is predicted there is one class.
     Raises TLError where the sizes cannot be.
     """
-    if classes < 2:
-        raise TLError(f"a classifier needs at least 2 classes, got {classes}")
+    if classes < least_classes:
+        raise TLError(f"a classifier needs at least {least_classes} classes, got {classes}")
     if size < classes:
         raise TLError(
             f"{count(size, 'image')} cannot show {count(classes, 'class')}",

@@ -15,6 +15,8 @@ from tl_cli.plan.policies import WORTH, share_by_evidence
 
 SEVERAL = "several labels"  # the policy where the labels, and not the images, decide
 ALONE = "Where images have several labels, the head alone is trained so far."
+NUMBER = "a number"
+NUMBER_ALONE = "Where a number is predicted, the head alone is trained so far."
 PHOTOGRAPHS = "the photographs that the network was trained on"
 LIKE = {
     "high": f"They look much like {PHOTOGRAPHS}.",
@@ -30,7 +32,8 @@ def plain_decision(plan: Mapping[str, Any]) -> str:
     passes = "one pass" if epochs == 1 else f"{epochs} passes"
     over = f"in {passes} over your images"
     if plan["strategy"] == "head":
-        return f"keep all that the pretrained network ({name}) knows, and learn your classes on it"
+        what = "to tell your numbers" if plan["policy"] == NUMBER else "your classes on it"
+        return f"keep all that the pretrained network ({name}) knows, and learn {what}"
     if plan["strategy"] == "full":
         return f"train all of the pretrained network ({name}) further, {over}"
     if plan["strategy"] == "scratch":
@@ -46,6 +49,9 @@ def plain_reasons(plan: Mapping[str, Any]) -> tuple[str, ...]:
         return (_size(plan), "You asked for a network that starts from nothing.")
     if plan["policy"] == SEVERAL:
         return (_size(plan), ALONE)
+    if plan["policy"] == NUMBER:
+        size = size_kind(plan["effective_size"])
+        return (f"{plan['size']:,} images to learn from are {AMOUNT[size]}.", NUMBER_ALONE)
     if plan["policy"] == "given":
         likeness = () if plan["similarity_source"] == "assumed" else (_likeness(plan),)
         return (_size(plan), *likeness, "How much of the network is trained is your choice.")

@@ -17,6 +17,7 @@ from tl_cli.errors import TLError
 from tl_cli.humanize import duration, naming, typed
 from tl_cli.report.facts import RunFacts, read
 from tl_cli.results.paired import LEVEL, Paired, paired
+from tl_cli.store.checkpoint import DOES
 from tl_cli.store.run_dir import RunDir
 
 BEFORE = ("build", "features", "head", "evidence", "plan")  # stages before the first epoch
@@ -126,7 +127,7 @@ def of_facts(facts: Sequence[RunFacts]) -> Comparison:
     for run in facts:
         if run.task != CLASSIFICATION:
             raise TLError(
-                f"{run.run.path} gives an image several labels, and runs are compared by one",
+                f"{run.run.path} {DOES[run.task]}, and runs are compared by one label an image",
                 f"see it alone: {typed('tl', 'report', run.run.path)}",
             )
     names = [run.name for run in facts]

@@ -13,14 +13,15 @@ from typing import Any
 
 from tl_cli import flat_yaml
 from tl_cli.data.csv_io import read_csv
-from tl_cli.data.manifest import CLASSIFICATION, MULTILABEL, BadFile, Manifest
+from tl_cli.data.manifest import CLASSIFICATION, MULTILABEL, REGRESSION, BadFile, Manifest
 from tl_cli.errors import TLError
 from tl_cli.report import shapes
-from tl_cli.results import predictions
+from tl_cli.results import predictions, regression
 from tl_cli.results.headline import FOLDS, HEAD, TEST, VALIDATION, Headline
 from tl_cli.results.intervals import wilson
 from tl_cli.results.learning_curve import LearningCurve
 from tl_cli.results.predictions import Prediction
+from tl_cli.results.regression import ValuePrediction
 from tl_cli.store import reading, run_dir
 from tl_cli.store.run_dir import RunDir
 
@@ -42,6 +43,7 @@ class RunFacts:
     environment: Mapping[str, Any]
     manifest: Manifest
     predictions: tuple[Prediction, ...]  # empty where an older tl made the run
+    values: tuple[ValuePrediction, ...] = ()  # in their place, where a number is predicted
 
     @property
     def name(self) -> str:
@@ -156,6 +158,11 @@ class RunFacts:
         return tuple(p for p in self.predictions if p.split == self.split)
 
     @cached_property
+    def values_of_split(self) -> tuple[ValuePrediction, ...]:
+        """What number was said of each image of that split."""
+        return tuple(p for p in self.values if p.split == self.split)
+
+    @cached_property
     def right_by_image(self) -> Mapping[tuple[str, int], bool]:
         """Whether each image of that split was recognised: by its content, not its name.
 
@@ -186,15 +193,18 @@ def read(run: RunDir) -> RunFacts:
             if run.way_on
             else "give a run directory that tl train has finished",
         )
+    told = _told(run)
+    number = told.get("task") == REGRESSION
     facts = RunFacts(
         run=run,
         config=_config(run),
         plan=_mapping(run, run_dir.PLAN, shapes.Plan),
-        told=_told(run),
+        told=told,
         history=_history(run),
         environment=_mapping(run, run_dir.ENVIRONMENT, shapes.Environment),
         manifest=replace(read_csv(run / run_dir.MANIFEST), bad=_bad(run)),
-        predictions=_predictions(run),
+        predictions=() if number else _predictions(run),
+        values=_values(run) if number else (),
     )
     if "val" not in facts.metrics:  # what chose, and what a page compares the test with
         raise TLError(f"{run / run_dir.METRICS} holds no metrics", "train again")
@@ -213,8 +223,9 @@ def _told(run: RunDir) -> Mapping[str, Any]:
         value = reading.json_of(run / run_dir.METRICS)
     except (OSError, ValueError):
         value = None
-    several = isinstance(value, dict) and value.get("task") == MULTILABEL
-    return _mapping(run, run_dir.METRICS, shapes.ToldLabels if several else shapes.Told)
+    task = value.get("task") if isinstance(value, dict) else None
+    shape = {MULTILABEL: shapes.ToldLabels, REGRESSION: shapes.ToldValues}
+    return _mapping(run, run_dir.METRICS, shape.get(str(task), shapes.Told))
 
 
 def _mapping(run: RunDir, name: str, shape: Any) -> Mapping[str, Any]:
@@ -262,6 +273,11 @@ def _bad(run: RunDir) -> tuple[BadFile, ...]:
 def _predictions(run: RunDir) -> tuple[Prediction, ...]:
     path = run / run_dir.PREDICTIONS
     return tuple(predictions.read(path)) if path.is_file() else ()
+
+
+def _values(run: RunDir) -> tuple[ValuePrediction, ...]:
+    path = run / run_dir.PREDICTIONS
+    return tuple(regression.read(path)) if path.is_file() else ()
 
 
 def _rows(run: RunDir, name: str, needed: Collection[str]) -> list[dict[str, str]]:

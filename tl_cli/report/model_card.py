@@ -16,13 +16,14 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from tl_cli import catalog, config, export_formats, humanize
-from tl_cli.data.manifest import MULTILABEL
+from tl_cli.data.manifest import CLASSIFICATION, MULTILABEL, REGRESSION
 from tl_cli.errors import TLError
 from tl_cli.humanize import count, printable
 from tl_cli.report import facts as run_facts
 from tl_cli.report.facts import RunFacts
 from tl_cli.results.evaluation import confused
 from tl_cli.results.export import Export
+from tl_cli.results.regression import said
 from tl_cli.store.run_dir import RunDir, replacing
 
 if TYPE_CHECKING:
@@ -30,6 +31,11 @@ if TYPE_CHECKING:
 
 ENDING = ".card.md"
 TASK = "image-classification"
+TEMPLATES = {
+    CLASSIFICATION: "model_card.md.jinja",
+    MULTILABEL: "model_card_labels.md.jinja",
+    REGRESSION: "model_card_values.md.jinja",
+}
 MOST_PAIRS, MOST_CLASSES, FEW = 5, 100, 30  # FEW: images a class, below which a figure says little
 METRICS = {  # what the Hub calls a figure, and what we call it
     "accuracy": ("accuracy", "Accuracy"),
@@ -44,6 +50,12 @@ LABEL_METRICS = {  # where an image may have several labels
     "subset_accuracy": ("subset_accuracy", "All labels right"),
     "log_loss": ("log_loss", "Log loss a label"),
 }
+VALUE_METRICS = {  # where a number is predicted
+    "mae": ("mae", "Mean absolute error"),
+    "rmse": ("rmse", "Root mean squared error"),
+    "r2": ("r_squared", "R2"),
+    "spearman": ("spearmanr", "Spearman's rank correlation"),
+}
 # what Markdown, HTML, GitHub's autolinks and mentions go by; a dash begins a list
 MARKS = re.compile(r"""[\\`*_{}\[\]<>()#+!|~$&@:=^.]|^-""")
 
@@ -56,7 +68,7 @@ def text(run: RunDir, export: Export) -> str:
     front = _front_matter(name, export, facts, card)
     body = (
         _environment()
-        .get_template("model_card_labels.md.jinja" if export.thresholds else "model_card.md.jinja")
+        .get_template(TEMPLATES[export.task])
         .render(
             name=name,
             export=export,
@@ -107,11 +119,17 @@ def _facts(run: RunDir) -> RunFacts | None:
 def _front_matter(
     name: str, export: Export, facts: RunFacts | None, card: catalog.Card | None
 ) -> str:
-    form = export_formats.FORMATS[export.format]
+    form, number = export_formats.FORMATS[export.format], export.task == REGRESSION
     told: dict[str, Any] = {
         "library_name": form.library_name,
-        "pipeline_tag": TASK,
-        "tags": [TASK, "transfer-learning", "tl-cli", form.name, *filter(None, [export.quantize])],
+        **({} if number else {"pipeline_tag": TASK}),  # the Hub has no task of a number
+        "tags": [
+            "image-regression" if number else TASK,
+            "transfer-learning",
+            "tl-cli",
+            form.name,
+            *filter(None, [export.quantize]),
+        ],
     }
     if facts and card and not _from_scratch(facts):
         told["base_model"] = card.name
@@ -127,17 +145,21 @@ def _result(facts: RunFacts) -> dict[str, Any]:
     """Return one entry of the model-index: the figures that the report begins with."""
     figures = facts.figures
     return {
-        "task": {"type": TASK, "name": "Image Classification"},
+        "task": {"type": "image-regression", "name": "Image Regression"}
+        if facts.task == REGRESSION
+        else {"type": TASK, "name": "Image Classification"},
         "dataset": {"type": "image-folder", "name": _source(facts), "split": facts.split},
         "metrics": [
             {"type": kind, "name": title, "value": round(float(figures[key]), 6)}
             for key, (kind, title) in _metrics(facts).items()
+            if figures[key] is not None
         ],
     }
 
 
 def _metrics(facts: RunFacts | None) -> Mapping[str, tuple[str, str]]:
-    return LABEL_METRICS if facts and facts.task == MULTILABEL else METRICS
+    other = {MULTILABEL: LABEL_METRICS, REGRESSION: VALUE_METRICS}
+    return other.get(facts.task, METRICS) if facts else METRICS
 
 
 def _from_scratch(facts: RunFacts | None) -> bool:
@@ -163,7 +185,7 @@ def _counts(facts: RunFacts | None) -> dict[str, Mapping[str, int]]:
 
 
 def _pairs(facts: RunFacts | None) -> list[Any]:
-    if facts is None or facts.task == MULTILABEL:
+    if facts is None or facts.task != CLASSIFICATION:
         return []
     return confused(facts.figures["classes"], facts.figures["confusion"], MOST_PAIRS)
 
@@ -184,6 +206,7 @@ def _environment() -> Environment:
     environment.filters |= {
         "ready": Ready,
         "figure": lambda value: Ready(f"{value:.3f}"),
+        "number": lambda value: Ready(said(value)),
         "percent": lambda share: Ready(f"{100 * share:.1f} %"),
         "count": lambda n, thing: Ready(count(n, thing)),
         "duration": lambda seconds: Ready(humanize.duration(seconds)),

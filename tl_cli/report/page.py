@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from tl_cli import catalog, humanize
 from tl_cli.data import inspection
-from tl_cli.data.manifest import CLASSIFICATION, MULTILABEL, Record
+from tl_cli.data.manifest import CLASSIFICATION, MULTILABEL, REGRESSION, Record
 from tl_cli.errors import TLError
 from tl_cli.humanize import count, printable, short
 from tl_cli.plan.blocks import Block
-from tl_cli.report import data_map, images, labels_page
+from tl_cli.report import data_map, images, labels_page, values_page
 from tl_cli.report.caveats import caveats
 from tl_cli.report.facts import RunFacts
 from tl_cli.report.figures import answers, evidence, training
@@ -25,6 +25,7 @@ from tl_cli.report.next_steps import Step, next_steps
 from tl_cli.results.calibration import coverage, reliability
 from tl_cli.results.evaluation import confused
 from tl_cli.results.predictions import Prediction
+from tl_cli.results.regression import said as number
 
 if TYPE_CHECKING:
     import numpy as np
@@ -62,6 +63,10 @@ def report_html(facts: RunFacts, heat: Mapping[str, np.ndarray] | None = None) -
             mistakes=_mistakes(facts, {}),
             caveats=list(labels_page.caveats(facts)),
         )
+    if facts.task == REGRESSION:
+        saved = _saved(facts, refit=facts.refit)
+        shared = _shared(facts, found) | values_page.context(facts)
+        return rendered("values.html.jinja", **shared, saved=saved)
     return rendered(
         "run.html.jinja",
         **_shared(facts, found),
@@ -142,6 +147,7 @@ _FILTERS: dict[str, Callable[..., str]] = {
     "short": lambda path: short(path).strip("'\""),
     "duration": humanize.duration,
     "size": humanize.size,
+    "number": number,
 }
 
 

@@ -210,6 +210,60 @@ class ToldLabels(TypedDict):
     milliseconds: NotRequired[Seconds | None]
 
 
+class _ValueIntervals(TypedDict):
+    __pydantic_config__ = LOOSE  # type: ignore[misc]
+    mae: Interval | None
+    rmse: Interval | None
+    r2: Interval | None
+    spearman: Interval | None
+
+
+class _Promise(TypedDict):
+    __pydantic_config__ = LOOSE  # type: ignore[misc]
+    coverage: Share
+    radius: Annotated[Number, Field(ge=0)]
+    held_out: Count
+
+
+class _ValueFigures(TypedDict):
+    __pydantic_config__ = LOOSE  # type: ignore[misc]
+    n: Annotated[Count, Field(ge=1)]
+    quantity: Text
+    mae: Number
+    rmse: Number
+    r2: Number | None
+    spearman: Number | None
+    guessing_mae: Number
+    guessing_rmse: Number
+    learnt: bool
+    intervals: _ValueIntervals
+    interval: _Promise | None
+    covered: Share | None
+    range: Interval
+
+
+class _ValueHead(TypedDict):
+    __pydantic_config__ = LOOSE  # type: ignore[misc]
+    kind: Text
+    cv_mae: Number
+    cv_rmse: Number
+    cv_r2: Number
+
+
+class ToldValues(TypedDict):
+    """metrics.json where a number is predicted."""
+
+    __pydantic_config__ = LOOSE  # type: ignore[misc]
+    task: Literal["regression"]
+    metrics: dict[Literal["val", "test"], _ValueFigures]
+    seconds: Annotated[dict[Text, Seconds], AfterValidator(_with_total)]
+    head: _ValueHead | None
+    refit: NotRequired[bool]
+    parameters: NotRequired[Count | None]
+    model_bytes: NotRequired[Count | None]
+    milliseconds: NotRequired[Seconds | None]
+
+
 class _Probe(TypedDict):
     __pydantic_config__ = LOOSE  # type: ignore[misc]
     tap: Text

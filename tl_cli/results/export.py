@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from tl_cli.data.manifest import CLASSIFICATION
+from tl_cli.results.regression import ConformalInterval
+
 CHECKED_ON = {  # what `Export.checked_on` is, in words
     "val": "validation image",
     "train": "training image",
@@ -19,10 +22,11 @@ class Equality:
     """How equal an exported network's answers are to those of the network it was made from."""
 
     images: int
-    difference: float  # the greatest one of a probability
-    agreement: float  # share of images with the same most probable class
+    difference: float  # the greatest one of a probability, or of a number in its own unit
+    agreement: float  # share of images with the same most probable class; nearly the same number
     allowed_difference: float | None
     least_agreement: float | None
+    number: bool = False  # whether a number is said of an image
     unknown_difference: float | None = None  # the greatest one of a score, in what it is or 1
     allowed_unknown_difference: float | None = None
 
@@ -36,12 +40,14 @@ class Equality:
         found = []
         if self.allowed_difference is not None and not self.difference <= self.allowed_difference:
             found.append(
-                f"a probability differs by {self.difference:.2g}, and {self.allowed_difference:g} "
+                f"a {'number' if self.number else 'probability'} differs by "
+                f"{self.difference:.2g}, and {self.allowed_difference:.2g} "
                 "is allowed"
             )
         if self.least_agreement is not None and not self.agreement >= self.least_agreement:
             found.append(
-                f"the most probable class is the same for {self.agreement:.1%} of the images, and "
+                f"the {'number is nearly' if self.number else 'most probable class is'} the same "
+                f"for {self.agreement:.1%} of the images, and "
                 f"{self.least_agreement:.0%} is asked for"
             )
         allowed, score = self.allowed_unknown_difference, self.unknown_difference
@@ -75,6 +81,8 @@ class Export:
     outputs: tuple[str, ...] = ("probabilities",)  # names, in order
     unknown_threshold: float | None = None  # of the second output: above it an image is unknown
     unknown_left_out: str | None = None  # why there is none, where the run has it
+    task: str = CLASSIFICATION
+    interval: ConformalInterval | None = None  # how far a number may be off
 
     def to_json(self) -> dict[str, Any]:
         """Return JSON types, keys as documented in docs/json.md."""

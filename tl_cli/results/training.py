@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from tl_cli.data.manifest import CLASSIFICATION
 from tl_cli.results.evaluation import Evaluation
 from tl_cli.results.learning_curve import LearningCurve
 from tl_cli.results.multilabel import MultilabelEvaluation
+from tl_cli.results.regression import RegressionEvaluation
 from tl_cli.results.update import UpdateResult
 
 
@@ -36,13 +37,49 @@ class MultilabelHeadResult:
 
 
 @dataclass(frozen=True)
+class RegressionHeadResult:
+    """How the solved head for a number did on held-out folds, in the unit of the labels."""
+
+    kind: str  # last, multi or kernel
+    strength: float
+    cv_mae: float
+    cv_rmse: float
+    cv_r2: float
+
+
+@dataclass(frozen=True)
 class CandidateResult:
-    """What might be saved after a tuning, as it did on the images that judge it."""
+    """What might be saved after a tuning, as it did on the images that judge it.
+
+    What its loss and its figure are depends on the kind of labels.
+    """
 
     name: str  # head, tuned, or solved again
-    log_loss: float  # on validation, calibrated by halves
-    accuracy: float  # on validation
-    test_accuracy: float | None = None  # on the test images, which decide nothing
+    loss: float  # on validation, calibrated by halves
+    figure: float  # on validation
+    test_figure: float | None = None  # on the test images, which decide nothing
+    loss_name: str = "log_loss"
+    figure_name: str = "accuracy"
+
+    @property
+    def loss_words(self) -> str:
+        return self.loss_name.replace("_", " ")
+
+    def to_json(self) -> dict[str, Any]:
+        """Return JSON types, keys as documented in docs/json.md."""
+        return {
+            "name": self.name,
+            self.loss_name: self.loss,
+            self.figure_name: self.figure,
+            f"test_{self.figure_name}": self.test_figure,
+        }
+
+    @classmethod
+    def from_json(cls, told: Mapping[str, Any]) -> CandidateResult:
+        """Return what `to_json` wrote. Raises KeyError or ValueError otherwise."""
+        loss, figure = (k for k in told if k != "name" and not k.startswith("test_"))
+        tested = told.get(f"test_{figure}")
+        return cls(told["name"], told[loss], told[figure], tested, loss, figure)
 
 
 @dataclass(frozen=True)
@@ -52,7 +89,7 @@ class FinetuneResult:
     epochs: int
     best_epoch: int
     kept: str  # the name of a candidate
-    gain: float  # of the best candidate beside the head, in calibrated log loss
+    gain: float  # of the best candidate beside the head, in calibrated loss
     gain_stderr: float | None  # of the paired difference; None where too few images can judge
     candidates: tuple[CandidateResult, ...]  # the head first
     reason: str
@@ -63,8 +100,13 @@ class FinetuneResult:
 
     @property
     def best(self) -> CandidateResult:
-        """The candidate of the least log loss, kept or not."""
-        return min(self.candidates, key=lambda candidate: candidate.log_loss)
+        """The candidate of the least loss, kept or not."""
+        return min(self.candidates, key=lambda candidate: candidate.loss)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return JSON types, keys as documented in docs/json.md."""
+        told = {field.name: getattr(self, field.name) for field in fields(self)}
+        return told | {"candidates": [candidate.to_json() for candidate in self.candidates]}
 
 
 @dataclass(frozen=True)
@@ -73,8 +115,25 @@ class FromScratchResult:
 
     epochs: int
     best_epoch: int
-    log_loss: float  # of the best epoch, which is kept
-    accuracy: float
+    loss: float  # of the best epoch, which is kept
+    figure: float
+    loss_name: str = "log_loss"
+    figure_name: str = "accuracy"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return JSON types, keys as documented in docs/json.md."""
+        return {
+            "epochs": self.epochs,
+            "best_epoch": self.best_epoch,
+            self.loss_name: self.loss,
+            self.figure_name: self.figure,
+        }
+
+    @classmethod
+    def from_json(cls, told: Mapping[str, Any]) -> FromScratchResult:
+        """Return what `to_json` wrote. Raises KeyError or ValueError otherwise."""
+        loss, figure = (k for k in told if k not in ("epochs", "best_epoch"))
+        return cls(told["epochs"], told["best_epoch"], told[loss], told[figure], loss, figure)
 
 
 @dataclass(frozen=True)
@@ -83,9 +142,9 @@ class RunResult:
 
     run: str
     plan: Mapping[str, Any]
-    metrics: Mapping[str, Evaluation | MultilabelEvaluation]  # by split
+    metrics: Mapping[str, Evaluation | MultilabelEvaluation | RegressionEvaluation]  # by split
     seconds: Mapping[str, float]  # by stage
-    head: HeadResult | MultilabelHeadResult | None  # None from scratch
+    head: HeadResult | MultilabelHeadResult | RegressionHeadResult | None  # None from scratch
     tune: FinetuneResult | None
     image_size: int
     precision: str
@@ -108,8 +167,8 @@ class RunResult:
             "task": self.task,
             "metrics": {split: each.to_json() for split, each in self.metrics.items()},
             "head": asdict(self.head) if self.head else None,
-            "tune": asdict(self.tune) if self.tune else None,
-            "scratch": asdict(self.scratch) if self.scratch else None,
+            "tune": self.tune.to_json() if self.tune else None,
+            "scratch": self.scratch.to_json() if self.scratch else None,
             "refit": self.refit,
             "seconds": dict(self.seconds),
             "trained_parameters": self.trained_parameters,
@@ -117,7 +176,7 @@ class RunResult:
             "parameters": self.parameters,
             "model_bytes": self.model_bytes,
             "milliseconds": self.milliseconds,
-            "solved": asdict(self.solved) if self.solved else None,
+            "solved": self.solved.to_json() if self.solved else None,
             "learning_curve": self.learning_curve.to_json() if self.learning_curve else None,
             "image_size": self.image_size,
             "precision": self.precision,

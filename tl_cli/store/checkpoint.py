@@ -11,7 +11,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from tl_cli.data.manifest import CLASSIFICATION, MULTILABEL, TASKS
+from tl_cli.data.manifest import CLASSIFICATION, MULTILABEL, REGRESSION, TASKS
 from tl_cli.errors import TLError
 from tl_cli.store.reading import json_of
 
@@ -47,6 +47,8 @@ def describe(path: Path) -> dict[str, Any]:
                 "pip install --upgrade tl-cli",
             )
     _check_thresholds(path, described)
+    if described.get("task") == REGRESSION and len(described["classes"]) != 1:
+        raise _damaged(path, "it must name one quantity where numbers are predicted")
     return described
 
 
@@ -57,11 +59,9 @@ def task_of(path: Path) -> str:
 
 def require_task(path: Path, tasks: Collection[str]) -> None:
     """Raise TLError where the labels of a checkpoint are not what a command knows."""
-    if task_of(path) not in tasks:
-        raise TLError(
-            f"{path.parent} gives an image several labels, and this knows one label an image",
-            "tl evaluate, predict, report, export and embed know several",
-        )
+    task = task_of(path)
+    if task not in tasks:
+        raise TLError(f"{path.parent} {DOES[task]}, and this {KNOWS}", KNOWN[task])
 
 
 def _check_thresholds(path: Path, described: dict[str, Any]) -> None:
@@ -69,6 +69,26 @@ def _check_thresholds(path: Path, described: dict[str, Any]) -> None:
     several = described.get("task", CLASSIFICATION) == MULTILABEL
     if len(described.get("thresholds", ())) != several * len(described["classes"]):
         raise _damaged(path, "it must have a threshold for each class where labels are several")
+
+
+def _is_scale(value: Any) -> bool:
+    numbers = isinstance(value, list) and len(value) == 2
+    return numbers and all(
+        isinstance(n, int | float) and not isinstance(n, bool) and abs(n) < float("inf")
+        for n in value
+    )
+
+
+def _is_interval(value: Any) -> bool:
+    return (
+        isinstance(value, dict)
+        and set(value) == {"coverage", "radius", "held_out"}
+        and _is_share(value["coverage"])
+        and isinstance(value["radius"], int | float)
+        and not isinstance(value["radius"], bool)
+        and 0 <= value["radius"] < float("inf")
+        and _is_whole(value["held_out"], 1, 2**53)
+    )
 
 
 def _is_whole(value: Any, low: int, high: int) -> bool:
@@ -118,6 +138,13 @@ def _one_of(names: Sequence[str]) -> tuple[Callable[[Any], bool], str]:
     return lambda value: isinstance(value, str) and value in names, " or ".join(names)
 
 
+# of a run whose labels are no classes: what it does, and what knows it
+DOES = {MULTILABEL: "gives an image several labels", REGRESSION: "predicts a number"}
+KNOWS = "knows one label an image"
+KNOWN = {
+    MULTILABEL: "tl evaluate, predict, report, export and embed know several",
+    REGRESSION: "tl evaluate, predict, report, export and embed know numbers",
+}
 AGAIN = "train again, or copy it again"
 NEEDED = ("format", "backbone", "image_size", "taps", "classes")
 CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
@@ -136,6 +163,8 @@ CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "pooling": (lambda value: isinstance(value, str), "a name"),
     "precision": _one_of(PRECISIONS),
     "task": _one_of(TASKS),
+    "scale": (_is_scale, "two numbers"),
+    "interval": (_is_interval, "a coverage, a radius and a number of images"),
     "thresholds": (_are_thresholds, "shares from 0 to 1"),
     "refit": (lambda value: isinstance(value, bool), "true or false"),
     "freeze_ratio": (_is_share, "a share from 0 to 1"),

@@ -67,6 +67,42 @@ class LabelsPrediction(ImagePrediction):
         }
 
 
+@dataclass(frozen=True)
+class ValuePrediction(ImagePrediction):
+    """One image of which a number is said, and between which two it is for most such images."""
+
+    value: float | None = None  # None with an error
+    radius: float | None = None  # either way; None where that is not known
+
+    @property
+    def ends(self) -> tuple[float, float] | None:
+        """The ends of the interval."""
+        if self.value is None or self.radius is None:
+            return None
+        return self.value - self.radius, self.value + self.radius
+
+    def to_json(self) -> dict[str, Any]:
+        """Return JSON types, keys as documented in docs/json.md."""
+        low, high = self.ends or (None, None)
+        return {
+            "path": self.path,
+            "value": self.value,
+            "lower": low,
+            "upper": high,
+            "error": self.error or None,
+        }
+
+
+VALUES = ("path", "value", "lower", "upper", "error")
+
+
+def value_row(answer: ImagePrediction, top: int) -> str:
+    """Return the row of one image of which a number is said; seven digits, as float32 has them."""
+    numbers = [answer.to_json().get(name) for name in VALUES[1:4]]
+    told = ("" if number is None else f"{number:.7g}" for number in numbers)
+    return csv_cells.row([answer.path, *told, answer.error])
+
+
 def csv_header(top: int, *, sets: bool = False) -> str:
     """Return the names of the columns; those of further guesses come last, and those of a set."""
     more = (f"{name}_{i}" for i in range(2, top + 1) for name in ("label", "probability"))
@@ -100,11 +136,15 @@ class Format:
     multiline: bool  # whether a row may hold line breaks, in quotes
 
 
-def format_of(form: str, several: Sequence[str] = (), *, sets: bool = False) -> Format:
+def format_of(
+    form: str, several: Sequence[str] = (), *, sets: bool = False, number: bool = False
+) -> Format:
     """Return how answers are written; of `several` labels an image, with a column a class.
 
-    `sets`: with each image's set of classes.
+    `sets`: with each image's set of classes. `number`: a number each, with its interval.
     """
+    if form == "csv" and number:
+        return replace(FORMATS[form], header=lambda top: csv_cells.row(VALUES), row=value_row)
     if form != "csv" or not (several or sets):
         return FORMATS[form]
     if sets:

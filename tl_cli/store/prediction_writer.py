@@ -96,11 +96,12 @@ class Printed(PredictionSink):
     top: int = 1
     several: Sequence[str] = ()  # the classes, where an image may have several labels
     sets: bool = False
+    number: bool = False  # whether a number is said of each image
     on_screen = True
 
     def take(self, answers: Sequence[ImagePrediction]) -> None:
         shown = map(_shown, answers) if sys.stdout.isatty() else answers
-        form = format_of(self.form, self.several, sets=self.sets)
+        form = format_of(self.form, self.several, sets=self.sets, number=self.number)
         rows = "".join(form.row(answer, self.top) for answer in shown)
         header = "" if self.rows else form.header(self.top)
         sys.stdout.buffer.write((header + rows).encode(*BYTES))
@@ -164,6 +165,7 @@ def writing(
     batch: int = 1,
     several: Sequence[str] = (),
     sets: bool = False,
+    number: bool = False,
 ) -> Iterator[PredictionFile]:
     """Open a file for the answers to `inputs`; with `resume`, behind the rows that it has.
 
@@ -182,7 +184,7 @@ def writing(
         path.parent.mkdir(parents=True, exist_ok=True)
         file = path.open("ab+", buffering=0)
     with file:
-        chosen = format_of(form, several, sets=sets)
+        chosen = format_of(form, several, sets=sets, number=number)
         sheet = PredictionFile(file=file, path=path, form=chosen, top=top)
         _go_on(sheet, inputs, origin, batch)
         yield sheet
@@ -219,8 +221,8 @@ def _go_on(
     if not text:
         sheet.begin()
     sheet.rows, sheet.failed = len(rows), sum(bool(row["error"]) for row in rows)
-    sheet.labels.update(row["label"] for row in rows if row["label"])
-    sheet.unknown = sum(bool(r.get("unknown_score")) and r["label"] == UNKNOWN for r in rows)
+    sheet.labels.update(row["label"] for row in rows if row.get("label"))
+    sheet.unknown = sum(bool(r.get("unknown_score")) and r.get("label") == UNKNOWN for r in rows)
 
 
 def _begins(content: str, header: str) -> bool:
@@ -250,8 +252,9 @@ def _read(sheet: PredictionFile, text: str) -> list[dict[str, Any]] | None:
 def _is_row(row: Any) -> bool:
     return (
         isinstance(row, dict)
-        and {"path", "label", "error"} <= set(row)
-        and all(isinstance(row[name], str | None) for name in ("path", "label", "error"))
+        and {"path", "error"} <= set(row)
+        and bool({"label", "labels", "value"} & set(row))
+        and all(isinstance(row.get(name), str | None) for name in ("path", "label", "error"))
     )
 
 

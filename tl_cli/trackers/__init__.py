@@ -29,7 +29,7 @@ from tl_cli.store.run_dir import RunDir
 
 FIGURES = (
     "accuracy", "balanced_accuracy", "macro_f1", "log_loss", "top5",
-    "mean_average_precision", "micro_f1", "subset_accuracy",
+    "mean_average_precision", "micro_f1", "subset_accuracy", "mae", "rmse", "r2", "spearman",
 )  # fmt: skip
 OF_THE_PLAN = ("strategy", "similarity", "frozen_blocks", "blocks", "size", "classes")
 NO_PARAMETERS = ("output", "report", "track")  # of the configuration: they decide no result
@@ -210,7 +210,7 @@ def _figures(run: RunDir) -> dict[str, float]:
         for name in FIGURES
         if values.get(name) is not None
     }
-    for name in ("cv_accuracy", "cv_average_precision"):
+    for name in ("cv_accuracy", "cv_average_precision", "cv_mae", "cv_r2"):
         if name in (told["head"] or {}):
             figures[f"head/{name}"] = float(told["head"][name])
     return figures | {"seconds": float(told["seconds"]["total"])}

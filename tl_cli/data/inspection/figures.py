@@ -12,9 +12,10 @@ from statistics import mean, median
 from typing import Any, NamedTuple
 
 from tl_cli import catalog
+from tl_cli.data import quantities
 from tl_cli.data.duplicates import exact_duplicates, near_duplicates
 from tl_cli.data.inspection.findings import WRONG, Finding, Group, found
-from tl_cli.data.manifest import CLASSIFICATION, SPLITS, BadFile, Manifest
+from tl_cli.data.manifest import CLASSIFICATION, REGRESSION, SPLITS, BadFile, Manifest
 from tl_cli.plan import DatasetStats
 
 
@@ -24,6 +25,16 @@ class Spread(NamedTuple):
     min: int
     median: float
     max: int
+
+
+class Numbers(NamedTuple):
+    """How the numbers of a quantity are spread over the images."""
+
+    min: float
+    median: float
+    mean: float
+    max: float
+    different: int
 
 
 @dataclass(frozen=True)
@@ -47,6 +58,7 @@ class Inspection:
     findings: tuple[Finding, ...]
     task: str = CLASSIFICATION
     labels_an_image: float = 1.0  # mean
+    numbers: Numbers | None = None  # where each image has one
 
     @property
     def wrong(self) -> bool:
@@ -89,6 +101,7 @@ class Inspection:
             "imbalance": self.imbalance,
             "majority_baseline": self.majority_baseline,
             "labels_an_image": self.labels_an_image,
+            "numbers": self.numbers._asdict() if self.numbers else None,
             "training_images": self.training.size,
             "effective_size": self.training.effective_size,
             "size_kind": self.training.kind,
@@ -139,7 +152,13 @@ def inspect(scanned: Manifest, split: Manifest | None, refused: str = "") -> Ins
         findings=tuple(found(scanned, split, refused, exact, near)),
         task=scanned.task,
         labels_an_image=sum(scanned.counts().values()) / len(scanned.records),
+        numbers=_numbers(scanned) if scanned.task == REGRESSION else None,
     )
+
+
+def _numbers(scanned: Manifest) -> Numbers:
+    own = [quantities.value(record) for record in scanned.records]
+    return Numbers(min(own), median(own), mean(own), max(own), len(set(own)))
 
 
 def _spread(values: Sequence[int]) -> Spread:

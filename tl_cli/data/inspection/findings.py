@@ -9,10 +9,10 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from tl_cli.data import grey_levels
+from tl_cli.data import grey_levels, quantities
 from tl_cli.data.duplicates import FEW, IMBALANCE, findings
 from tl_cli.data.groups import patients
-from tl_cli.data.manifest import BadFile, Manifest, Record
+from tl_cli.data.manifest import REGRESSION, BadFile, Manifest, Record
 from tl_cli.humanize import count, short
 
 WRONG, NOTE = "wrong", "note"
@@ -43,15 +43,18 @@ def found(
     """Yield what was found, the gravest first."""
     yield from _doubt(scanned)
     yield from _bad(scanned.bad)
+    number = scanned.task == REGRESSION
     if not scanned.doubt:  # what is refused is refused of classes
         yield from _refused(scanned, refused)
     yield from _leaks(exact, near)
     yield from _groups(scanned)
     yield from _patients(scanned)
-    yield from _labels(exact, near)
+    # numbers of images that look alike differ, as a rule
+    yield from _labels(exact, () if number else near)
     yield from _copies(exact)
-    yield from _similar(near)
-    yield from _classes(scanned, split)
+    yield from _similar(near, number=number)
+    if not number:
+        yield from _classes(scanned, split)
     yield from _pixels(scanned.records)
     yield from _left_out(scanned)
 
@@ -75,12 +78,18 @@ def _bad(bad: Sequence[BadFile]) -> Iterator[Finding]:
 
 
 def _refused(scanned: Manifest, refused: str) -> Iterator[Finding]:
-    if len(scanned.classes) < 2:
+    if scanned.task == REGRESSION:
+        if quantities.different(scanned.records) < 2:
+            told = "There is nothing to learn: training refuses."
+            yield Finding("one_number", WRONG, 1, "every image has the same number", told)
+    elif len(scanned.classes) < 2:
         only = f"there is only one class, {scanned.classes[0]!r}"
         meaning = "A classifier needs at least two: training refuses."
         yield Finding("one_class", WRONG, 1, only, meaning)
     if refused:
         meaning = "Training refuses until there are more images of it, or the class is gone."
+        if scanned.task == REGRESSION:
+            meaning = "Training refuses until there are more images."
         yield Finding("cannot_split", WRONG, 1, refused, meaning)
 
 
@@ -168,9 +177,9 @@ def _copies(exact: Sequence[Group]) -> Iterator[Finding]:
         )
 
 
-def _similar(near: Sequence[Group]) -> Iterator[Finding]:
+def _similar(near: Sequence[Group], *, number: bool) -> Iterator[Finding]:
     """Those of one split of the source; in two they are leaks."""
-    within = [g for g in near if not _differ(g, _split) and not _differ(g, _label)]
+    within = [g for g in near if not _differ(g, _split) and (number or not _differ(g, _label))]
     if not within:
         return
     meaning = "They add little that is new; the split and the folds keep them together."

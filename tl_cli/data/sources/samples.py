@@ -1,4 +1,4 @@
-"""Image sets that an installed package ships: ``sample:digits``. Knows nothing of folders.
+"""Image sets that are here already: ``sample:things`` and ``sample:digits``.
 
 Nothing of scikit-learn is imported: its file of digits is found beside its code and read.
 """
@@ -17,13 +17,15 @@ from tl_cli.errors import TLError, unknown
 
 SCHEME = "sample:"
 DIGITS_TEST_SHARE = 0.2
+THINGS_A_TEST = 4  # every fourth is one for the test
+THINGS = Path(__file__).parent / "things"
 
-Sample = tuple[str, bytes]  # label, and the image as the bytes of a PGM file
+Sample = tuple[str, bytes, str]  # label, the image as the bytes of a file, split
 
 
 @functools.cache
 def _digits() -> tuple[Sample, ...]:
-    """Return the 1,797 scanned digits of scikit-learn: 8x8 grey, white on black.
+    """Return the 1,797 scanned digits of scikit-learn: 8x8 grey, white on black, as PGM files.
 
     Source: E. Alpaydin and C. Kaynak, Optical Recognition of Handwritten Digits, UCI, 1998 (its
     test set); pixels 0..16 are scaled to 0..255.
@@ -38,10 +40,25 @@ def _digits() -> tuple[Sample, ...]:
 
 def _pgm(row: list[int]) -> Sample:
     *pixels, label = row
-    return str(label), b"P5 8 8 255\n" + bytes(round(p * 255 / 16) for p in pixels)
+    image = b"P5 8 8 255\n" + bytes(round(p * 255 / 16) for p in pixels)
+    share = hashlib.blake2b(image, digest_size=8).digest()[0] / 256
+    return str(label), image, "test" if share < DIGITS_TEST_SHARE else "train"
 
 
-SAMPLES: dict[str, Callable[[], tuple[Sample, ...]]] = {"digits": _digits}
+@functools.cache
+def _things() -> tuple[Sample, ...]:
+    """Return photographs of five things, at most 160 px wide and high, as WebP files.
+
+    Source: GCompris 3.1, those in the public domain or CC0; `things/ORIGINS.csv` names the author
+    and source of each, `scripts/make_sample.py` made them.
+    """
+    return tuple(
+        (file.parent.name, file.read_bytes(), "train" if i % THINGS_A_TEST else "test")
+        for i, file in enumerate(sorted(THINGS.glob("*/*.webp")))
+    )
+
+
+SAMPLES: dict[str, Callable[[], tuple[Sample, ...]]] = {"things": _things, "digits": _digits}
 
 
 def read(path: str) -> bytes:
@@ -54,11 +71,11 @@ def read(path: str) -> bytes:
 
 
 def listed(source: str, options: Options) -> Manifest:
-    """List ``sample:NAME``, with a fixed split: about a fifth is the test set."""
+    """List ``sample:NAME``, with a fixed split: a fifth or a fourth is the test set."""
     name = source.removeprefix(SCHEME)
     records = [
-        Record(f"{SCHEME}{name}/{i:04d}", label, _fixed_split(image))
-        for i, (label, image) in enumerate(_of(name))
+        Record(f"{SCHEME}{name}/{i:04d}", label, split)
+        for i, (label, _, split) in enumerate(_of(name))
     ]
     return Manifest(source, (), tuple(records))
 
@@ -67,8 +84,3 @@ def _of(name: str) -> tuple[Sample, ...]:
     if name not in SAMPLES:
         raise unknown("sample", name, SAMPLES)
     return SAMPLES[name]()
-
-
-def _fixed_split(image: bytes) -> str:
-    share = hashlib.blake2b(image, digest_size=8).digest()[0] / 256
-    return "test" if share < DIGITS_TEST_SHARE else "train"

@@ -13,8 +13,16 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from tl_cli.data import label_forms
-from tl_cli.data.manifest import CLASSIFICATION, MULTILABEL, Manifest, Options, Record, names_in
+from tl_cli.data import label_forms, quantities
+from tl_cli.data.manifest import (
+    CLASSIFICATION,
+    MULTILABEL,
+    REGRESSION,
+    Manifest,
+    Options,
+    Record,
+    names_in,
+)
 from tl_cli.data.sources import encoding, headers, indicators, located
 from tl_cli.data.sources.headers import NEEDED, OPTIONAL
 from tl_cli.data.sources.rows import DELIMITED, READERS, Rows, delimited
@@ -32,7 +40,10 @@ def listed(source: str, options: Options) -> Manifest:
     """List the rows of a table. Raises TLError, with line numbers, for rows that are unclear."""
     file = Path(source).expanduser().absolute()
     located.forget()
-    cells = list(_rows(file, options.columns, several=options.task != CLASSIFICATION))
+    read_rows = list(read(file, _names(options.columns).values()))
+    names = _named(read_rows, options.columns)
+    flags = options.task not in (CLASSIFICATION, REGRESSION)
+    cells = list(_cells(file, read_rows, names, options.columns, several=flags))
     several = any(isinstance(row["label"], list) for _, row in cells)
     rows = list(_texts(file, cells))
     places = located.below(file, [texts["path"] for _, texts in rows])
@@ -45,7 +56,10 @@ def listed(source: str, options: Options) -> Manifest:
         known = sorted({name for record in records for name in names_in(record.label, task)})
         notes.append(f"an image may have several labels: {naming(known)}")
     found = Manifest(source, (), tuple(records), (), tuple(notes), task=task)
-    return label_forms.formed(found, options.task)
+    label = headers.column(names[LABEL], read_rows[0][1])
+    own = label.startswith(quantities.COLUMN) and options.task == label_forms.AUTO
+    said = REGRESSION if own else options.task  # a run's manifest says it itself
+    return label_forms.formed(found, said, quantities.name_of(label))
 
 
 def _texts(
@@ -162,15 +176,36 @@ def read(file: Path, known: Collection[str] = ()) -> Rows:
     return delimited(file, {*NEEDED, *known}) if ending in DELIMITED else READERS[ending](file)
 
 
-def _rows(file: Path, columns: Mapping[str, str], *, several: bool) -> Rows:
+def _names(columns: Mapping[str, str]) -> dict[str, str]:
+    """Return what the columns are called, by our names, before the table was looked at."""
+    return {name: name for name in NEEDED + OPTIONAL} | dict(columns)
+
+
+def _named(
+    rows: Sequence[tuple[int, Mapping[str, Any]]], columns: Mapping[str, str]
+) -> dict[str, str]:
+    """Return what the columns are called, by our names; that of the labels as a manifest has it."""
+    names = _names(columns)
+    there = {*rows[0][1]} if rows else set()
+    if "label" in columns or LABEL in there:
+        return names
+    numbers = [name for name in there if str(name).startswith(quantities.COLUMN)]
+    own = [LABELS] if LABELS in there else numbers
+    return names | ({LABEL: own[0]} if len(own) == 1 else {})
+
+
+def _cells(
+    file: Path,
+    rows: Sequence[tuple[int, Mapping[str, Any]]],
+    names: Mapping[str, str],
+    columns: Mapping[str, str],
+    *,
+    several: bool,
+) -> Rows:
     """Yield the table's rows with our names for the columns.
 
     `several`: whether columns of 0 and 1 may stand for the labels, which are then a list.
     """
-    names = {name: name for name in NEEDED + OPTIONAL} | dict(columns)
-    rows = list(read(file, names.values()))
-    if "label" not in columns and rows and {LABEL, LABELS} & {*rows[0][1]} == {LABELS}:
-        names[LABEL] = LABELS  # as a run's manifest.csv has it
     labels = indicators.columns(rows, names) if several else []
     for line, row in rows:
         own = {ours: headers.column(theirs, row) for ours, theirs in names.items()}

@@ -31,7 +31,7 @@ from tl_cli.data.manifest import Manifest, Record
 from tl_cli.engine import predict
 from tl_cli.engine.export import check, recipe
 from tl_cli.engine.export.check import Answers
-from tl_cli.engine.export.network import PROBABILITIES, Network
+from tl_cli.engine.export.network import Network
 from tl_cli.engine.export.unknown import SCORE, THRESHOLD
 from tl_cli.engine.networks import classifier
 from tl_cli.errors import TLError
@@ -96,7 +96,7 @@ def original(
 
 def _answers(network: Network, images: np.ndarray) -> dict[str, np.ndarray]:
     """Return what the checkpoint says of images, with the score as `tl predict` computes it."""
-    said = {PROBABILITIES: np.asarray(network.built.model.predict_on_batch(images))}
+    said = {network.output: np.asarray(network.built.model.predict_on_batch(images))}
     if network.unlike is None:
         return said
     _, seen = network.built.inference_with_features.predict_on_batch(images)
@@ -130,10 +130,11 @@ def export(
         on_progress(Note(f"Running it in {module.RUNTIME} on {many} ..."))
         with _hushed():
             runtime = module.runtime(beside)
+            scale = check.scale_of(source.want, network)
             equality = check.compare(
-                source.want, runtime, images, network.quantize, network.built.thresholds
+                source.want, runtime, images, network.quantize, network.built.thresholds, scale
             )
-            encoded = _encoded(module, beside, source.records, source.want)
+            encoded = _encoded(module, beside, source)
             timed = check.milliseconds(runtime, images) if benchmark else None
         size = sum(file.stat().st_size for file in Path(folder).rglob("*") if file.is_file())
         placed = _place(Path(folder), target, "" if equality.passed else REJECTED)
@@ -152,6 +153,8 @@ def export(
         outputs=network.outputs,
         unknown_threshold=THRESHOLD if network.unlike else None,
         unknown_left_out=source.left_out,
+        task=network.built.task,
+        interval=network.built.interval,
         trained_in=source.trained_in,
         checked_on=source.checked_on,
         equality=equality,
@@ -197,13 +200,11 @@ def _full_disk_told(target: Path) -> Iterator[None]:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(target)) from error
 
 
-def _encoded(
-    module: ModuleType, path: Path, records: Sequence[Record], want: Answers
-) -> Equality | None:
+def _encoded(module: ModuleType, path: Path, source: Original) -> Equality | None:
     """Return how near a format that opens image files itself comes to how we open them."""
     if not hasattr(module, "encoded"):
         return None
-    kinds = (".jpg", ".jpeg", ".png")
+    kinds, records = (".jpg", ".jpeg", ".png"), source.records
     at = [
         i
         for i, record in enumerate(records)
@@ -212,8 +213,9 @@ def _encoded(
     if not at:
         return None
     files = [Path(records[i].path).read_bytes() for i in at]
-    wanted = {name: values[at] for name, values in want.items()}
-    return check.equality(wanted, [module.encoded(path)(files)])
+    scale = check.scale_of(source.want, source.network)
+    wanted = {name: values[at] for name, values in source.want.items()}
+    return check.equality(wanted, [module.encoded(path)(files)], scale=scale)
 
 
 def check_replaceable(place: Path, *, folder: bool) -> None:

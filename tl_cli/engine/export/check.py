@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from tl_cli.data.csv_io import read_csv
-from tl_cli.data.manifest import Manifest, Record
+from tl_cli.data.manifest import REGRESSION, Manifest, Record
 from tl_cli.engine import features, run_images
-from tl_cli.engine.export.network import PROBABILITIES, Network, Runtime
+from tl_cli.engine.export.network import Network, Runtime
 from tl_cli.engine.export.unknown import SCORE
 from tl_cli.engine.images import image_store
 from tl_cli.errors import TLError
@@ -23,6 +23,8 @@ BATCHES = (1, 5)
 # Of a probability, at most; int8 rounds so much that only the answer can be asked for
 DIFFERENCE = {None: 1e-4, "float16": 2e-2}
 SCORE_DIFFERENCE = 1e-3  # of a score for unknown images, in what it is or 1, whichever is more
+OF_A_NUMBER = 10  # times as much of the scale of numbers, which no softmax holds together
+NEARLY = 0.1  # of that scale: what two numbers differ by that are nearly the same
 AGREEMENT = 0.98  # share of images with the same most probable class, for int8
 # batch sizes of the benchmark; how long, and how often at least, each is repeated
 TIMED, SECONDS, RUNS = (1, 32), 1.0, 5
@@ -93,17 +95,22 @@ def compare(
     images: np.ndarray,
     quantize: str | None,
     thresholds: Sequence[float] = (),
+    scale: float | None = None,
 ) -> Equality:
     """Return how equal the runtime's answers to images are to those wanted, over all batch sizes.
 
     `images`: float32 [n, size, size, 3].
     """
+    allowed = DIFFERENCE.get(quantize)
+    if allowed and scale:
+        allowed *= OF_A_NUMBER * scale
     return equality(
         want,
         [batched(runtime, images, size) for size in BATCHES],
-        DIFFERENCE.get(quantize),
+        allowed,
         AGREEMENT if quantize == "int8" else None,
         thresholds,
+        scale,
     )
 
 
@@ -113,29 +120,51 @@ def equality(
     allowed: float | None = None,
     least: float | None = None,
     thresholds: Sequence[float] = (),
+    scale: float | None = None,
 ) -> Equality:
     """Return the worst figures of several answers to the same images.
 
     `thresholds`: by class, where an image may have several labels: then answers agree where all
-    labels do. Scores are asked for as exactly as SCORE_DIFFERENCE wherever probabilities are.
+    labels do. `scale`: of numbers, which agree where they differ by less than a tenth of it. Scores
+    are asked for as exactly as SCORE_DIFFERENCE wherever anything is.
     """
-    wanted = want[PROBABILITIES]
+    wanted = main(want)
 
     def same(got: np.ndarray) -> np.ndarray:
+        if scale:
+            return np.asarray(np.abs(got - wanted)[:, 0] <= NEARLY * scale)
         if thresholds:
             return np.asarray(((got >= thresholds) == (wanted >= thresholds)).all(1))
         return np.asarray(got.argmax(1) == wanted.argmax(1))
 
-    said = [answers[PROBABILITIES] for answers in found]
+    said = [main(answers) for answers in found]
     return Equality(
         images=len(wanted),
         difference=max(float(np.abs(got - wanted).max()) for got in said),
         agreement=min(float(same(got).mean()) for got in said),
         allowed_difference=allowed,
         least_agreement=least,
+        number=scale is not None,
         unknown_difference=_score_difference(want, found),
         allowed_unknown_difference=SCORE_DIFFERENCE if allowed and SCORE in want else None,
     )
+
+
+def main(answers: Answers) -> np.ndarray:
+    """Return the first output, whatever it is called: probabilities or values [n, C]."""
+    return next(values for name, values in answers.items() if name != SCORE)
+
+
+def scale_of(want: Answers, network: Network) -> float | None:
+    """Return what a difference of numbers is held against; None where labels are none.
+
+    How they spread, or how far off they are; not less than what seven digits hold.
+    """
+    if network.built.task != REGRESSION:
+        return None
+    values, interval = main(want), network.built.interval
+    off = interval.radius if interval else 0.0
+    return float(max(np.std(values), off, 1e-3 * np.abs(values).max(), 1e-30))
 
 
 def _score_difference(want: Answers, found: Sequence[Answers]) -> float | None:

@@ -13,16 +13,16 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
-from tl_cli.data.manifest import Manifest
+from tl_cli.data.manifest import REGRESSION, Manifest
 from tl_cli.engine.export import unknown
 from tl_cli.engine.networks.classifier import Classifier
 from tl_cli.engine.unknown import UnknownScore
 from tl_cli.store.run_dir import RunDir
 
 # images float32 [b, size, size, 3] in 0..255 -> each output by its name: `probabilities` float32
-# [b, C], and where unknown images are told, `unknown_score` float32 [b]
+# [b, C] or `value` [b, 1], and where unknown images are told, `unknown_score` float32 [b]
 Runtime = Callable[[np.ndarray], Mapping[str, np.ndarray]]
-PROBABILITIES = "probabilities"  # the first output of every format, whatever follows
+PROBABILITIES = "probabilities"
 SIGNATURE = "serving_default"
 # what swish learns by cannot be saved with constants in place of weights, and nothing learns there
 NO_GRADIENTS = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
@@ -41,12 +41,17 @@ class Network:
     @property
     def outputs(self) -> tuple[str, ...]:
         """The names of what comes out, in the order that every format keeps: the alphabet's."""
-        return (PROBABILITIES, *((unknown.SCORE,) if self.unlike else ()))
+        return (self.output, *((unknown.SCORE,) if self.unlike else ()))
 
     @property
     def size(self) -> int:
         """The side of the images, in pixels."""
         return self.built.backbone.image_size
+
+    @property
+    def output(self) -> str:
+        """What comes out is called: probabilities, or a value in the unit of the labels."""
+        return "value" if self.built.task == REGRESSION else PROBABILITIES
 
     @property
     def image(self) -> tf.TensorSpec:

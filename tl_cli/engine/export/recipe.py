@@ -14,7 +14,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from tl_cli.data import channels, grey_levels, presence
-from tl_cli.data.manifest import Record
+from tl_cli.data.manifest import REGRESSION, Record
 from tl_cli.engine.export.network import Network
 from tl_cli.export_formats import Format
 from tl_cli.humanize import printable
@@ -50,7 +50,8 @@ UNSCALED = "have to be scaled to 0..255 first"
 
 def page(network: Network, form: Format, name: str) -> str:
     """Return the page for an exported file of that name."""
-    bits = grey_levels.in_use()
+    bits, number = grey_levels.in_use(), network.built.task == REGRESSION
+    quantity = network.built.classes[0]
     full = 2 ** (bits or grey_levels.FILE) - 1
     values = {
         "SIZE_": str(network.size),
@@ -64,6 +65,7 @@ def page(network: Network, form: Format, name: str) -> str:
         if not _has(f"{form.name}.{ending}"):
             return ""
         text = _filled(_part(f"image.{ending}") + "\n" + _part(f"{form.name}.{ending}"), values)
+        text = text.replace("probabilities", network.output)
         return f"\n## {language}\n\n```{language.lower()}\n{text}```\n"
 
     return _part("page.md.txt").format(
@@ -71,6 +73,11 @@ def page(network: Network, form: Format, name: str) -> str:
         title=form.title,
         size=network.size,
         count=len(network.built.classes),
+        output=network.output,
+        order=f"in the unit of {json.dumps(quantity)}" if number else "in the\norder of `CLASSES`",
+        what="numbers" if number else "probabilities",
+        others="" if number else ", by 0.1 and more",
+        near="nearly exactly" if number else "to 0.01",
         more=_bands() + MORE.get(form.name, "") + _more(network, form),
         deep=SCALED.format(full) if bits else UNSCALED,
         python=program("Python", "py.txt"),
@@ -111,9 +118,11 @@ def usage(network: Network, form: Format, exported: Path, image: str) -> str:
         "FIGURES_": _literal(f"{exported}{FIGURES}"),
         "IMAGE_": _literal(image),
         "ANSWER_": _answer(network, form),
+        "NAMES_": json.dumps(network.outputs),
         "UNKNOWN_": VERDICT if network.unlike else "",
     }
-    return _filled(_part(f"{form.name}.use.txt"), values)
+    text = _filled(_part(f"{form.name}.use.txt"), values)
+    return text.replace('["probabilities"]', f'["{network.output}"]')
 
 
 def example(records: Sequence[Record]) -> str:

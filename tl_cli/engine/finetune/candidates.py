@@ -7,23 +7,20 @@ solved anew on what the tuned network makes of the plain images. Knows nothing o
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import keras
 import numpy as np
-from scipy.special import softmax
 
-from tl_cli.data.manifest import SPLITS
-from tl_cli.engine import unknown
+from tl_cli.data.manifest import REGRESSION, SPLITS
+from tl_cli.engine import conformal, unknown
 from tl_cli.engine.context import RunContext
 from tl_cli.engine.finetune.state import assign, copies
 from tl_cli.engine.finetune.training_data import TrainingData
-from tl_cli.engine.finetune.validation import accuracy, calibrated, validation_loss
+from tl_cli.engine.finetune.validation import calibrated, neutral, temperature, validation_loss
 from tl_cli.engine.head import choice
 from tl_cli.engine.head.choice import SolvedHead
-from tl_cli.engine.head.linear_head import fit_temperature, scores_of
 from tl_cli.engine.head.row_blocks import stacked
-from tl_cli.engine.metrics.figures import log_losses
 from tl_cli.engine.networks.classifier import Classifier
 from tl_cli.engine.trained_model import TrainedModel
 from tl_cli.engine.unknown import UnknownScore
@@ -47,9 +44,11 @@ class Candidate:
 
 def head_candidate(context: RunContext, head: SolvedHead, start: Sequence[np.ndarray]) -> Candidate:
     """Return the solved head as it was before the tuning, with the weights from then."""
-    return Candidate(
-        HEAD, start, {s: scores_of(head.probabilities(s)) for s in _held(context)}, head
-    )
+    return Candidate(HEAD, start, _scores(context, head), head)
+
+
+def _scores(context: RunContext, head: SolvedHead) -> dict[str, np.ndarray]:
+    return {s: context.task.tuning.scores(head.probabilities(s)) for s in _held(context)}
 
 
 def _held(context: RunContext) -> list[str]:
@@ -79,7 +78,7 @@ def candidates(
     return [
         head_candidate(context, head, start),
         Candidate(TUNED, weights, tuned),
-        Candidate(AGAIN, weights, {s: scores_of(again.probabilities(s)) for s in held}, again),
+        Candidate(AGAIN, weights, _scores(context, again), again),
     ]
 
 
@@ -102,12 +101,14 @@ def _solved_again(context: RunContext, classifier: Classifier, data: TrainingDat
 
 def judged(context: RunContext, candidate: Candidate) -> CandidateResult:
     """Return a candidate's figures on validation, calibrated by halves as every other's."""
-    test = candidate.scores.get("test")
+    tuning, test = context.task.tuning, candidate.scores.get("test")
     return CandidateResult(
         name=candidate.name,
-        log_loss=validation_loss(context, candidate.scores["val"]),
-        accuracy=accuracy(candidate.scores["val"], context.labels("val")),
-        test_accuracy=None if test is None else accuracy(test, context.labels("test")),
+        loss=validation_loss(context, candidate.scores["val"]),
+        figure=tuning.figure(candidate.scores["val"], context.labels("val")),
+        test_figure=None if test is None else tuning.figure(test, context.labels("test")),
+        loss_name=tuning.loss_name,
+        figure_name=tuning.figure_name,
     )
 
 
@@ -116,14 +117,15 @@ def choose(
 ) -> tuple[Candidate, float, float | None]:
     """Return the candidate to save, the gain of solving again, and that gain's standard error.
 
-    The gain is in calibrated log loss on validation, paired over images. It is expected to be what
+    The gain is in calibrated loss on validation, paired over images. It is expected to be what
     it was on other sets of this size and similarity, and that is corrected by what validation says,
     each weighed by how sure it is (a normal prior and a normal measurement). Fewer than ten
     validation images: the head.
     """
     labels, weights = context.labels("val"), context.sample_weights("val")
     before, after = (
-        log_losses(calibrated(context, each.scores["val"]), labels) for each in (head, again)
+        context.task.tuning.losses(calibrated(context, each.scores["val"]), labels)
+        for each in (head, again)
     )
     gain = float(np.average(before - after, weights=weights))
     if len(labels) < JUDGED_FROM:
@@ -142,12 +144,12 @@ def put_in_place(context: RunContext, classifier: Classifier, candidate: Candida
     if solved and candidate.name == HEAD:
         return from_head(context, solved)
     held_out = calibrated(context, scores).astype("float32")
-    temperature = fit_temperature(scores, context.labels("val"), context.sample_weights("val"))
+    divisor, zero = temperature(context, scores), neutral(context)
     if solved:
-        return _with_head(context, solved, held_out, temperature)
+        return _with_head(context, solved, held_out, divisor)
     kernel, bias = classifier.head.get_weights()
-    classifier.set_head(kernel / temperature, bias / temperature)
-    return TrainedModel(classifier, held_out, softmax(scores / temperature, axis=1))
+    classifier.set_head(kernel / divisor, zero + (bias - zero) / divisor)
+    return TrainedModel(classifier, held_out, context.task.tuning.answers(scores, zero, divisor))
 
 
 def from_head(context: RunContext, solved: SolvedHead) -> TrainedModel:
@@ -156,11 +158,15 @@ def from_head(context: RunContext, solved: SolvedHead) -> TrainedModel:
 
 
 def _with_head(
-    context: RunContext, solved: SolvedHead, held_out: np.ndarray, temperature: float = 1.0
+    context: RunContext, solved: SolvedHead, held_out: np.ndarray, divisor: float = 1.0
 ) -> TrainedModel:
-    head = choice.refit(context, solved, temperature)
+    head = choice.refit(context, solved, divisor, neutral(context))
+    classifier = choice.attach(context, solved, head)
+    if context.manifest.task == REGRESSION:
+        far = conformal.interval(held_out, context.labels("val"))
+        classifier = replace(classifier, interval=far)
     return TrainedModel(
-        choice.attach(context, solved, head),
+        classifier,
         held_out,
         head.probabilities(solved.features["val"]),
         refit=context.config.refit,

@@ -21,15 +21,15 @@ def compile_suffix(
     cut: int = 0,
     row_taps: Sequence[int] = (),
     *,
-    label_smoothing: float = 0.0,
+    loss: keras.losses.Loss | None = None,
     auxiliary: AuxiliaryHeads = NONE,
     sparse: bool = False,
 ) -> keras.Model:
     """Freeze the first `frozen` blocks and compile what remains; return it, fed at `cut`.
 
     Its outputs are the head's scores [batch, C], then those of each auxiliary head. The loss is the
-    head's, and `auxiliary.weight` times that of each other; labels are one-hot float32 [batch, C],
-    or class numbers where `sparse`.
+    head's, and `auxiliary.weight` times that of each other; labels are float32 [batch, C] as `loss`
+    takes them (None: one-hot), or class numbers where `sparse`.
     """
     classifier.freeze_up_to(frozen)
     model = classifier.suffix_model(cut, row_taps, auxiliary.cuts)
@@ -37,11 +37,9 @@ def compile_suffix(
         scores, *tensors = model.outputs
         inner = [head(x) for head, x in zip(auxiliary.heads, tensors, strict=True)]
         model = keras.Model(model.inputs[0], [scores, *inner], name=model.name)
-    loss = (
-        keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-        if sparse
-        else keras.losses.CategoricalCrossentropy(True, label_smoothing=label_smoothing)
-    )
+    if sparse:
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    loss = loss or keras.losses.CategoricalCrossentropy(from_logits=True)
     others = len(auxiliary.heads)
     model.compile(
         optimizer=optimizer,

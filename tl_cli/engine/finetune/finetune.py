@@ -23,7 +23,7 @@ from tl_cli.engine.finetune.fit import fit
 from tl_cli.engine.finetune.settings import FinetuneSettings
 from tl_cli.engine.finetune.state import assign, copies
 from tl_cli.engine.finetune.training_data import TrainingData
-from tl_cli.engine.finetune.validation import validation_row
+from tl_cli.engine.finetune.validation import neutral, validation_row
 from tl_cli.engine.head import choice
 from tl_cli.engine.head.choice import SolvedHead
 from tl_cli.engine.networks.classifier import Classifier
@@ -82,7 +82,8 @@ def softened(context: RunContext, head: SolvedHead) -> Classifier:
     """
     head = head.line or head
     classifier = choice.attach(context, head)
-    classifier.set_head(SOFTENING * head.head.weights, SOFTENING * head.head.bias)
+    soft = choice.softened(head.head, SOFTENING, neutral(context))
+    classifier.set_head(soft.weights, soft.bias)
     return classifier
 
 
@@ -100,7 +101,7 @@ def _reason(
         return "too few validation images to tell a gain from chance, so the solved head is kept"
     head, *_, again = tried
     said = (
-        f"log loss on validation {head.log_loss:.3f} with the solved head, {again.log_loss:.3f} "
+        f"{head.loss_words} on validation {head.loss:.3f} with the solved head, {again.loss:.3f} "
         f"with the head solved again after tuning (gain {gain:+.3f} ± {error:.3f})"
     )
     if kept == HEAD:

@@ -29,7 +29,7 @@ from tl_cli.engine.finetune.state import (
     copies,
 )
 from tl_cli.engine.finetune.training_data import TrainingData
-from tl_cli.engine.finetune.validation import validation_row
+from tl_cli.engine.finetune.validation import loss_column, validation_row
 from tl_cli.engine.images import dataset
 from tl_cli.engine.networks.classifier import Classifier
 from tl_cli.results.progress import Note, OnProgress, Progress
@@ -149,7 +149,7 @@ def _compiled(
         optimizer(context.backbone, settings.plan, steps, parts=settings.parts),
         data.cut,
         data.row_taps,
-        label_smoothing=settings.plan.label_smoothing,
+        loss=context.task.tuning.loss(settings.plan.label_smoothing),
         auxiliary=settings.auxiliary,
     )
 
@@ -236,12 +236,14 @@ class ValidationCallback(keras.callbacks.Callback):
         with averaged(self.model, self.average):
             scores = self.data.outputs(self.model, "val")
             row = validation_row(self.context, epoch + 1, seconds, loss, scores)
-            numbers = self.best.see(row, self.classifier.model.weights, self.auxiliary)
+            judged = row[loss_column(self.context)]
+            numbers = self.best.see(row, judged, self.classifier.model.weights, self.auxiliary)
         if not numbers:
             self.diverged = epoch + 1
             self.model.stop_training = True
             return
-        facts = {"loss": loss, "val accuracy": row["val_accuracy"]}
+        name = self.context.task.tuning.figure_name
+        facts = {"loss": loss, f"val {name.replace('_', ' ')}": row[f"val_{name}"]}
         size = self.plan.size
         self.report(Progress(self.stage, size, size, facts=facts, epoch=row))
         if self.is_out_of_patience(epoch + 1):

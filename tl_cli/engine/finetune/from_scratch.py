@@ -17,6 +17,7 @@ from tl_cli.engine.finetune.fit import fit
 from tl_cli.engine.finetune.settings import FinetuneSettings
 from tl_cli.engine.finetune.state import assign
 from tl_cli.engine.finetune.training_data import TrainingData
+from tl_cli.engine.finetune.validation import loss_column
 from tl_cli.engine.networks.classifier import Classifier, build
 from tl_cli.engine.networks.loading import Backbone
 from tl_cli.engine.trained_model import Finetuned
@@ -56,8 +57,10 @@ def train_from_scratch(
     result = FromScratchResult(
         epochs=len(best.history),
         best_epoch=best.epoch,
-        log_loss=row["val_log_loss"],
-        accuracy=row["val_accuracy"],
+        loss=row[loss_column(context)],
+        figure=row[f"val_{context.task.tuning.figure_name}"],
+        loss_name=context.task.tuning.loss_name,
+        figure_name=context.task.tuning.figure_name,
     )
     return Finetuned(trained, result, best.history, fitted.gradients)
 

@@ -54,7 +54,7 @@ def learning_rate_test(
         optimizer(context.backbone, plan, STEPS, schedule=rising),
         data.cut,
         data.row_taps,
-        label_smoothing=plan.label_smoothing,
+        loss=context.task.tuning.loss(plan.label_smoothing),
         auxiliary=chosen.auxiliary,
     )
     losses: list[float] = []

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -39,7 +39,7 @@ class Races:
         if key not in self._results:
             try:
                 self._results[key] = _from_json(self._kept()[key])
-            except (KeyError, TypeError):
+            except (KeyError, TypeError, ValueError, AttributeError):
                 return None
         return self._results[key]
 
@@ -50,7 +50,7 @@ class Races:
         key = _key(settings, start)
         self._results[key] = result
         if self.run is not None:
-            self.run.write_json(resume.RACES, {**self._kept(), key: asdict(result)})
+            self.run.write_json(resume.RACES, {**self._kept(), key: result.to_json()})
 
     def _kept(self) -> dict[str, Any]:
         kept = resume.kept(self.run, resume.RACES) if self.run else None
@@ -63,10 +63,10 @@ def _key(settings: FinetuneSettings, start: Sequence[np.ndarray]) -> str:
 
 
 def _from_json(kept: Mapping[str, Any]) -> FinetuneResult:
-    """Return what `asdict` was told of. Raises KeyError or TypeError for anything else."""
-    tried = tuple(CandidateResult(**candidate) for candidate in kept["candidates"])
+    """Return what `to_json` wrote. Raises KeyError, TypeError or ValueError for anything else."""
+    tried = tuple(CandidateResult.from_json(candidate) for candidate in kept["candidates"])
     result = FinetuneResult(**{**kept, "candidates": tried})
-    numbers = [result.gain, *(candidate.log_loss for candidate in tried)]
+    numbers = [result.gain, *(candidate.loss for candidate in tried)]
     if not tried or not all(isinstance(number, (int, float)) for number in numbers):
         raise TypeError("it is no result")
     return result

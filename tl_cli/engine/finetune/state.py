@@ -20,7 +20,7 @@ Arrays = Mapping[str, Sequence[np.ndarray]]
 
 
 class BestCheckpoint:
-    """The epochs so far, the one with the lowest calibrated log loss on validation, the last one.
+    """The epochs so far, the one with the lowest calibrated loss on validation, the last one.
 
     An epoch whose loss is not a number is in the history and is neither.
     """
@@ -36,17 +36,21 @@ class BestCheckpoint:
     def see(
         self,
         row: Row,
+        judged: float,
         weights: Sequence[keras.Variable],
         auxiliary: Sequence[keras.Variable] = (),
     ) -> bool:
-        """Add an epoch; return whether its losses are numbers, and keep its weights if so."""
+        """Add an epoch; return whether its losses are numbers, and keep its weights if so.
+
+        `judged`: its calibrated loss on validation, which is in the row too.
+        """
         self.history.append(row)
-        if not (math.isfinite(row["loss"]) and math.isfinite(row["val_log_loss"])):
+        if not (math.isfinite(row["loss"]) and math.isfinite(judged)):
             return False
         self.last, self.last_epoch = copies(weights), int(row["epoch"])
         self.auxiliary = copies(auxiliary)
-        if row["val_log_loss"] < self.loss:
-            self.loss, self.epoch, self.weights = row["val_log_loss"], self.last_epoch, self.last
+        if judged < self.loss:
+            self.loss, self.epoch, self.weights = judged, self.last_epoch, self.last
         return True
 
 

@@ -90,8 +90,8 @@ def candidates(context: RunContext, advised: FreezePlan) -> list[FreezePlan]:
 
 def _loss(plan: FreezePlan, tried: Mapping[float, FinetuneResult]) -> float:
     if plan.trains_backbone:
-        return min(c.log_loss for c in tried[plan.freeze_ratio].candidates if c.name != HEAD)
-    return next(iter(tried.values())).head.log_loss
+        return min(c.loss for c in tried[plan.freeze_ratio].candidates if c.name != HEAD)
+    return next(iter(tried.values())).head.loss
 
 
 def cost(plan: FreezePlan) -> float:
@@ -122,7 +122,7 @@ def _tried(
 def _said(result: FinetuneResult, plan: FreezePlan) -> str:
     kept = "" if result.kept != HEAD else ", which is no gain"
     return (
-        f"Tried out on validation: log loss {result.head.log_loss:.3f} with the solved head, "
-        f"{result.best.log_loss:.3f} after a short tuning from freeze ratio "
+        f"Tried out on validation: {result.head.loss_words} {result.head.loss:.3f} with the solved "
+        f"head, {result.best.loss:.3f} after a short tuning from freeze ratio "
         f"{plan.freeze_ratio:.2f}{kept}."
     )

@@ -37,6 +37,7 @@ def step_seconds(context: RunContext, settings: FinetuneSettings, classifier: Cl
         keras.optimizers.SGD(0.0),
         settings.cut,
         taps,
+        loss=context.task.tuning.loss(settings.plan.label_smoothing),
         auxiliary=settings.auxiliary,
     )
     rng, plan = np.random.default_rng(0), settings.plan

@@ -113,7 +113,7 @@ class TrainingData:
         indices = self.indices
         batches = dataset.batches(
             Views([self.source("train", view) for view in range(views)]),
-            np.tile(labels, views),
+            np.concatenate([labels] * views),
             batch_size=plan.batch_size,
             training=True,
             parts=settings.parts,

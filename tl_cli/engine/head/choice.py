@@ -18,14 +18,13 @@ from tl_cli.engine.features import Rows
 from tl_cli.engine.features.shards import Pass
 from tl_cli.engine.head import choose_head, kernel, row_blocks
 from tl_cli.engine.head.kernel import KERNEL
-from tl_cli.engine.head.linear_head import LinearHead
 from tl_cli.engine.head.row_blocks import Features, RowBlocks, columns, stacked, taken
 from tl_cli.engine.networks import classifier
 from tl_cli.engine.networks.classifier import Classifier
 from tl_cli.engine.networks.kernel_layers import set_kernel
 from tl_cli.engine.tasks import Head
 from tl_cli.results.progress import OnProgress
-from tl_cli.results.training import HeadResult, MultilabelHeadResult
+from tl_cli.results.training import HeadResult, MultilabelHeadResult, RegressionHeadResult
 
 BySplit = Mapping[str, Features]  # float32 [n, D], of each image in order
 
@@ -43,7 +42,7 @@ class SolvedHead:
     line: SolvedHead | None = None  # of a kernel head: the better of the others
 
     @property
-    def result(self) -> HeadResult | MultilabelHeadResult:
+    def result(self) -> HeadResult | MultilabelHeadResult | RegressionHeadResult:
         return self.head.result(self.kind)
 
     def probabilities(self, split: str) -> np.ndarray:
@@ -99,13 +98,14 @@ def solve_on(context: RunContext, pooled: BySplit, *, bend: bool = True) -> Solv
     wanted, widths = context.config.head, tuple(context.widths(context.taps))
     worth = wanted == "auto" and kernel.worth(len(pooled["train"]), sum(widths))
     train = pooled["train"]
-    if not bend or not isinstance(line.head, LinearHead) or (wanted != KERNEL and not worth):
-        return line  # several labels have a line
+    if not bend or context.task.bend is None or (wanted != KERNEL and not worth):
+        return line
     if isinstance(train, RowBlocks):
         return line  # so many images lie on disk, and ask for no kernel
     head = _kernel(context, train, widths, kernel.FACTORS, "train")
     labels, weights = context.labels("train"), context.sample_weights("train")
-    if wanted != KERNEL and not kernel.better(head, line.head, labels, weights):
+    losses = context.task.tuning.losses
+    if wanted != KERNEL and not kernel.better(head, line.head, labels, weights, losses):
         return replace(line, candidates={**line.candidates, KERNEL: head})
     return SolvedHead(
         kind=KERNEL,
@@ -133,6 +133,7 @@ def _line(context: RunContext, pooled: BySplit) -> SolvedHead:
             heads["multi"],
             context.labels("train"),
             context.sample_weights("train"),
+            context.task.tuning.losses,
         )
     chosen, count = (last, 1) if kind == "last" else (slice(None), len(taps))
     return SolvedHead(
@@ -145,25 +146,32 @@ def _line(context: RunContext, pooled: BySplit) -> SolvedHead:
     )
 
 
-def refit(context: RunContext, solved: SolvedHead, temperature: float = 1.0) -> Head:
+def refit(
+    context: RunContext,
+    solved: SolvedHead,
+    temperature: float = 1.0,
+    neutral: np.ndarray | float = 0.0,
+) -> Head:
     """Return the head solved on training and validation images together, once all is decided.
 
-    `temperature`: what the scores of `solved.head` are to be divided by beside its own, where its
-    folds were too sure; the refit head is made less sure by as much.
+    `temperature`: what the distance of the scores of `solved.head` from `neutral` ones [C] is to be
+    divided by beside its own, where its folds were too sure; the refit head is made less sure by as
+    much.
     """
     if not context.config.refit:
-        return _softened(solved.head, 1 / temperature)
+        return softened(solved.head, 1 / temperature, neutral)
     both = stacked([solved.features["train"], solved.features["val"]])
     head: Head
-    if isinstance(solved.head, LinearHead) and solved.head.factor is not None:
-        factors = [solved.head.factor]
+    factor = getattr(solved.head, "factor", None)
+    if factor is not None:
+        factors = [factor]
         head = _kernel(context, np.asarray(both), solved.widths, factors, "train", "val")
     else:
         # of the same kind: raw scores of ridge and of logistic regression are not of one scale
         head = _solved(context, both, solved.widths, "train", "val", method=solved.head.kind)
     if temperature != 1.0:  # raw scores, divided by what the plain head's were divided by
-        temperature *= solved.head.temperature / head.temperature
-    return _softened(head, 1 / temperature)
+        head = head.calibrated_as(solved.head)  # type: ignore[arg-type]  # both of one task
+    return softened(head, 1 / temperature, neutral)
 
 
 def attach(context: RunContext, solved: SolvedHead, head: Head | None = None) -> Classifier:
@@ -175,7 +183,9 @@ def attach(context: RunContext, solved: SolvedHead, head: Head | None = None) ->
         context.classes,
         solved.taps,
         context.config.pooling,
+        task=context.manifest.task,
         thresholds=getattr(solved.head, "thresholds", ()),
+        scale=getattr(solved.head, "scale", (0.0, 1.0)),
         centres=len(bent.centres) if bent else 0,
     )
     if bent and built.kernel:
@@ -196,7 +206,7 @@ def probabilities_of(
     )
     step = row_blocks.BLOCK if isinstance(features, RowBlocks) else max(1, len(features))
     parts = [classifier.scores(features[i : i + step]) for i in range(0, len(features), step)]
-    return context.task.activate(np.concatenate(parts)).astype("float32")
+    return context.task.tuning.activate(np.concatenate(parts)).astype("float32")
 
 
 def _kernel(
@@ -205,9 +215,10 @@ def _kernel(
     widths: Sequence[int],
     factors: Sequence[float],
     *splits: str,
-) -> LinearHead:
+) -> Head:
     """Return a kernel head on the joined columns, of the best of some widths of the kernel."""
-    return kernel.solve_kernel(
+    assert context.task.bend
+    return context.task.bend(
         array,
         widths,
         context.labels(*splits),
@@ -219,8 +230,10 @@ def _kernel(
     )
 
 
-def _softened(head: Head, factor: float) -> Head:
-    return replace(head, weights=head.weights * factor, bias=head.bias * factor)
+def softened(head: Head, factor: float, neutral: np.ndarray | float) -> Head:
+    """Return a head whose scores are so much nearer to neutral ones [C]."""
+    bias = (neutral + (head.bias - neutral) * factor).astype("float32")
+    return replace(head, weights=head.weights * factor, bias=bias)
 
 
 def _solved(

@@ -9,8 +9,9 @@ exported as any other. Numpy and scipy only; measured by scripts/bench_heads.py,
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -19,8 +20,9 @@ from scipy.linalg import eigh
 from sklearn.metrics.pairwise import euclidean_distances
 
 from tl_cli.engine.head import solver
-from tl_cli.engine.head.linear_head import LinearHead, join, paired_gain
+from tl_cli.engine.head.linear_head import HeldOut, Losses, join, paired_gain
 from tl_cli.engine.head.ridge import one_thread
+from tl_cli.engine.metrics.figures import log_losses
 
 Array = NDArray[Any]
 
@@ -72,21 +74,24 @@ def solve_kernel(
     *,
     factors: Sequence[float] = FACTORS,
     seed: int = 0,
+    solve: Callable[..., Any] = solver.solve,
+    loss: Callable[[Any], float] = attrgetter("cv_log_loss"),
     **options: Any,
-) -> LinearHead:
+) -> Any:
     """Solve a kernel head on features [N, sum of widths], of depths that are joined.
 
     Of the widths that `factors` ask for, the one of the least log loss over the folds. `options`:
-    those of `solver.solve`. The head takes features as the network gives them.
+    those of `solver.solve`. The head takes features as the network gives them. `solve`, `loss`:
+    another line behind the kernel, and what of it is to be least.
     """
     plain, between = _centred(features, widths, seed)
     median = _median(between)
     apart = plain.distances(features)  # once, for all widths
     heads = [
-        _solved(plain, factor, median, between, apart, labels, classes, seed=seed, **options)
+        _solved(solve, plain, factor, median, between, apart, labels, classes, seed=seed, **options)
         for factor in factors
     ]
-    return min(heads, key=lambda head: head.cv_log_loss)
+    return min(heads, key=loss)
 
 
 def worth(images: int, width: int) -> bool:
@@ -94,9 +99,15 @@ def worth(images: int, width: int) -> bool:
     return FROM <= images <= UP_TO and width <= WIDEST
 
 
-def better(kernel: LinearHead, line: LinearHead, labels: Array, weight: Array | None) -> bool:
-    """Whether the kernel's log loss over the folds is less; to ask for more gained less."""
-    return paired_gain(kernel.held_out, line.held_out, labels, weight)[0] > 0
+def better(
+    kernel: HeldOut,
+    line: HeldOut,
+    labels: Array,
+    weight: Array | None,
+    losses: Losses = log_losses,
+) -> bool:
+    """Whether the kernel's loss over the folds is less; to ask for more gained less."""
+    return paired_gain(kernel.held_out, line.held_out, labels, weight, losses)[0] > 0
 
 
 def _centred(features: Array, widths: Sequence[int], seed: int) -> tuple[Kernel, Array]:
@@ -119,6 +130,7 @@ def _median(between: Array) -> float:
 
 
 def _solved(
+    solve: Callable[..., Any],
     plain: Kernel,
     factor: float,
     median: float,
@@ -127,7 +139,7 @@ def _solved(
     labels: ArrayLike,
     classes: int,
     **options: Any,
-) -> LinearHead:
+) -> Any:
     """Solve behind a kernel, from squared distances of centres [M, M], and to them [N, M]."""
     kernel = replace(plain, g=factor / median)
     with one_thread():
@@ -135,6 +147,6 @@ def _solved(
         keep = values > LEAST_EIGENVALUE * values[-1]
         white = vectors[:, keep] / np.sqrt(values[keep])
         seen = np.exp(-kernel.g * apart) @ white
-    head = solver.solve(seen, labels, classes, **options, method="ridge")
+    head = solve(seen, labels, classes, **options, method="ridge")
     weights = (white @ head.weights.astype("float64")).astype("float32")
     return replace(head, weights=weights, kernel=kernel, kind=KERNEL, factor=factor)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from tl_cli.engine.head.kernel import Kernel
 
 Array = NDArray[Any]
+Losses = Callable[[Array, Array], Array]  # what was said [N, C], labels -> [N]
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,6 +71,16 @@ class LinearHead:
     def on_raw(self, scales: Array) -> LinearHead:
         """Return the head for features before they were divided by ``scales`` [D] (see `join`)."""
         return replace(self, weights=(self.weights / scales[:, None]).astype(np.float32))
+
+    def calibrated_as(self, other: LinearHead) -> LinearHead:
+        """Return this head with its raw scores divided by what another's were divided by."""
+        factor = self.temperature / other.temperature
+        return replace(
+            self,
+            weights=self.weights * factor,
+            bias=self.bias * factor,
+            temperature=other.temperature,
+        )
 
 
 def of_one_label(head: object) -> LinearHead:
@@ -121,14 +132,18 @@ def quality(held_out: Array, labels: Array) -> dict[str, Any]:
 
 
 def paired_gain(
-    held_out: Array, other: Array, labels: Array, weight: Array | None = None
+    held_out: Array,
+    other: Array,
+    labels: Array,
+    weight: Array | None = None,
+    losses: Losses = log_losses,
 ) -> tuple[float, float]:
     """Return by how much log loss `held_out` is better than `other`, nats, and the standard error.
 
     Both probabilities [N, C] of the same images, labels int [N]; each image counts alike, or with
-    its weight [N].
+    its weight [N]. `losses`: another loss of each image, where the labels are no classes.
     """
-    gain = log_losses(other, labels) - log_losses(held_out, labels)
+    gain = losses(other, labels) - losses(held_out, labels)
     share = np.full(len(gain), 1.0) if weight is None else np.asarray(weight, np.float64)
     share = share / share.sum()
     mean = float(share @ gain)
@@ -210,13 +225,17 @@ def _deviation(tap: Array) -> float:
 
 
 def choose_head(
-    last: HeldOut, multi: HeldOut, labels: ArrayLike, weight: Array | None = None
+    last: HeldOut,
+    multi: HeldOut,
+    labels: ArrayLike,
+    weight: Array | None = None,
+    losses: Losses = log_losses,
 ) -> str:
-    """Return "last" where its held-out log loss is better by more than one standard error.
+    """Return "last" where its held-out loss is better by more than one standard error.
 
     Paired over images, labels int [N] or indicators [N, C], with the weights [N] that the heads
     were fitted with; otherwise "multi", which was as good or better on nearly all sets that were
     tried (docs/policy.md).
     """
-    gain, error = paired_gain(last.held_out, multi.held_out, np.asarray(labels), weight)
+    gain, error = paired_gain(last.held_out, multi.held_out, np.asarray(labels), weight, losses)
     return "last" if gain > error else "multi"

@@ -40,8 +40,9 @@ class MultilabelHead:
     thresholds: tuple[float, ...]  # by class: from it on a label is said
     average_precision: float  # mean over classes, of the held-out probabilities
     log_loss: float  # nats a class, held out
+    slopes: Array  # float64 [C], of the sigmoids: what raw scores were multiplied by
+    intercepts: Array  # float64 [C], and what was added to that
     kind: str = "ridge"
-    temperature: float = 1.0  # the sigmoids have slopes of their own
 
     def probabilities(self, features: Features) -> Array:
         """Return float32 [N, C] for features [N, D] of any float dtype."""
@@ -54,6 +55,22 @@ class MultilabelHead:
     def on_raw(self, scales: Array) -> MultilabelHead:
         """Return the head for features before they were divided by ``scales`` [D]."""
         return replace(self, weights=(self.weights / scales[:, None]).astype(np.float32))
+
+    def calibrated_as(self, other: MultilabelHead) -> MultilabelHead:
+        """Return this head with another's sigmoids on its raw scores.
+
+        A label whose scores said nothing, here or there, keeps its own.
+        """
+        known = (self.slopes > 0) & (other.slopes > 0)
+        ratio = np.where(known, other.slopes / np.where(known, self.slopes, 1), 1)
+        shift = np.where(known, other.intercepts - self.intercepts * ratio, 0)
+        return replace(
+            self,
+            weights=(self.weights * ratio).astype(np.float32),
+            bias=(self.bias * ratio + shift).astype(np.float32),
+            slopes=np.where(known, other.slopes, self.slopes),
+            intercepts=np.where(known, other.intercepts, self.intercepts),
+        )
 
     def result(self, kind: str) -> MultilabelHeadResult:
         """Return its figures. `kind`: last or multi."""
@@ -93,6 +110,8 @@ def solve(
             average_precision_score(problem.labels[:, present], held_out[:, present])
         ),
         log_loss=float(log_losses(held_out, problem.labels).mean()),
+        slopes=slopes,
+        intercepts=intercepts,
     )
 
 

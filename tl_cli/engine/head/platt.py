@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
+from scipy.optimize import minimize, minimize_scalar
 from scipy.special import expit
 
 Array = NDArray[Any]
@@ -44,3 +44,26 @@ def _sigmoid(scores: Array, is_of: Array) -> tuple[float, float]:
     start = np.array([1.0, np.log(share / (1 - share))])
     found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=((0, None), (None, None))).x
     return float(found[0] / spread), float(found[1] - found[0] * centre / spread)
+
+
+def temperature(
+    scores: Array, neutral: Array, indicators: Array, weight: Array | None = None
+) -> float:
+    """Return what the distance of scores [N, C] from neutral ones [C] is to be divided by.
+
+    One number for all labels, for the least log loss of ``neutral + (scores - neutral) / T``, each
+    image counting alike or by its weight [N]. One made-up image of the neutral probabilities is
+    spread over the data, or a handful of images without a mistake would ask for infinite
+    confidence.
+    """
+    n = len(scores)
+    target = (n * indicators + expit(neutral)) / (n + 1)
+    apart = scores - neutral
+
+    def loss(log_temperature: float) -> float:
+        logits = neutral + apart / np.exp(log_temperature)
+        each = (np.logaddexp(0, logits) - target * logits).mean(1)
+        return float(np.average(each, weights=weight))
+
+    found = minimize_scalar(loss, bounds=(np.log(1e-3), np.log(1e2)), method="bounded")
+    return float(np.exp(found.x))

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
-from tl_cli.data import stratification
+from tl_cli.data import quantities, stratification
 from tl_cli.engine.head.row_blocks import Features
 
 Array = NDArray[Any]
@@ -27,7 +27,8 @@ CHUNK = 4096
 class Problem:
     """Checked inputs: features [N, D] as given, labels, mean-one weights [N], folds [N].
 
-    `labels`: class numbers [N]; or indicators of 0 and 1 [N, C], where an image may have several.
+    `labels`: class numbers [N]; or indicators of 0 and 1 [N, C], where an image may have several;
+    or values [N, 1].
     """
 
     x: Features
@@ -118,6 +119,39 @@ def check(
 ) -> Problem:
     """Return the checked inputs of `solve`, with their folds. Raises ValueError on bad ones."""
     labels = check_labels(features, labels, classes)
+    fold_by = labels
+    return _problem(features, labels, classes, fold_by, sample_weight, folds, seed, groups)
+
+
+def check_values(
+    features: Features,
+    values: ArrayLike,
+    sample_weight: ArrayLike | None,
+    folds: int,
+    seed: int,
+    groups: ArrayLike | None,
+) -> Problem:
+    """Return the checked inputs of a regression on values [N, 1], with folds by their quantiles."""
+    values = np.asarray(values, np.float64)
+    shape = features.shape
+    if len(shape) != 2 or shape[1] == 0 or values.shape != (shape[0], 1):
+        raise ValueError(f"features must be [N, D], values [N, 1], got {shape}, {values.shape}")
+    if not np.isfinite(values).all():
+        raise ValueError("values must be finite")
+    bins = np.array(quantities.bins(values[:, 0].tolist()), np.intp)
+    return _problem(features, values, 1, bins, sample_weight, folds, seed, groups)
+
+
+def _problem(
+    features: Features,
+    labels: Array,
+    classes: int,
+    fold_by: Array,
+    sample_weight: ArrayLike | None,
+    folds: int,
+    seed: int,
+    groups: ArrayLike | None,
+) -> Problem:
     n = len(labels)
     weight = np.ones(n) if sample_weight is None else np.asarray(sample_weight, np.float64)
     if weight.shape != (n,) or not np.all(weight > 0) or not np.all(np.isfinite(weight)):
@@ -127,7 +161,7 @@ def check(
     if n < 2 or folds < 2:
         raise ValueError(f"held-out predictions need two images and two folds, got {n}, {folds}")
     weight = weight / weight.mean()
-    fold = stratified_folds(labels, folds, seed, groups)
+    fold = stratified_folds(fold_by, folds, seed, groups)
     return Problem(features, labels, classes, weight, fold, mean_of(features, weight))
 
 

@@ -63,7 +63,7 @@ def batches(
     `indices`: which rows of `source`, `labels` and `sample_weight`, in which order; one may come
     several times (None: each once; a function gives those of each epoch). `labels`: int [n]; y is
     int32 [b], or float32 [b, classes] with `one_hot`, which the mixing levels of `augment` need
-    (ValueError without).
+    (ValueError without). Or rows float32 [n, C], which are y as they are, and can be mixed.
 
     Evaluation gives the rows once, in order, and drops none. Training never ends: epoch follows
     epoch, each in a new order over all rows, so the next one is made ready while the last one
@@ -77,9 +77,10 @@ def batches(
         given = indices(e) if callable(indices) else indices
         return np.arange(source.shape[0]) if given is None else np.asarray(given, np.int64)
 
+    as_rows = labels is not None and labels.ndim == 2
     changes = training and (augment != "none" or mirror)
     mixes = training and labels is not None and augment in augmentation.MIXED
-    if mixes and not one_hot:
+    if mixes and not (one_hot or as_rows):
         raise ValueError(f"augment='{augment}' mixes labels, so they must be one-hot")
     if one_hot and classes is None:
         raise ValueError("one_hot needs the number of classes")
@@ -94,7 +95,7 @@ def batches(
             (
                 at := rows[part],
                 draws[part].astype("float32"),
-                _of(labels, at, 0, "int32"),
+                _of(labels, at, 0, "float32" if as_rows else "int32"),
                 _of(sample_weight, at, 1, "float32"),
             )
             for batch in _dealt(order, batch_size, evenly=training)
@@ -114,13 +115,15 @@ def batches(
         if changes:
             x = augmentation.augmented(x, draws, augment, mirror)
         x = tf.cast(x, tf.float32)
-        y = tf.one_hot(y, classes) if one_hot else y
+        y = tf.one_hot(y, classes) if one_hot and not as_rows else y
         if mixes:
             x, y, weight = augmentation.mix(x, y, weight, draws, augment)
         return (x, y, weight)[: 1 if labels is None else 2 if sample_weight is None else 3]
 
-    shapes = ([None], [None, len(augmentation.COLUMNS) if changes else 0], [None], [None])
-    types = (tf.int64, tf.float32, tf.int32, tf.float32)
+    drawn = len(augmentation.COLUMNS) if changes else 0
+    wide = [] if labels is None else list(labels.shape[1:])
+    shapes = ([None], [None, drawn], [None, *wide], [None])
+    types = (tf.int64, tf.float32, tf.float32 if as_rows else tf.int32, tf.float32)
 
     def planned(number: tf.Tensor) -> tuple[tf.Tensor, ...]:
         found = tf.numpy_function(plan, [number], types, stateful=False)

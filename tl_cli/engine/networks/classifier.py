@@ -9,7 +9,7 @@ import itertools
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ import numpy as np
 
 from tl_cli import __version__, catalog
 from tl_cli.data import decode
-from tl_cli.data.manifest import CLASSIFICATION, MULTILABEL
+from tl_cli.data.manifest import CLASSIFICATION, MULTILABEL, REGRESSION
 from tl_cli.engine.networks import graph, loading
 from tl_cli.engine.networks.kernel_layers import kernel_layers
 from tl_cli.engine.networks.loading import Backbone
@@ -27,6 +27,7 @@ from tl_cli.engine.networks.pooling import POOLINGS
 from tl_cli.engine.networks.weights_file import load_weights
 from tl_cli.errors import TLError, unknown
 from tl_cli.humanize import count
+from tl_cli.results.regression import ConformalInterval
 from tl_cli.store import checkpoint, run_dir
 from tl_cli.store.checkpoint import FORMAT, ONE_LABEL
 from tl_cli.store.run_dir import RunDir
@@ -40,6 +41,8 @@ BYTES = 4  # a weight of the head takes in a file, which tl does not compress
 @dataclass(frozen=True)
 class Classifier:
     """`model`: RGB float32 [batch, size, size, 3] in 0..255 -> probabilities float32 [batch, C].
+
+    Where numbers are predicted, the one class is the quantity, and the output its value [batch, 1].
 
     `taps` are the cuts whose pooled outputs, joined, are what the head sees; the last one is the
     end of the backbone. All its parts share their layers, so training one trains the other.
@@ -55,11 +58,9 @@ class Classifier:
     # by class, from which probability on it is said; none where an image has one label
     thresholds: tuple[float, ...] = ()
     kernel: keras.Model | None = None  # between what is joined and the head
-
-    @property
-    def task(self) -> str:
-        """What the labels are."""
-        return MULTILABEL if self.thresholds else CLASSIFICATION
+    task: str = CLASSIFICATION  # what the labels are
+    scale: tuple[float, float] = (0.0, 1.0)  # of a value: its score times the second, and the first
+    interval: ConformalInterval | None = None  # how far a value may be off, where that is known
 
     @property
     def width(self) -> int:
@@ -159,7 +160,7 @@ class Classifier:
     def _with_features(self, *, fold: bool) -> keras.Model:
         tapped = graph.feature_extractor(self.backbone.model, self.taps, fold=fold)
         seen = _joined([POOLINGS[self.pooling].apply(tensor) for tensor in tapped.outputs])
-        probabilities = _activation(self._answer(seen), several=bool(self.thresholds))
+        probabilities = _activation(self._answer(seen), self.task, self.scale)
         return keras.Model(tapped.inputs[0], [probabilities, seen])
 
     def with_activations(self, cut: int) -> keras.Model:
@@ -216,7 +217,7 @@ class Classifier:
 
     def _described(self, facts: Mapping[str, Any]) -> dict[str, Any]:
         return {
-            "format": FORMAT if self.thresholds else ONE_LABEL,
+            "format": ONE_LABEL if self.task == CLASSIFICATION else FORMAT,
             "tl": __version__,
             "backbone": self.backbone.card.name,
             "image_size": self.backbone.image_size,
@@ -226,7 +227,10 @@ class Classifier:
             **decode.settings(),
             **({"centres": self.head.kernel.shape[0]} if self.kernel else {}),
             **({"architecture": own} if (own := self.backbone.architecture) else {}),
-            **({"task": self.task, "thresholds": self.thresholds} if self.thresholds else {}),
+            **({"task": self.task} if self.task != CLASSIFICATION else {}),
+            **({"thresholds": self.thresholds} if self.thresholds else {}),
+            **({"scale": list(self.scale)} if self.task == REGRESSION else {}),
+            **({"interval": self.interval.to_json()} if self.interval else {}),
             **facts,
         }
 
@@ -238,12 +242,16 @@ def build(
     pooling: str = "avg",
     *,
     batchnorm_trains: bool = False,
+    task: str = "",
     thresholds: Sequence[float] = (),
+    scale: tuple[float, float] = (0.0, 1.0),
     centres: int = 0,
 ) -> Classifier:
     """Attach a head to the pooled outputs at the taps. Its weights are zero until they are set.
 
-    `thresholds`: by class, where an image may have several labels: then it ends in sigmoids.
+    `task`: what the labels are. `thresholds`: by class, where an image may have several labels:
+    then it ends in sigmoids; where labels are numbers, in the line itself, put back to their
+    `scale`: what is added, and before that multiplied by.
     `centres`: of a kernel before the head, none where it is 0.
     """
     tapped = graph.feature_extractor(backbone.model, list(taps))
@@ -251,7 +259,8 @@ def build(
     head = keras.layers.Dense(len(classes), kernel_initializer="zeros", dtype="float32", name=HEAD)
     joined = _pooled(pooling, tapped.outputs)
     kernel = kernel_layers(joined.shape[-1], centres) if centres else None
-    probabilities = _activation(_answer(head, kernel, joined), several=bool(thresholds))
+    task = task or (MULTILABEL if thresholds else CLASSIFICATION)
+    probabilities = _activation(_answer(head, kernel, joined), task, scale)
     model = keras.Model(tapped.inputs[0], probabilities, name=f"tl_{backbone.model.name}")
     return Classifier(
         backbone,
@@ -263,6 +272,8 @@ def build(
         batchnorm_trains,
         tuple(thresholds),
         kernel,
+        task,
+        scale,
     )
 
 
@@ -277,9 +288,14 @@ def _pooled(pooling: str, tapped: Sequence[keras.KerasTensor]) -> keras.KerasTen
     return _joined([POOLINGS[pooling].apply(tensor) for tensor in tapped])
 
 
-def _activation(scores: keras.KerasTensor, *, several: bool) -> keras.KerasTensor:
-    """Return probabilities: of all classes together, or of each one by itself."""
-    if several:
+def _activation(
+    scores: keras.KerasTensor, task: str, scale: tuple[float, float]
+) -> keras.KerasTensor:
+    """Return probabilities, of all classes together or of each one by itself; or a value."""
+    if task == REGRESSION:
+        mean, deviation = scale
+        return keras.layers.Rescaling(deviation, mean, dtype="float32", name="value")(scores)
+    if task == MULTILABEL:
         sigmoid = keras.layers.Activation("sigmoid", dtype="float32", name="probabilities")
         return sigmoid(scores)
     return keras.layers.Softmax(dtype="float32", name="probabilities")(scores)
@@ -312,8 +328,17 @@ def load(run: RunDir) -> tuple[Classifier, Mapping[str, Any]]:
     _check_head(run, backbone, taps, pooling, len(described["classes"]), centres)
     thresholds = described.get("thresholds", ())
     classifier = build(
-        backbone, described["classes"], taps, pooling, thresholds=thresholds, centres=centres
+        backbone,
+        described["classes"],
+        taps,
+        pooling,
+        task=described.get("task", CLASSIFICATION),
+        thresholds=thresholds,
+        scale=tuple(described.get("scale", (0.0, 1.0))),
+        centres=centres,
     )
+    if interval := described.get("interval"):
+        classifier = replace(classifier, interval=ConformalInterval(**interval))
     load_weights(classifier.model, Path(run / run_dir.WEIGHTS))
     return classifier, described
 
