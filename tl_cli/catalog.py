@@ -75,6 +75,7 @@ CARDS = {
 }
 DEFAULT = "efficientnet_lite0"
 BEST = "best"  # in place of a name: the one that `tl rank` would put first
+BESIDE = "+"  # between the names of networks that stand side by side, under one head
 
 # The BatchNorm distance, in nats, of photographs and of handwritten letters at some image sizes:
 # what similarity is read off by. Written by scripts/calibrate_similarity.py, see docs/policy.md.
@@ -111,13 +112,15 @@ ANCHORS: dict[str, Anchors] = {
 
 
 def get(name: str, preprocessing: str | None = None) -> Card:
-    """Return the card of a backbone, or of what lies at a place: `file:my.keras`.
+    """Return the card of a backbone, of what lies at a place, `file:my.keras`, or of `a+b`.
 
     `preprocessing`: of a place, where it is stated. Raises TLError, with the nearest name, for an
     unknown one.
     """
     if places.scheme_of(name):
         return places.card(name, preprocessing)
+    if BESIDE in name:
+        return _side_by_side(name)
     if name not in CARDS:
         ways = ", ".join(
             f"{scheme}{what.split()[0].rstrip(',')}" for scheme, what in places.SCHEMES.items()
@@ -125,6 +128,30 @@ def get(name: str, preprocessing: str | None = None) -> Card:
         error = unknown("backbone", name, CARDS)
         raise TLError(error.message, f"see `tl backbones`; or {ways}")
     return CARDS[name]
+
+
+def side_by_side(card: Card) -> tuple[Card, ...]:
+    """Return the networks that stand side by side in `a+b`; of any other card, nothing."""
+    return tuple(map(get, card.place.split(BESIDE))) if card.source == "beside" else ()
+
+
+def _side_by_side(name: str) -> Card:
+    names = [each.strip() for each in name.split(BESIDE)]
+    cards = [get(each) for each in names]
+    if len(set(names)) < len(names):
+        raise TLError(f"'{name}' names a network twice", "name each of them once")
+    pretrained = dict.fromkeys(card.pretrained_on for card in cards)
+    return Card(
+        name=BESIDE.join(names),
+        source="beside",
+        place=BESIDE.join(names),
+        image_size=max(card.image_size for card in cards),
+        preprocessing="",  # each its own
+        pretrained_on="" if "" in pretrained else ", ".join(pretrained),
+        licence=", ".join(dict.fromkeys(card.licence for card in cards)),
+        smallest=max(card.smallest for card in cards),
+        terms=max(card.terms for card in cards),
+    )
 
 
 def anchors(name: str) -> Anchors:

@@ -97,7 +97,7 @@ class RunConfig(BaseModel):
     )
 
     backbone: Backbone = _what(
-        "Pretrained network (see `tl backbones`); best: what `tl rank` says.",
+        "Pretrained network (`tl backbones`); best: as `tl rank` says; a+b: both.",
         catalog.DEFAULT,
         metavar="NAME",
     )
@@ -285,12 +285,12 @@ def load(
         mistakes += _contradictions(config)
     if mistakes:
         raise together(mistakes)
-    return config.effective(**_of_effort(config))
+    return config.effective(**_implied(config))
 
 
-def _of_effort(config: RunConfig) -> dict[str, str]:
-    """Return what the effort decides: which plan, and whether the network is found out."""
-    if config.effort == "quick":
+def _implied(config: RunConfig) -> dict[str, str]:
+    """Return what effort and network decide: which plan, and whether the network is found out."""
+    if config.effort == "quick" or catalog.BESIDE in config.backbone:
         return {"freeze": "head"}
     stated = {"backbone", "weights"} & config.model_fields_set
     return {} if config.effort == "normal" or stated else {"backbone": catalog.BEST}
@@ -320,6 +320,16 @@ def _contradictions(config: RunConfig) -> list[str]:
     if config.backbone == catalog.BEST and (config.from_scratch or config.weights):
         other = "from_scratch" if config.from_scratch else f"weights {config.weights}"
         return [f"backbone best is chosen among pretrained networks: leave out {other}"]
+    if catalog.BESIDE in config.backbone:
+        tuned = config.freeze if config.freeze not in ("auto", "head", "1") else None
+        thorough = config.effort if config.effort == "thorough" else None
+        clash = {"from_scratch": config.from_scratch, "weights": config.weights, "freeze": tuned}
+        wrong = [f"{k} {v}" for k, v in {**clash, "effort": thorough}.items() if v]
+        return [
+            f"on {config.backbone}, networks side by side, the head alone is trained: leave out "
+            f"{each}"
+            for each in wrong
+        ]
     if config.engine and (config.from_scratch or not config.cache):
         other = "from_scratch lets none pass" if config.from_scratch else "cache false keeps none"
         return [f"engine {config.engine} makes features that are kept, and {other}: leave one out"]

@@ -14,7 +14,14 @@ from tl_cli.engine.head import choice
 from tl_cli.plan import FreezePlan, from_scratch, override
 from tl_cli.plan import recommend as plan_for
 from tl_cli.plan.evidence import Evidence
-from tl_cli.plan.plain_words import ALONE, NUMBER, NUMBER_ALONE, SEVERAL
+from tl_cli.plan.plain_words import (
+    ALONE,
+    BESIDE_ALONE,
+    NUMBER,
+    NUMBER_ALONE,
+    SEVERAL,
+    SIDE_BY_SIDE,
+)
 from tl_cli.results.progress import OnProgress
 
 QUICK = "--effort quick: the classifier alone is trained, whatever tuning might gain."
@@ -45,6 +52,8 @@ def recommend(
     )
     if config.effort == "quick" and plan.strategy == "head":
         plan = replace(plan, reasons=(QUICK, *plan.reasons[1:]))
+    if catalog.side_by_side(context.backbone.card):
+        plan = replace(plan, policy=SIDE_BY_SIDE, reasons=(BESIDE_ALONE, *plan.reasons[1:]))
     if context.manifest.task == MULTILABEL:
         plan = replace(plan, policy=SEVERAL, reasons=(ALONE, *plan.reasons[1:]))
     if context.manifest.task == REGRESSION:

@@ -17,6 +17,8 @@ SEVERAL = "several labels"  # the policy where the labels, and not the images, d
 ALONE = "Where images have several labels, the head alone is trained so far."
 NUMBER = "a number"
 NUMBER_ALONE = "Where a number is predicted, the head alone is trained so far."
+SIDE_BY_SIDE = "side by side"
+BESIDE_ALONE = "Networks that stand side by side are not trained further: the head alone is."
 PHOTOGRAPHS = "the photographs that the network was trained on"
 LIKE = {
     "high": f"They look much like {PHOTOGRAPHS}.",
@@ -52,6 +54,8 @@ def plain_reasons(plan: Mapping[str, Any]) -> tuple[str, ...]:
     if plan["policy"] == NUMBER:
         size = size_kind(plan["effective_size"])
         return (f"{plan['size']:,} images to learn from are {AMOUNT[size]}.", NUMBER_ALONE)
+    if plan["policy"] == SIDE_BY_SIDE:
+        return (_size(plan), BESIDE_ALONE)
     if plan["policy"] == "given":
         likeness = () if plan["similarity_source"] == "assumed" else (_likeness(plan),)
         return (_size(plan), *likeness, "How much of the network is trained is your choice.")

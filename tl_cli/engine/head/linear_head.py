@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 
-from tl_cli.engine.head.problem import CHUNK, chunks, global_scale, mean_of
+from tl_cli.engine.head.problem import CHUNK, chunks, extent, mean_of
 from tl_cli.engine.head.row_blocks import Features, RowBlocks, divided
 from tl_cli.engine.metrics.figures import LEAST_PROBABILITY, log_losses
 from tl_cli.results.training import HeadResult
@@ -152,16 +152,18 @@ def paired_gain(
 
 
 def join(taps: Sequence[Array], out: Array | None = None) -> tuple[Array, Array]:
-    """Join taps [N, D_t], each divided by its own root mean square: the input of a `multi` head.
+    """Join taps [N, D_t], each divided by its own extent: the input of a `multi` head.
 
     Returns float32 [N, sum D_t] (or fills ``out``, such as a memory map) and the scales as float32
     [sum D_t], one value per tap repeated; ``head.on_raw(scales)`` acts on the taps as they are.
-    The root mean square is that of the centred features; 1 for a tap that does not vary.
+    The extent is the root mean square distance to the mean, 1 for a tap that does not vary. So each
+    depth counts as much as any other, however many columns it has: the sum of linear kernels of one
+    trace each (Gönen and Alpaydın 2011, section 2). See scripts/bench_depths.py, docs/heads.md.
     """
     n, widths = len(taps[0]), [tap.shape[1] for tap in taps]
     if any(len(tap) != n for tap in taps):
         raise ValueError(f"taps must have one row per image, got {[len(tap) for tap in taps]} rows")
-    scales = np.repeat([_deviation(tap) for tap in taps], widths).astype(np.float32)
+    scales = np.repeat([_extent(tap) for tap in taps], widths).astype(np.float32)
     joined = np.empty((n, sum(widths)), np.float32) if out is None else out
     for start in range(0, n, CHUNK):
         part = slice(start, start + CHUNK)
@@ -213,15 +215,15 @@ def joined_on_disk(features: RowBlocks, widths: Sequence[int]) -> tuple[RowBlock
         squares += np.sum((chunk - mean) ** 2, axis=0)
     ends = np.cumsum(widths)[:-1]
     by_tap = zip(np.split(squares, ends), np.split(mean, ends), strict=True)
-    deviations = [global_scale(float(s.sum()), len(features), m) for s, m in by_tap]
-    scales = np.repeat(deviations, widths).astype(np.float32)
+    extents = [extent(float(s.sum()), len(features), m) for s, m in by_tap]
+    scales = np.repeat(extents, widths).astype(np.float32)
     return divided(features, scales), scales
 
 
-def _deviation(tap: Array) -> float:
+def _extent(tap: Array) -> float:
     mean = mean_of(tap, np.ones(len(tap)))
     squares = sum(float(np.sum((chunk - mean) ** 2)) for _, chunk in chunks(tap))
-    return global_scale(squares, len(tap), mean)
+    return extent(squares, len(tap), mean)
 
 
 def choose_head(

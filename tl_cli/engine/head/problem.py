@@ -194,9 +194,17 @@ def chunks(features: Features) -> Iterator[tuple[int, Array]]:
 
 def global_scale(squares: float, n: int, mean: Array) -> float:
     """Return the root of the mean variance from the sum of squared deviations; 1 if it is nil."""
-    root = float(np.sqrt(squares / (n * len(mean))))
+    return float(np.sqrt(squares / (n * len(mean)))) if _varies(squares, n, mean) else 1.0
+
+
+def _varies(squares: float, n: int, mean: Array) -> bool:
     # Below this it is the rounding of a constant, and dividing by it would turn that into data.
-    return root if root > 1e-10 * np.abs(mean).max() else 1.0
+    return float(np.sqrt(squares / (n * len(mean)))) > 1e-10 * np.abs(mean).max()
+
+
+def extent(squares: float, n: int, mean: Array) -> float:
+    """Return the root mean square distance to the mean; 1 where the sum of squares is rounding."""
+    return float(np.sqrt(squares / n)) if _varies(squares, n, mean) else 1.0
 
 
 def mean_of(features: Features, weight: Array) -> Array:

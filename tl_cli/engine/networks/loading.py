@@ -25,6 +25,7 @@ from tl_cli.catalog import (
     Card,
     require_preprocessing,
     require_pretrained,
+    side_by_side,
 )
 from tl_cli.engine.networks import (
     architecture,
@@ -37,6 +38,7 @@ from tl_cli.engine.networks import (
 from tl_cli.engine.networks.architectures import NETWORKS, efficientnet_lite
 from tl_cli.engine.networks.depthwise import with_depthwise
 from tl_cli.engine.networks.nodes import flatten_nested
+from tl_cli.engine.networks.pooling import POOLINGS
 from tl_cli.engine.networks.weights_file import load_weights
 from tl_cli.errors import TLError
 from tl_cli.plan.blocks import Block
@@ -193,6 +195,20 @@ def _ours(
     return model
 
 
+def _beside(
+    card: Card, inputs: keras.KerasTensor, x: keras.KerasTensor, weights: str | None
+) -> keras.Model:
+    """Networks side by side: one vector of the ends of the late stages of each, averaged."""
+    vectors = []
+    for part in side_by_side(card):
+        net = load(part, inputs.shape[1], weights)
+        for operation in net.model.operations:  # each has layers of the others' names
+            operation.name = f"{part.name}_{operation.name}"
+        ends = graph.feature_extractor(net.model, net.stage_ends)(x)
+        vectors += [POOLINGS["avg"].apply(end) for end in keras.tree.flatten(ends)]
+    return keras.Model(inputs, keras.layers.Concatenate()(vectors), name="side_by_side")
+
+
 SOURCES: dict[
     str,
     Callable[[Card, keras.KerasTensor, keras.KerasTensor, str | None], keras.Model],
@@ -202,4 +218,5 @@ SOURCES: dict[
     "ours": _ours,
     "file": file_source.build,
     "hub": hub_source.build,
+    "beside": _beside,
 }

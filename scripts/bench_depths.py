@@ -1,0 +1,132 @@
+"""How the depths that a head sees are weighed against one another, and what that gains.
+
+    python scripts/bench_depths.py SETS [MORE ...] [--images 200,400,1000] [--seeds 2] [--size 128]
+        [--limit 1500] [--limit-test 600] [--features DIR] [--out FILE] [--docs]
+
+SETS are folders of <set>/{train,test}/<class>/*; TL_SETS, joined by colons, where none is given.
+The images pass the default network once (what it makes of them is kept in --features, as
+scripts/bench_heads.py does). On so many of them the joined head is solved, as a line and with a
+kernel, with each depth divided by its deviation times its columns to the power p: with p = 0 a
+depth of 1,280 columns counts sixteen times as much as one of 80, with p = 1/2 they count alike.
+
+One JSON line a cell (set, images, seed) is appended to --out, what stands there is not run again;
+Markdown is printed, and with --docs written: test accuracy and log loss of each, means over sets.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+from bench_heads import looked_at
+
+from tl_cli.data.subset import limit
+from tl_cli.engine.head import kernel, solver
+from tl_cli.engine.metrics.figures import encode, log_losses
+
+PAGE = Path(__file__).parent.parent / "docs" / "heads.md"
+BEGIN, END = "<!-- depths -->\n", "<!-- /depths -->\n"
+POWERS = (0.0, 0.25, 0.5, 0.75)
+KERNEL_FROM = 320  # images, below which `tl train` tries none
+
+
+def weighed(x: np.ndarray, widths: tuple[int, ...], train: slice, power: float) -> np.ndarray:
+    """Return features with each depth divided by its deviation times its columns^power."""
+    parts = np.split(x, np.cumsum(widths)[:-1], axis=1)
+    sizes = [(p[train] - p[train].mean(0)).std() * p.shape[1] ** power for p in parts]
+    return np.concatenate([p / size for p, size in zip(parts, sizes, strict=True)], axis=1)
+
+
+def cell(manifest, rows: dict, widths: tuple[int, ...], images: int, seed: int) -> dict:
+    """Return test accuracy and log loss of each head by power, on so many training images."""
+    pool = [record for record in manifest.records if record.split != "test"]
+    train = limit(manifest.with_records(pool), images, seed=seed).records
+    test = manifest.of("test")
+    x = np.stack([rows[record.path] for record in (*train, *test)])
+    y = encode([record.label for record in (*train, *test)], manifest.classes)
+    n, classes = len(train), len(manifest.classes)
+    made: dict = {"train": n, "test": len(test)}
+    for power in POWERS:
+        z = weighed(x, widths, slice(n), power)
+        heads = {"line": solver.solve(z[:n], y[:n], classes, seed=seed, method="ridge")}
+        if n >= KERNEL_FROM:
+            heads["kernel"] = kernel.solve_kernel(z[:n], [z.shape[1]], y[:n], classes, seed=seed)
+        for name, head in heads.items():
+            said = head.probabilities(z[n:])
+            right = float((said.argmax(1) == y[n:]).mean())
+            lost = float(log_losses(said, y[n:]).mean())
+            made[f"{name} {power}"] = [round(right, 4), round(lost, 4)]
+    return made
+
+
+def table(found: list[dict]) -> list[str]:
+    """One line a set, number of images and head, means over seeds; then the means over sets."""
+    lines = ["| images | head | set |" + "".join(f" p = {power} |" for power in POWERS)]
+    lines.append("|---" * (3 + len(POWERS)) + "|")
+    for images in sorted({row["images"] for row in found}):
+        for head in ("line", "kernel"):
+            here = [r for r in found if r["images"] == images and f"{head} 0.0" in r]
+            if not here:
+                continue
+            names = sorted({row["set"] for row in here})
+            by_set = [[r for r in here if r["set"] == name] for name in names]
+            means = np.array(
+                [
+                    [np.mean([r[f"{head} {power}"] for r in own], axis=0) for power in POWERS]
+                    for own in by_set
+                ]
+            )  # [sets, powers, (accuracy, log loss)]
+            for name, own in zip(names, means, strict=True):
+                lines.append(f"| {images} | {head} | {name} |" + "".join(map(_figure, own)))
+            whole = "".join(f" **{_figure(each)[1:-2]}** |" for each in means.mean(0))
+            lines.append(f"| {images} | {head} | mean of {len(names)} |{whole}")
+    return lines
+
+
+def _figure(each: np.ndarray) -> str:
+    return f" {each[0]:.3f} / {each[1]:.3f} |"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("sets", nargs="*", default=os.environ.get("TL_SETS", "").split(":"))
+    parser.add_argument("--images", default="200,400,1000")
+    parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--size", type=int, default=128)
+    parser.add_argument("--limit", type=int, default=1500)
+    parser.add_argument("--limit-test", type=int, default=600)
+    parser.add_argument("--features", type=Path, default=Path("/tmp/bench_heads"))
+    parser.add_argument("--out", type=Path, default=Path("docs/data/depths.jsonl"))
+    parser.add_argument("--docs", action="store_true", help="Write docs/heads.md; run nothing.")
+    given = parser.parse_args()
+    found = (
+        [json.loads(line) for line in given.out.read_text().splitlines()]
+        if given.out.exists()
+        else []
+    )
+    done = {(row["set"], row["images"], row["seed"]) for row in found}
+    roots = [] if given.docs else given.sets
+    folders = [p for root in roots if root for p in sorted(Path(root).iterdir()) if p.is_dir()]
+    for images in map(int, given.images.split(",")):
+        for folder in folders:
+            todo = [s for s in range(given.seeds) if (folder.name, images, s) not in done]
+            looked = looked_at(folder, given) if todo else None
+            for seed in todo:
+                row = {"set": folder.name, "images": images, "seed": seed}
+                found.append(row | cell(*looked, images, seed))
+                with given.out.open("a") as file:
+                    file.write(json.dumps(found[-1]) + "\n")
+                print(found[-1], file=sys.stderr, flush=True)
+    lines = table(found)
+    print("\n".join(lines))
+    if given.docs:
+        before, rest = PAGE.read_text().split(BEGIN)
+        PAGE.write_text(before + BEGIN + "\n".join(lines) + "\n" + END + rest.split(END)[1])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,57 @@
+"""`--backbone a+b`: two networks side by side, one head on what both see."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+
+from test_cli import tl
+from test_own_models import SMALL
+from tiny import coloured
+from tl_cli import catalog, config
+from tl_cli.engine.networks import classifier
+from tl_cli.errors import TLError
+from tl_cli.store.run_dir import RunDir
+
+BOTH = "efficientnet_lite0+efficientnet_lite1"
+
+
+def test_a_head_on_two_networks_is_saved_and_comes_back(tmp_path):
+    images = coloured(tmp_path / "data", 10)
+    run = tmp_path / "run"
+    done = tl("train", images, "--backbone", BOTH, "--output", run, *SMALL)
+    assert done.exit_code == 0, done.stderr
+    plan = json.loads(done.stdout)["plan"]
+    assert (plan["strategy"], plan["policy"]) == ("head", "side by side")
+    built, _ = classifier.load(RunDir(run))
+    [joined] = built.backbone.blocks
+    assert joined.output_shape == (2 * (80 + 112 + 192 + 320 + 1280),)
+    x = np.random.default_rng(0).uniform(0, 255, (2, 32, 32, 3)).astype("float32")
+    plain = keras.models.load_model(run / "model.keras")
+    assert np.abs(plain(x, training=False) - built.model(x, training=False)).max() < 1e-5
+    image = next(images.rglob("*.png"))
+    assert tl("predict", run, image, "-q").exit_code == 0
+    refused = tl("explain", run, image)
+    assert refused.exit_code == 1
+    assert "no feature map" in refused.stderr
+
+
+def test_its_card_is_what_holds_for_both():
+    card = catalog.get("mobilenet_025 + efficientnet_lite2")
+    assert card.name == "mobilenet_025+efficientnet_lite2"
+    assert card.image_size == 260
+    assert [each.name for each in catalog.side_by_side(card)] == card.name.split("+")
+    with pytest.raises(TLError, match="names a network twice"):
+        catalog.get("mobilenet_025+mobilenet_025")
+    with pytest.raises(TLError, match="no pretrained weights"):
+        catalog.require_pretrained(catalog.get("mobilenet_025+resnet18"))
+
+
+@pytest.mark.parametrize(
+    "other", [{"freeze": "half"}, {"effort": "thorough"}, {"weights": "a.h5"}, {"from_scratch": True}]
+)
+def test_what_would_train_the_networks_is_told(other):
+    with pytest.raises(TLError, match=f"the head alone is trained: leave out {next(iter(other))}"):
+        config.load(flags={"data": "d", "backbone": BOTH, **other})
+    assert config.load(flags={"data": "d", "backbone": BOTH}).freeze == "head"
