@@ -185,10 +185,10 @@ def test_images_that_were_trained_on_are_counted_wherever_they_lie(run, data, tm
     new = data / "test" / "red"
     done = tl("predict", run, tmp_path, new, "--json")
     assert json.loads(done.stdout)["trained_on"] == 1
+    done = tl("predict", run, tmp_path)
     assert "1 of these images was trained on" in " ".join(done.stderr.split())
-    done = tl("predict", run, new, "--json")
-    assert json.loads(done.stdout)["trained_on"] == 0
-    assert "trained on" not in done.stderr
+    done = tl("predict", run, new)
+    assert "trained on" not in " ".join(done.stderr.split())
 
 
 def test_the_table_is_for_people(run, mixed):
