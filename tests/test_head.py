@@ -475,15 +475,19 @@ class TestLogistic:
 
 
 class TestJoin:
-    def test_each_tap_counts_as_much_as_any_other_and_has_one_scale(self):
+    @pytest.mark.parametrize(("size", "lengths"), [("columns", (4, 6)), ("depths", (1, 1))])
+    def test_each_column_or_each_depth_counts_alike_and_has_one_scale(self, size, lengths):
         rng = np.random.default_rng(0)
         taps = [5 + 100 * rng.normal(size=(30, 4)), 0.01 * rng.normal(size=(30, 6))]
-        joined, scales = join([t.astype(np.float16) for t in taps])
+        taps = [t.astype(np.float16) for t in taps]
+        joined, scales = (
+            join(taps) if size == "columns" else linear_head.join_depths(np.hstack(taps), (4, 6))
+        )
         assert joined.shape == (30, 10) and joined.dtype == scales.dtype == np.float32
         assert len(np.unique(scales[:4])) == 1 and len(np.unique(scales[4:])) == 1
         centred = joined - joined.mean(0)
-        for part in (centred[:, :4], centred[:, 4:]):
-            assert np.mean(np.sum(part**2, axis=1)) == pytest.approx(1, rel=1e-2)
+        for part, length in zip((centred[:, :4], centred[:, 4:]), lengths, strict=True):
+            assert np.mean(np.sum(part**2, axis=1)) == pytest.approx(length, rel=1e-2)
 
     def test_on_raw_acts_on_the_taps_as_they_are(self):
         x, labels = clusters(60, 12, 3)

@@ -49,7 +49,8 @@ def test_its_card_is_what_holds_for_both():
 
 
 @pytest.mark.parametrize(
-    "other", [{"freeze": "half"}, {"effort": "thorough"}, {"weights": "a.h5"}, {"from_scratch": True}]
+    "other",
+    [{"freeze": "half"}, {"effort": "thorough"}, {"weights": "a.h5"}, {"from_scratch": True}],
 )
 def test_what_would_train_the_networks_is_told(other):
     with pytest.raises(TLError, match=f"the head alone is trained: leave out {next(iter(other))}"):

@@ -1,7 +1,7 @@
 """A head that bends: a Gaussian kernel on the joined depths, then the same ridge regression.
 
 Each image is described by how like some training images it is, exp(-g |x - z|^2) of the features
-with each depth divided by its spread, and a line is solved on that, whitened: kernel ridge
+with each depth divided by its extent, and a line is solved on that, whitened: kernel ridge
 regression (Saunders et al. 1998), with at most CENTRES training images z where there are more
 (Nystroem; Williams & Seeger 2001). It is a few dense layers, so that a network with it is saved and
 exported as any other. Numpy and scipy only; measured by scripts/bench_heads.py, see docs/heads.md.
@@ -21,6 +21,7 @@ from sklearn.metrics.pairwise import euclidean_distances
 
 from tl_cli.engine.head import solver
 from tl_cli.engine.head.linear_head import HeldOut, Losses, join, paired_gain
+from tl_cli.engine.head.problem import extent
 from tl_cli.engine.head.ridge import one_thread
 from tl_cli.engine.metrics.figures import log_losses
 
@@ -112,7 +113,7 @@ def better(
 
 def _centred(features: Array, widths: Sequence[int], seed: int) -> tuple[Kernel, Array]:
     """Return the layer for g = 1, and the squared distances between its centres [M, M]."""
-    joined, scales = join(np.split(features, np.cumsum(widths)[:-1], axis=1))
+    joined, scales = join(np.split(features, np.cumsum(widths)[:-1], axis=1), size=extent)
     chosen = np.sort(np.random.default_rng(seed).permutation(len(features))[:CENTRES])
     centres = joined[chosen].astype("float64")
     return Kernel(centres, scales, 1.0), _squared(centres, centres)

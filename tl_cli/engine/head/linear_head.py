@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 
-from tl_cli.engine.head.problem import CHUNK, chunks, extent, mean_of
+from tl_cli.engine.head.problem import CHUNK, chunks, extent, global_scale, mean_of
 from tl_cli.engine.head.row_blocks import Features, RowBlocks, divided
 from tl_cli.engine.metrics.figures import LEAST_PROBABILITY, log_losses
 from tl_cli.results.training import HeadResult
@@ -151,19 +151,23 @@ def paired_gain(
     return mean, float(np.sqrt(spread))
 
 
-def join(taps: Sequence[Array], out: Array | None = None) -> tuple[Array, Array]:
-    """Join taps [N, D_t], each divided by its own extent: the input of a `multi` head.
+def join(
+    taps: Sequence[Array],
+    out: Array | None = None,
+    size: Callable[[float, int, Array], float] = global_scale,
+) -> tuple[Array, Array]:
+    """Join taps [N, D_t], each divided by its own size.
 
     Returns float32 [N, sum D_t] (or fills ``out``, such as a memory map) and the scales as float32
     [sum D_t], one value per tap repeated; ``head.on_raw(scales)`` acts on the taps as they are.
-    The extent is the root mean square distance to the mean, 1 for a tap that does not vary. So each
-    depth counts as much as any other, however many columns it has: the sum of linear kernels of one
-    trace each (Gönen and Alpaydın 2011, section 2). See scripts/bench_depths.py, docs/heads.md.
+    The size: by `global_scale` the root mean square of the centred features, so that each column
+    counts alike; by `extent` their root mean square length, so that each depth does. 1 for a tap
+    that does not vary.
     """
     n, widths = len(taps[0]), [tap.shape[1] for tap in taps]
     if any(len(tap) != n for tap in taps):
         raise ValueError(f"taps must have one row per image, got {[len(tap) for tap in taps]} rows")
-    scales = np.repeat([_extent(tap) for tap in taps], widths).astype(np.float32)
+    scales = np.repeat([_size_of(tap, size) for tap in taps], widths).astype(np.float32)
     joined = np.empty((n, sum(widths)), np.float32) if out is None else out
     for start in range(0, n, CHUNK):
         part = slice(start, start + CHUNK)
@@ -172,10 +176,15 @@ def join(taps: Sequence[Array], out: Array | None = None) -> tuple[Array, Array]
 
 
 def join_depths(features: Features, widths: Sequence[int]) -> tuple[Features, Array]:
-    """Return the columns of several depths joined, and by what each was divided: see `join`."""
+    """Return the columns of several depths joined, and by what each was divided: see `join`.
+
+    The input of a `multi` head, where each depth counts as much as any other, however many columns
+    it has: a sum of linear kernels of one trace each (Gönen and Alpaydın 2011, section 2), measured
+    by scripts/bench_depths.py, see docs/heads.md.
+    """
     if isinstance(features, RowBlocks):
         return joined_on_disk(features, widths)
-    return join(np.split(features, np.cumsum(widths)[:-1], axis=1))
+    return join(np.split(features, np.cumsum(widths)[:-1], axis=1), size=extent)
 
 
 class OnRaw(Protocol):
@@ -208,7 +217,7 @@ def on_depths(
 
 
 def joined_on_disk(features: RowBlocks, widths: Sequence[int]) -> tuple[RowBlocks, Array]:
-    """As `join`, of taps [N, sum of widths] that lie side by side on disk: nothing is copied."""
+    """As `join_depths`, of taps [N, sum of widths] on disk side by side: nothing is copied."""
     mean = mean_of(features, np.ones(len(features)))
     squares = np.zeros(len(mean))
     for _, chunk in chunks(features):
@@ -220,10 +229,10 @@ def joined_on_disk(features: RowBlocks, widths: Sequence[int]) -> tuple[RowBlock
     return divided(features, scales), scales
 
 
-def _extent(tap: Array) -> float:
+def _size_of(tap: Array, size: Callable[[float, int, Array], float]) -> float:
     mean = mean_of(tap, np.ones(len(tap)))
     squares = sum(float(np.sum((chunk - mean) ** 2)) for _, chunk in chunks(tap))
-    return extent(squares, len(tap), mean)
+    return size(squares, len(tap), mean)
 
 
 def choose_head(
