@@ -318,7 +318,7 @@ def test_ctrl_c_leaves_whole_rows_and_says_where_it_stopped(run, data, tmp_path)
 
 def test_few_images_are_held_at_a_time(monkeypatch):
     opened = []
-    monkeypatch.setattr(predict, "_open", lambda path, size: opened.append(path) or "is empty")
+    monkeypatch.setattr(predict, "_open", lambda path, *_: opened.append(path) or "is empty")
     batches = predict.opened_images([str(i) for i in range(10_000)], 32, 16)
     for taken in range(1, 6):
         next(batches)
