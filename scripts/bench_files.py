@@ -1,9 +1,12 @@
 """How long many small files take: to scan, again, to split, and as a table; as files and in tars.
 
     python scripts/bench_files.py [--numbers 1000,10000,100000] [--folder DIR]
+    python scripts/bench_files.py --manifests [--numbers 10000,100000]
 
 Makes JPEGs of 64 x 64 noise, all different, in ten class folders, and the same images in tar files
 of 10,000. Needs no data set. 100,000 files take 0.5 GB. Prints a Markdown table of CPU seconds.
+--manifests makes no files, and tells what a manifest of so many costs as CSV, as tl keeps it, and
+as Parquet.
 """
 
 import argparse
@@ -17,6 +20,7 @@ import tarfile
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -73,6 +77,58 @@ def timed(source: str, cache: str) -> None:
     print(" | ".join((*cells, f"{peak / 1e6:.0f} MB")))
 
 
+def manifests(number: int) -> list[str]:
+    """Return rows of the table: CPU seconds to write and to read a manifest, and its size."""
+    from dataclasses import fields
+
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    from tl_cli.data.csv_io import read_csv, write_csv
+    from tl_cli.data.manifest import Manifest, Record
+
+    digest = np.random.default_rng(0).bytes(16 * number).hex()
+    records = tuple(
+        Record(
+            path=f"/data/photos/train/class{i % CLASSES}/{i:07d}.jpg",
+            label=f"class{i % CLASSES}",
+            split="train",
+            digest=digest[32 * i : 32 * i + 32],
+            width=500,
+            height=375,
+            mode="RGB",
+            phash=digest[32 * i : 32 * i + 16],
+        )
+        for i in range(number)
+    )
+    names = [field.name for field in fields(Record)]
+
+    def write_parquet(place: Path) -> None:
+        columns = {name: [getattr(record, name) for record in records] for name in names}
+        parquet.write_table(pa.table(columns), place)
+
+    def read_parquet(place: Path) -> list[Record]:
+        columns = parquet.read_table(place).to_pydict()
+        return [Record(*values) for values in zip(*columns.values(), strict=True)]
+
+    ways = {
+        "CSV": (lambda place: write_csv(Manifest("x", (), records), place), read_csv),
+        "Parquet": (write_parquet, read_parquet),
+    }
+    rows = []
+    for name, (write, read) in ways.items():
+        with tempfile.TemporaryDirectory() as folder:
+            place, seconds = Path(folder) / "manifest", []
+            for do in (write, read):
+                before = time.process_time()
+                done: Any = do(place)
+                seconds.append(f"{time.process_time() - before:.2f}")
+            assert len(getattr(done, "records", done)) == number
+            megabytes = place.stat().st_size / 1e6
+        rows.append(f"| {number:,} | {name} | {' | '.join(seconds)} | {megabytes:.1f} MB |")
+    return rows
+
+
 def apart(source: Path, cache: Path) -> str:
     command = [sys.executable, __file__, "--timed", str(source), str(cache)]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
@@ -85,7 +141,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--numbers", default="1000,10000,100000")
     parser.add_argument("--folder", type=Path)
+    parser.add_argument("--manifests", action="store_true")
     options = parser.parse_args()
+    if options.manifests:
+        print("| images | manifest as | written | read | size |\n|---|---|---|---|---|")
+        for number in map(int, options.numbers.split(",")):
+            print("\n".join(manifests(number)), flush=True)
+        return
     print("| images | as | scan | again | split | manifest written | read | memory |")
     print("|---|---|---|---|---|---|---|---|")
     for number in map(int, options.numbers.split(",")):

@@ -1,12 +1,13 @@
 """How long a head takes to be solved on features that stay on disk, and how much memory.
 
-    python scripts/bench_solve.py SETS [--set trashnet] [--rows 10000,100000,1000000]
+    python scripts/bench_solve.py SETS [--set trashnet] [--rows 10000,100000,1000000] [--out FILE]
 
 SETS is a folder of <set>/{train,test}/<class>/*; TL_SETS is used where it is not given. The rows
 are the features of EfficientNet-Lite0 at 128 px of the set's training images, the columns that a
-head sees, repeated with noise of half their deviation, as float16 on disk. For each number of rows
-the joined ridge head is solved in a process of its own, on disk, and up to --in-memory in memory
-too. Prints a Markdown table. Needs 3 GB of disk for a million rows (--folder).
+head sees, repeated with noise of half their deviation, on disk. For each number of rows the joined
+ridge head is solved in a process of its own, on disk, and up to --in-memory in memory too. Prints a
+Markdown table, and appends what was measured to --out, a line of JSON each. A million rows take
+4 GB of disk (--folder), and with --dtype float32 8 GB.
 """
 
 import argparse
@@ -43,7 +44,7 @@ def real(where: Path, name: str) -> tuple[np.ndarray, np.ndarray, list[int]]:
     return rows[: len(labels)], labels, list(widths)
 
 
-def made(folder: Path, features: np.ndarray, labels: np.ndarray, number: int) -> None:
+def made(folder: Path, features: np.ndarray, labels: np.ndarray, number: int, dtype: str) -> None:
     """Write features around real ones, and labels, into a folder."""
     rng = np.random.default_rng(0)
     chosen = rng.integers(0, len(labels), number)
@@ -52,7 +53,7 @@ def made(folder: Path, features: np.ndarray, labels: np.ndarray, number: int) ->
         for start in range(0, number, CHUNK):
             part = features[chosen[start : start + CHUNK]]
             noisy = part + rng.standard_normal(part.shape, "float32") * spread
-            file.write(noisy.astype("float16").tobytes())
+            file.write(noisy.astype(dtype).tobytes())
     np.save(folder / "labels.npy", labels[chosen])
 
 
@@ -63,7 +64,9 @@ def solved(folder: Path, widths: list[int], on_disk: bool) -> dict[str, float]:
 
     labels = np.load(folder / "labels.npy")
     width = sum(widths)
-    mapped = np.memmap(folder / "rows.bin", "float16", "r", shape=(len(labels), width))
+    shape = (len(labels), width)
+    item = (folder / "rows.bin").stat().st_size // (len(labels) * width)
+    mapped = np.memmap(folder / "rows.bin", f"float{8 * item}", "r", shape=shape)
     rows = Rows(mapped, np.arange(len(labels)))
     before, peak, stop = _anonymous(), [0], threading.Event()
 
@@ -115,6 +118,8 @@ def main() -> None:
     parser.add_argument("where", nargs="?", type=Path, default=os.environ.get("TL_SETS"))
     parser.add_argument("--set", default="trashnet")
     parser.add_argument("--rows", default="10000,100000,1000000")
+    parser.add_argument("--dtype", default="float16", choices=("float16", "float32"))
+    parser.add_argument("--out", type=Path, help="a file of JSON lines, appended to")
     parser.add_argument("--in-memory", type=int, default=100_000, help="up to so many rows")
     parser.add_argument("--folder", type=Path, help="where the rows are written")
     options = parser.parse_args()
@@ -126,7 +131,7 @@ def main() -> None:
     for number in map(int, options.rows.split(",")):
         with tempfile.TemporaryDirectory(dir=options.folder) as name:
             folder = Path(name)
-            made(folder, features, labels, number)
+            made(folder, features, labels, number, options.dtype)
             size = (folder / "rows.bin").stat().st_size / 1e9
             ways = [True, False] if number <= options.in_memory else [True]
             for on_disk in ways:
@@ -137,6 +142,10 @@ def main() -> None:
                     difference = f"{np.abs(heads[0] - heads[1]).max() / np.abs(heads[1]).max():.0e}"
                 way = "on disk" if on_disk else "in memory"
                 memory = (found["bytes"] - found["before"]) / 1e9
+                if options.out:
+                    row = {"rows": number, "columns": sum(widths), "dtype": options.dtype}
+                    with options.out.open("a") as file:
+                        print(json.dumps({**row, "way": way, **found}), file=file)
                 print(
                     f"| {number:,} | {size:.2f} GB | {way} | "
                     f"{found['cpu']:.0f} | {found['seconds']:.0f} | "

@@ -109,7 +109,35 @@ def plain_parquet(root: Path, samples: Sequence[Sample]) -> Path:
     return root
 
 
-MAKERS = (by_cls, by_json, by_folder, hugging_face, plain_parquet)
+def examples(root: Path, samples: Sequence[Sample], *, text: bool = True) -> Path:
+    """As TensorFlow writes them, with more in them than is asked for."""
+    import tensorflow as tf
+
+    def feature(value: bytes | int) -> tf.train.Feature:
+        if isinstance(value, bytes):
+            return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
+        return tf.train.Feature(int64_list=tf.train.Int64List(value=[value, 7]))
+
+    root.mkdir(parents=True, exist_ok=True)
+    for split in SPLITS:
+        with tf.io.TFRecordWriter(str(root / f"pets-{split}.tfrecord-00000-of-00001")) as file:
+            for _, label, data in (each for each in samples if each[0] == split):
+                told = {
+                    "image/encoded": feature(data),
+                    "image/class/label": feature(CLASSES.index(label)),
+                    "image/height": feature(-16),
+                    "image/object/bbox/xmin": tf.train.Feature(
+                        float_list=tf.train.FloatList(value=[0.5])
+                    ),
+                }
+                if text:
+                    told["image/class/text"] = feature(label.encode())
+                features = tf.train.Features(feature=told)
+                file.write(tf.train.Example(features=features).SerializeToString())
+    return root
+
+
+MAKERS = (by_cls, by_json, by_folder, hugging_face, plain_parquet, examples)
 
 
 def seen(manifest: Manifest) -> list[tuple[str, ...]]:
@@ -212,6 +240,41 @@ def test_a_compressed_tar_is_to_be_unpacked(tmp_path: Path) -> None:
     (tmp_path / "x.tar.gz").write_bytes(b"")
     with pytest.raises(TLError, match="compressed"):
         scan(str(tmp_path / "x.tar.gz"))
+
+
+def test_examples_without_texts_are_of_numbered_classes(
+    samples: Sequence[Sample], folders: Manifest, tmp_path: Path
+) -> None:
+    place = examples(tmp_path, samples, text=False)
+    found = scan(str(place))
+    assert found.classes == ("0", "1")
+    assert [r[0] for r in seen(found)] == [r[0] for r in seen(folders)]
+    with pytest.raises(TLError, match="only one class, '-16'"):
+        scan(str(place), columns={"label": "image/height"})
+    with pytest.raises(TLError, match="has no label 'image/class/txt'") as caught:
+        scan(str(place), columns={"label": "image/class/txt"})
+    assert "image/class/label" in caught.value.hint
+
+
+@pytest.mark.parametrize("name", ["x.tfrecord", "train-00000-of-00001"])
+def test_what_is_wrong_in_a_file_of_examples_is_named(
+    samples: Sequence[Sample], tmp_path: Path, name: str
+) -> None:
+    [whole, *_] = sorted(examples(tmp_path / "whole", samples).iterdir(), reverse=True)
+    file = tmp_path / "cut" / name
+    file.parent.mkdir()
+    file.write_bytes(whole.read_bytes()[:-9])
+    found = scan(str(file.parent))
+    assert len(found.records) == 19 and [bad.path for bad in found.bad] == [str(file)]
+    assert (
+        "is not a whole TFRecord file" in found.bad[0].reason and "cut short" in found.bad[0].reason
+    )
+    file.write_bytes(whole.read_bytes()[:300])
+    with pytest.raises(TLError, match="cut short, with the TFRecord file"):
+        decode.open_rgb(found.records[-1])
+    (tmp_path / "x.tfrecord").write_bytes(b"\x1f\x8b" + whole.read_bytes())
+    with pytest.raises(TLError, match="it is compressed"):
+        scan(str(tmp_path / "x.tfrecord"))
 
 
 def test_a_table_of_paths_in_parquet_is_a_table(folders: Manifest, tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from tl_cli.errors import TLError
 from tl_cli.store import shards
 
 OPTIONS = (*SMALL, "--effort", "quick", "--test", "0.2", "--json")
-PATIENCE = 600.0  # seconds, on a machine that has other things to do
+PATIENCE = 1800.0  # seconds, on a machine that has other things to do
 
 
 @pytest.mark.parametrize("name", ["ray", "ray:auto", "ray:10.0.0.1:6379"])
@@ -71,6 +71,38 @@ def test_a_share_and_a_cluster_are_not_asked_for_together(tmp_path: Path) -> Non
 def test_how_many_shards_there_are_is_of_the_images_alone(images: int, count: int) -> None:
     records = [Record("x", "a")] * images
     assert ray_pass.count([Pass(records[:1], []), Pass(records, [])]) == count
+
+
+class SlowRay:
+    """A Ray that comes up at the last try, or never."""
+
+    def __init__(self, fails: int) -> None:
+        self.fails, self.tried, self.ended = fails, 0, 0
+
+    def init(self, **options: object) -> None:
+        self.tried += 1
+        if self.tried <= self.fails:
+            raise RuntimeError("The current node timed out during startup.")
+
+    def shutdown(self) -> None:
+        self.ended += 1
+
+
+@pytest.mark.parametrize(
+    ("address", "fails", "tried"),
+    [("local", 2, 3), ("local", 9, 3), ("10.0.0.1:6379", 9, 1)],
+    ids=["in the end", "never", "not ours"],
+)
+def test_a_cluster_of_ours_that_did_not_come_up_is_begun_again(
+    address: str, fails: int, tried: int
+) -> None:
+    ray = SlowRay(fails)
+    if fails < tried:
+        ray_pass._begin(ray, {"address": address})
+    else:
+        with pytest.raises(RuntimeError):
+            ray_pass._begin(ray, {"address": address})
+    assert ray.tried == tried and ray.ended == min(fails, tried)
 
 
 # == on a real cluster =============================================================================

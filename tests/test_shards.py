@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -24,6 +27,7 @@ from tl_cli.store import cache, cache_folder, shards
 from tl_cli.store.joined_tables import JoinedTable
 from tl_cli.store.shards import Shard, parsed
 
+PATIENCE = 600.0  # seconds, on a machine that has other things to do
 PLAIN = [FeatureSpec((2, 6)), FeatureSpec((), 3, dtype="float32")]
 FIRST = [*PLAIN, FeatureSpec(moments=True)]
 
@@ -259,6 +263,49 @@ def test_a_training_in_shards_is_the_training(
     assert tl(*train, "--output", tmp_path / "two").exit_code == 0
     assert not passed
     check_equal(tmp_path / "one", tmp_path / "two")
+
+
+@pytest.mark.slow
+def test_shares_that_are_killed_are_gone_on_with_and_the_training_is_the_same(
+    colours: Path, tmp_path: Path, passed: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """kill -9, of real processes, as often as one is seen at work; then each once more."""
+    data = tmp_path / "colours"
+    for seed, (name, colour) in enumerate(COLOURS.items()):
+        paint(data / name, seed, 120, colour)
+    train = ("train", data, *SMALL, "--effort", "quick", "--test", 0.2, "--json")
+    assert tl(*train, "--output", tmp_path / "one").exit_code == 0
+    monkeypatch.setenv("TL_CACHE", str(tmp_path / "shared"))
+
+    def begun(share: str) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", "tl_cli", *map(str, train), "--shard", share]
+        return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def half_done() -> list[Path]:
+        folders = (tmp_path / "shared" / "shards").glob("*")
+        return [f for f in folders if not shards.is_done(f) and _rows_in(f)]
+
+    for share in ("1/2", "2/2"):
+        process, until = begun(share), time.monotonic() + PATIENCE
+        while not half_done():
+            assert process.poll() is None and time.monotonic() < until, "it was not seen at work"
+            time.sleep(0.005)
+        process.kill()
+        process.wait()
+        assert half_done()  # what it was at is not done
+        process = begun(share)
+        assert process.wait(PATIENCE) == 0 and not half_done()
+    passed.clear()
+    assert tl(*train, "--output", tmp_path / "two").exit_code == 0
+    assert not passed
+    check_equal(tmp_path / "one", tmp_path / "two")
+
+
+def _rows_in(folder: Path) -> int:
+    try:
+        return (folder / "rows.bin").stat().st_size
+    except OSError:
+        return 0
 
 
 @pytest.mark.slow

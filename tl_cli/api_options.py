@@ -53,6 +53,7 @@ class Options(TypedDict, total=False):
     max_minutes: float | None
     precision: Literal["auto", "float32", "mixed_float16", "mixed_bfloat16"]
     deterministic: bool
+    devices: str | None
     engine: str | None
     cache: bool
     cache_memory: float | None

@@ -24,7 +24,7 @@ from pydantic import (
 
 from tl_cli import catalog, flat_yaml
 from tl_cli.config_mistakes import sentence, together
-from tl_cli.config_values import Backbone, Channels, Columns, Engine, Freeze
+from tl_cli.config_values import Backbone, Channels, Columns, Devices, Engine, Freeze
 from tl_cli.data import channels as bands
 from tl_cli.data.manifest import CLASSIFICATION, MULTILABEL, REGRESSION
 from tl_cli.errors import TLError
@@ -71,7 +71,7 @@ class RunConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     data: str = _data(
-        "DIR of class folders or of shards (.tar, .parquet), FILE.csv, tfds:NAME, sample:things.",
+        "DIR of class folders or shards (.tar, .parquet, ...), FILE.csv, s3://..., tfds:NAME.",
         ...,
         metavar="SOURCE",
     )
@@ -167,6 +167,9 @@ class RunConfig(BaseModel):
     )
     precision: Literal["auto", "float32", "mixed_float16", "mixed_bfloat16"] = _speed(
         "Of the computation; auto: mixed on a GPU.", "auto"
+    )
+    devices: Devices = _speed(
+        "Of this machine that tune; auto: all GPUs, or the CPU.", metavar="N|all", rare=True
     )
     deterministic: bool = _speed("Equal to the last bit on a GPU too; on a CPU a run is so.", False)
     cache: bool = _speed("Keep features on disk, or stream everything.", True)

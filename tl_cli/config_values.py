@@ -55,6 +55,12 @@ def _engine(value: str | None) -> str | None:
     return value
 
 
+def _devices(value: str | None) -> str | None:
+    if value and value != "all" and not (value.isdecimal() and 1 <= int(value) <= 64):
+        raise ValueError("must be all, or how many: 1 to 64")
+    return value
+
+
 def _channels(value: str | None) -> str | None:
     if value:
         bands.parse(value)
@@ -68,5 +74,6 @@ def _text(value: Any) -> Any:
 Freeze = Annotated[str, BeforeValidator(_text), AfterValidator(_freeze)]
 Backbone = Annotated[str, AfterValidator(_backbone)]
 Engine = Annotated[str | None, AfterValidator(_engine)]
+Devices = Annotated[str | None, BeforeValidator(_text), AfterValidator(_devices)]
 Columns = Annotated[str | None, AfterValidator(_columns)]
 Channels = Annotated[str | None, AfterValidator(_channels)]

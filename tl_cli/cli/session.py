@@ -155,7 +155,7 @@ def _unused(settings: RunConfig, manifest: Manifest) -> Iterator[str]:
         if share != option(split).default and manifest.of(split):
             yield f"--{split} {share:g} is not used: {settings.data} has {split} images of its own"
     kind = listing.kind(settings.data)
-    if settings.columns and kind not in ("table", "parquet"):
+    if settings.columns and kind not in ("table", "parquet", "tfrecord", "cloud"):
         yield f"--columns is not used: {settings.data} is no table"
     if settings.data_dir and kind != "tfds":
         yield f"--data-dir is not used: {settings.data} is no tfds: data set"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import astuple
 from itertools import chain
+from operator import attrgetter
 from pathlib import Path
 
 from tl_cli import csv_cells
@@ -33,7 +34,7 @@ def write_csv(manifest: Manifest, path: Path) -> None:
 
     A quantity's is `value:` and its name. Atomic.
     """
-    rows = (astuple(record) for record in manifest.records)
+    rows = map(attrgetter(*COLUMNS), manifest.records)
     number = manifest.task == REGRESSION
     label = f"{COLUMN}{manifest.classes[0]}" if number else LABELS[manifest.task]
     columns = (label if name == "label" else name for name in COLUMNS)

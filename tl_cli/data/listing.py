@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tl_cli.data.manifest import Manifest, Options
 from tl_cli.data.sources import (
+    cloud,
     entries,
     folder,
     parquet_images,
@@ -17,6 +18,7 @@ from tl_cli.data.sources import (
     table,
     tar_shards,
     tfds,
+    tfrecords,
 )
 from tl_cli.errors import TLError, did_you_mean, unknown
 
@@ -26,11 +28,21 @@ SOURCES: dict[str, Callable[[str, Options], Manifest]] = {
     "table": table.listed,
     "tar": tar_shards.listed,
     "parquet": parquet_images.listed,
+    "tfrecord": tfrecords.listed,
     "tfds": tfds.listed,
     "sample": samples.listed,
+    "cloud": lambda source, options: cloud.listed(source, options, listed),
 }
 SCHEMES = ("tfds", "sample")
-SHARDS = (tar_shards.SUFFIX, parquet_images.SUFFIX)
+PACKED = ("tar", "parquet", "tfrecord")  # rows of SOURCES
+
+
+# What their names end with, and whether a first one is what it seems.
+SHARDS: dict[str, tuple[Sequence[str], Callable[[Path], bool]]] = {
+    "tar": ([tar_shards.SUFFIX], lambda _: True),
+    "parquet": ([parquet_images.SUFFIX], parquet_images.holds_images),
+    "tfrecord": (tfrecords.PATTERNS, tfrecords.is_one),
+}
 
 
 def listed(source: str, options: Options) -> Manifest:
@@ -41,16 +53,18 @@ def listed(source: str, options: Options) -> Manifest:
 def shards_in(path: Path) -> Manifest | None:
     """Return what lies in a file or folder of shards, unopened; None where it is no such."""
     try:
-        found = kind(str(path)) if path.suffix.lower() in SHARDS or path.is_dir() else ""
-    except (TLError, OSError):
+        found = kind(str(path)) if path.is_dir() or path.is_file() else ""
+    except (TLError, OSError, ValueError):
         return None
-    return SOURCES[found](str(path), Options()) if found in ("tar", "parquet") else None
+    return SOURCES[found](str(path), Options()) if found in PACKED else None
 
 
 def kind(source: str) -> str:
     """Return the row of SOURCES that a source belongs to. Raises TLError if none."""
     if not source.strip():
         raise TLError("no data were given", "give a folder: DIR/<class>/<images>")
+    if cloud.is_address(source):
+        return "cloud"
     path = Path(source).expanduser()
     try:
         if path.is_dir():
@@ -71,9 +85,9 @@ def kind(source: str) -> str:
 
 def _of_folder(path: Path) -> str:
     """Return what a folder holds: shards, where no folder in it has images beside them."""
-    for suffix, name in ((tar_shards.SUFFIX, "tar"), (parquet_images.SUFFIX, "parquet")):
-        first = next(shard_files.below(path, suffix), None)
-        if first and (name == "tar" or parquet_images.holds_images(first)):
+    for name, (endings, holds_images) in SHARDS.items():
+        first = next(shard_files.below(path, *endings), None)
+        if first and holds_images(first):
             return "folder" if any(map(entries.holds_images, entries.subfolders(path))) else name
     return "folder"
 
@@ -88,11 +102,14 @@ def _of_file(path: Path) -> str:
         )
     if path.suffix.lower() == parquet_images.SUFFIX and parquet_images.holds_images(path):
         return "parquet"
+    if path.suffix.lower() not in rows.READERS and tfrecords.is_one(path):
+        return "tfrecord"
     if path.suffix.lower() in rows.READERS:
         return "table"
     raise TLError(
         f"'{path}' is a file that lists no images: its ending is '{path.suffix}'",
-        f"give a folder, a .tar file, or a table that ends with {', '.join(rows.READERS)}",
+        "give a folder, a .tar or TFRecord file, or a table that ends with "
+        f"{', '.join(rows.READERS)}",
     )
 
 

@@ -1,6 +1,7 @@
 """Images inside a larger file: where one lies, as a path that needs no index, and its bytes.
 
     tar:/data/train-0001.tar@1536+20480/cat/7.jpg     20,480 bytes from byte 1,536 on
+    tfrecord:/data/train.tfrecord@97+20480/41         the same, in record 41
     parquet:/data/train-0001.parquet@image/41         row 41 of the column `image`
 
 What is remembered, compared or said of an image goes by such a path as by any other; the state of
@@ -18,10 +19,10 @@ from typing import Any, NamedTuple
 
 from tl_cli.data.faults import Fault
 
-TAR, PARQUET = "tar:", "parquet:"
-SCHEMES = (TAR, PARQUET)
+TAR, TFRECORD, PARQUET = "tar:", "tfrecord:", "parquet:"
+SCHEMES = (TAR, TFRECORD, PARQUET)
 # the last such mark counts, and no name behind one holds another: `named` sees to it
-_TAR = re.compile(r"tar:(.+)@(\d{1,18})\+(\d{1,12})/[^@]*", re.DOTALL)
+_TAR = re.compile(r"(?:tar|tfrecord):(.+)@(\d{1,18})\+(\d{1,12})/[^@]*", re.DOTALL)
 _PARQUET = re.compile(r"parquet:(.+)@([^@/]+)/(\d{1,12})(?:/[^@]*)?", re.DOTALL)
 MOST_BYTES = 2_000_000_000  # of one image
 HELD = 4  # groups of rows that are held: images come in their order, by several threads
@@ -34,11 +35,17 @@ class _Place(NamedTuple):
     column: str
     first: int
     size: int
+    kind: str = "Parquet"
 
 
 def in_tar(file: Path, offset: int, size: int, name: str) -> str:
     """Return the path of a member of a tar file."""
     return f"{TAR}{file}@{offset}+{size}/{named(name)}"
+
+
+def in_tfrecord(file: Path, offset: int, size: int, name: str) -> str:
+    """Return the path of an image in a TFRecord file."""
+    return f"{TFRECORD}{file}@{offset}+{size}/{named(name)}"
 
 
 def in_parquet(file: Path, column: str, row: int, name: str = "") -> str:
@@ -64,25 +71,26 @@ def file_of(path: str) -> str:
 def read(path: str) -> bytes:
     """Return an image's bytes. Raises Fault or OSError where they are not there."""
     place = _place(path)
-    return _of_parquet(place) if place.column else _of_tar(place)
+    return _of_parquet(place) if place.column else _of_bytes(place)
 
 
 def _place(path: str) -> _Place:
     if found := _TAR.fullmatch(path):
-        return _Place(found[1], "", int(found[2]), int(found[3]))
+        kind = "tar" if path.startswith(TAR) else "TFRecord"
+        return _Place(found[1], "", int(found[2]), int(found[3]), kind)
     if found := _PARQUET.fullmatch(path):
         return _Place(found[1], found[2], int(found[3]), 0)
-    raise Fault("names no place in a tar or Parquet file")
+    raise Fault("names no place in a tar, TFRecord or Parquet file")
 
 
-def _of_tar(place: _Place) -> bytes:
+def _of_bytes(place: _Place) -> bytes:
     if place.size > MOST_BYTES:
         raise Fault("is too large")
     descriptor = os.open(place.file, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
     try:
         left = os.fstat(descriptor).st_size - place.first
         if left < place.size:
-            raise Fault("is cut short, with the tar file that it lies in")
+            raise Fault(f"is cut short, with the {place.kind} file that it lies in")
         os.lseek(descriptor, place.first, os.SEEK_SET)
         parts, lacking = [], place.size
         while lacking and (part := os.read(descriptor, lacking)):

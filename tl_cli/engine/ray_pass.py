@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import os
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from tl_cli import engines
@@ -30,6 +30,14 @@ from tl_cli.store.shards import Shard
 LEAST, MOST = 8, 1_000  # shares; few batches are dealt out one by one
 SHARE = 64  # batches of a share, of many: what a worker that dies has to do again
 TRIES = 5  # of a share whose worker dies
+STARTS = 3  # of a cluster on this machine
+SETTINGS = {  # of Ray's own, unless the environment has others
+    "USAGE_STATS_ENABLED": "0",  # nothing is told to anybody
+    "worker_niceness": "0",  # the work was asked for
+    # seconds, for a machine that has other things to do
+    "gcs_server_port_wait_time_s": "300",
+    "worker_register_timeout_seconds": "300",
+}
 _opened: dict[str, tuple[Backbone, list[Pass]]] = {}  # of this worker: the last work, by its name
 
 
@@ -94,8 +102,8 @@ def _lacking(backbone: Backbone, passes: Sequence[Pass]) -> list[Shard]:
 @contextlib.contextmanager
 def _cluster(address: str | None) -> Iterator[Any]:
     """Connect to a cluster, or begin one on this machine for as long as the pass takes."""
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is told to anybody
-    os.environ.setdefault("RAY_worker_niceness", "0")  # the work was asked for
+    for name, value in SETTINGS.items():
+        os.environ.setdefault(f"RAY_{name}", value)
     with quiet():
         import ray
 
@@ -106,7 +114,7 @@ def _cluster(address: str | None) -> Iterator[Any]:
             options |= {"num_cpus": cores(), "include_dashboard": False, "address": "local"}
         try:
             with quiet():
-                ray.init(**({"address": address} | options if address else options))
+                _begin(ray, {"address": address} | options if address else options)
         except Exception as error:  # Ray raises bare ones, where it did not come up in time
             where = f"the Ray cluster at {address}" if address else "a Ray cluster on this machine"
             told = str(error).strip().splitlines()
@@ -119,6 +127,22 @@ def _cluster(address: str | None) -> Iterator[Any]:
     finally:
         if mine:
             ray.shutdown()
+
+
+def _begin(ray: Any, options: Mapping[str, Any]) -> None:
+    """Call `ray.init`; once more where a cluster of our own did not come up in time.
+
+    Ray gives a node 30 seconds to report, whatever else the machine has to do, and that is no
+    setting of it.
+    """
+    for left in reversed(range(STARTS if options["address"] == "local" else 1)):
+        try:
+            ray.init(**options)
+            return
+        except Exception:
+            ray.shutdown()
+            if not left:
+                raise
 
 
 def _workers(ray: Any) -> int:

@@ -12,7 +12,14 @@ from tl_cli.config import RunConfig
 from tl_cli.data.manifest import Manifest
 from tl_cli.engine import evidence, rank, ray_pass, recommend_freeze, resources, run_files
 from tl_cli.engine.context import RunContext, prepare
-from tl_cli.engine.finetune import flip_check, in_parts, settings, successive_halving, time_budget
+from tl_cli.engine.finetune import (
+    devices,
+    flip_check,
+    in_parts,
+    settings,
+    successive_halving,
+    time_budget,
+)
 from tl_cli.engine.finetune.candidates import from_head
 from tl_cli.engine.finetune.checkpoints import Checkpoints
 from tl_cli.engine.finetune.finetune import finetune, softened
@@ -53,6 +60,7 @@ def train(
 
     with clock.stage("build"):
         config = rank.resolved(config.for_task(manifest.task), manifest, on_progress)
+        devices.check(config)
         context = prepare(config, manifest)
         run_files.write_inputs(run, context)
         before = run_files.kept_settings(run, context)  # of a run that was cut off
@@ -75,6 +83,8 @@ def train(
     with clock.stage("plan"):
         decided = before or _decide(context, seen, head, Races(run), clock, on_progress)
         decided = in_parts.fitted(context, decided, on_progress)
+        if decided.plan.trains_backbone:
+            devices.tell(config, decided, on_progress)
         run_files.write_plan(run, context, decided, head)
         building = clock.seconds["build"] + clock.seconds.get("head", 0.0)
         on_plan(decided.plan, time_budget.forecast(context, decided, building))

@@ -22,9 +22,10 @@ from tl_cli.store.cache_folder import FILE, FILES, KINDS, MARKER, REMOVING, SYST
 MAX_BYTES = 20_000_000_000
 MAX_SHARE_OF_FREE_DISK = 0.2
 
-# What several machines have made together stays until somebody asks for room: one of them cannot
-# tell what the others still need. It counts as nothing in the bound.
-STAYS = "shards"
+# What several machines have made together stays until somebody asks for room, for one of them
+# cannot tell what the others still need; and so do copies of what lies elsewhere, which a run reads
+# to its end. They count as nothing in the bound.
+STAYS = ("shards", "cloud")
 EVERYTHING = -1  # a bound that not even entries of no bytes keep to
 NAME_BYTES = 8
 NAME = re.compile(f"[0-9a-f]{{{2 * NAME_BYTES}}}")  # of what is being removed
@@ -72,20 +73,20 @@ def bound() -> int:
     Raises OSError where there is no cache.
     """
     free = shutil.disk_usage(folder()).free
-    free += sum(e.bytes for e in entries() if e.kind != STAYS)
+    free += sum(e.bytes for e in entries() if e.kind not in STAYS)
     return min(MAX_BYTES, int(MAX_SHARE_OF_FREE_DISK * free))
 
 
 def to_evict(max_bytes: int | None = None, keep: Collection[Path] = ()) -> list[Entry]:
     """Return the least recently used entries, without which at most max_bytes remain.
 
-    `max_bytes`: None for `bound()`, and then shards stay. `keep`: entry folders that stay.
+    `max_bytes`: None for `bound()`, and then what STAYS does. `keep`: entry folders that stay.
     """
     limit = bound() if max_bytes is None else max_bytes
     # files last: small, and they do not note that they are read
     listing = sorted(entries(), key=lambda e: e.kind == FILE)
     if max_bytes is None:
-        listing = [entry for entry in listing if entry.kind != STAYS]
+        listing = [entry for entry in listing if entry.kind not in STAYS]
     total, chosen = sum(e.bytes for e in listing), []
     for entry in listing:
         if total > limit and entry.path not in keep:

@@ -47,6 +47,10 @@ KINDS = {
         re.compile(rf"{_HEX}{{32}}-\d+-of-\d+"),
         re.compile(rf"{_TABLE.pattern}|\.?done\.json(\.\d+)?"),
     ),
+    "cloud": Kind(
+        re.compile(f"{_HEX}{{32}}"),
+        re.compile(rf"files/.+|\.?states\.json(\.0)?|writer\.json|{_ABOUT}"),
+    ),
     "tfds": Kind(
         re.compile(f"{_HEX}{{32}}"),
         re.compile(

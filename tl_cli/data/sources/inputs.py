@@ -31,12 +31,12 @@ def named_images(
 ) -> list[str]:
     """Return the paths of the images, in the order in which they are named.
 
-    An argument is an image; a folder, taken with all below it; a .tar or .parquet file of images,
-    or a folder of such; a pattern (``'photos/*.jpg'``); a list of paths, one a line (.txt) or in
-    the column `path` of a table; or ``-`` for a list on `stdin`. Paths in a list start from the
-    list's folder. `left_out` counts the files of folders and patterns that are no images by their
-    name, by ending, and those that are hidden. Raises TLError where nothing is named, or nothing of
-    it exists.
+    An argument is an image; a folder, taken with all below it; a .tar, .parquet or TFRecord file of
+    images, or a folder of such; a pattern (``'photos/*.jpg'``); a list of paths, one a line (.txt)
+    or in the column `path` of a table; or ``-`` for a list on `stdin`. Paths in a list start from
+    the list's folder. `left_out` counts the files of folders and patterns that are no images by
+    their name, by ending, and those that are hidden. Raises TLError where nothing is named, or
+    nothing of it exists.
     """
     others = Counter() if left_out is None else left_out
     paths = [

@@ -12,23 +12,24 @@ from tl_cli.errors import TLError
 DEEP = ("*", "*/*")  # Hugging Face keeps its files in a folder `data`
 
 
-def files_of(source: str, suffix: str) -> list[Path]:
-    """Return the file, or those of this ending in a folder and the folders in it, in order.
+def files_of(source: str, *endings: str) -> list[Path]:
+    """Return the file, or those of these endings in a folder and the folders in it, in order.
 
     Raises TLError where there is none.
     """
     place = Path(source).expanduser().absolute()
     if place.is_file():
         return [place]
-    files = list(below(place, suffix))
+    files = set(below(place, *endings))
     if not files:
-        raise TLError(f"no {suffix} file in '{source}'", "give a folder that holds some")
+        raise TLError(f"no {endings[0]} file in '{source}'", "give a folder that holds some")
     return sorted(files, key=lambda path: natural(str(path)))
 
 
-def below(place: Path, suffix: str) -> Iterator[Path]:
-    """Yield the files of this ending in a folder and in the folders in it; hidden ones are none."""
-    found = (path for pattern in DEEP for path in place.glob(f"{pattern}{suffix}"))
+def below(place: Path, *endings: str) -> Iterator[Path]:
+    """Yield the files of these endings in a folder and the folders in it; hidden ones are none."""
+    patterns = [f"{pattern}{ending}" for ending in endings for pattern in DEEP]
+    found = (path for pattern in patterns for path in place.glob(pattern))
     yield from (path for path in found if path.is_file() and not path.name.startswith("."))
 
 

@@ -5,18 +5,18 @@ Knows nothing of what is trained, and from what weights.
 
 from __future__ import annotations
 
-import contextlib
-import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import keras
-import numpy as np
 
 from tl_cli.engine.context import RunContext
+from tl_cli.engine.finetune import devices
+from tl_cli.engine.finetune.callbacks import StateCallback, ValidationCallback
 from tl_cli.engine.finetune.checkpoints import NONE, Checkpoints
 from tl_cli.engine.finetune.compile import compile_suffix
+from tl_cli.engine.finetune.devices import Replicas, Shared
 from tl_cli.engine.finetune.gradient_flow import GradientFlow
 from tl_cli.engine.finetune.optimizer import Average, optimizer
 from tl_cli.engine.finetune.settings import FinetuneSettings
@@ -29,10 +29,9 @@ from tl_cli.engine.finetune.state import (
     copies,
 )
 from tl_cli.engine.finetune.training_data import TrainingData
-from tl_cli.engine.finetune.validation import loss_column, validation_row
 from tl_cli.engine.images import dataset
 from tl_cli.engine.networks.classifier import Classifier
-from tl_cli.results.progress import Note, OnProgress, Progress
+from tl_cli.results.progress import Note, OnProgress
 
 HALVINGS = 2  # of the rate, where the loss is no longer a number, before the training is given up
 WAITING = 0.2  # share of the time in which the network may wait for data
@@ -62,28 +61,32 @@ def fit(
 
     Where the loss is no longer a number, the last good weights are put back and the rate is halved,
     twice at most. A training that was cut off goes on after the last epoch in `checkpoints`.
+    Several devices train copies of the classifier, which has their weights after each epoch.
     """
     best, steps, waiting = BestCheckpoint(), data.steps(), dataset.Waiting()
     flow = (
         GradientFlow(classifier, steps * settings.parts) if context.config.gradient_flow else None
     )
-    auxiliary = settings.auxiliary.weights
-    start, halvings = (copies(classifier.model.weights), copies(auxiliary)), 0
+    replicas = Replicas(classifier, settings.auxiliary, devices.chosen(context.config, settings))
+    trains, auxiliary = replicas.trained, replicas.trained_auxiliary.weights
+    start, halvings = (copies(trains.model.weights), copies(auxiliary)), 0
     waited = trained = 0.0
     pending = stages(settings, context.config.unfreeze)
     state = checkpoints.begin(*start)
     if state:
         best, halvings, settings = state.best, state.halvings, _at_rate(settings, state.rate)
         pending = _left(state, pending)
-        _put_back(state, classifier, auxiliary, flow)
+        _put_back(state, trains, auxiliary, flow)
         said = f"Going on after epoch {best.last_epoch} of {settings.plan.epochs}."
         on_progress(Note(said, needed=True))
     while pending:
         frozen, epochs = stage = pending.pop(0)
-        model = _compiled(context, settings, classifier, data, frozen, steps * len(epochs))
+        model = _compiled(context, settings, replicas, data, frozen, steps * len(epochs))
         average = Average(context.config.ema, settings.parts) if context.config.ema else None
         done = _done(state, stage, model, average)
-        follow = ValidationCallback(context, settings, classifier, data, best, average, on_progress)
+        follow = ValidationCallback(
+            context, settings, replicas, model, data, best, average, on_progress
+        )
         keep = StateCallback(checkpoints, follow, stage, halvings, flow)
         if done < epochs[-1] and not follow.is_out_of_patience(done):
             outputs = len(model.outputs)
@@ -91,7 +94,7 @@ def fit(
                 if flow:
                     flow.batch = next(iter(data.batches(epochs[0], outputs)))
                 model.fit(
-                    waiting.watch(data.batches(done + 1, outputs)),
+                    waiting.watch(data.batches(done + 1, outputs, len(replicas.devices))),
                     steps_per_epoch=steps * settings.parts,
                     initial_epoch=done,
                     epochs=epochs[-1],
@@ -105,7 +108,7 @@ def fit(
             waited, trained = waited + waiting.waited, trained + waiting.trained
         if follow.diverged:
             weights, others = (best.last, best.auxiliary) if best.last else start
-            assign(classifier.model.weights, weights)
+            assign(trains.model.weights, weights)
             assign(auxiliary, others)
             if halvings == HALVINGS:
                 break
@@ -116,7 +119,8 @@ def fit(
             break
     if waited > max(WORTH_SAYING, WAITING * trained):
         _complain(waited / trained, data, on_progress)
-    return Fitted(model, best, flow.rows if flow else [], not best.weights)
+    replicas.give_back()
+    return Fitted(follow.seen, best, flow.rows if flow else [], not best.weights)
 
 
 def stages(settings: FinetuneSettings, unfreeze: str) -> list[Stage]:
@@ -138,20 +142,22 @@ def stages(settings: FinetuneSettings, unfreeze: str) -> list[Stage]:
 def _compiled(
     context: RunContext,
     settings: FinetuneSettings,
-    classifier: Classifier,
+    replicas: Replicas,
     data: TrainingData,
     frozen: int,
     steps: int,
 ) -> keras.Model:
-    return compile_suffix(
-        classifier,
-        frozen,
-        optimizer(context.backbone, settings.plan, steps, parts=settings.parts),
-        data.cut,
-        data.row_taps,
-        loss=context.task.tuning.loss(settings.plan.label_smoothing),
-        auxiliary=settings.auxiliary,
-    )
+    with replicas.scope():
+        return compile_suffix(
+            replicas.trained,
+            frozen,
+            optimizer(replicas.trained.backbone, settings.plan, steps, parts=settings.parts),
+            data.cut,
+            data.row_taps,
+            loss=context.task.tuning.loss(settings.plan.label_smoothing),
+            auxiliary=replicas.trained_auxiliary,
+            kind=Shared if replicas.several else keras.Model,
+        )
 
 
 def _at_half_the_rate(settings: FinetuneSettings, on_progress: OnProgress) -> FinetuneSettings:
@@ -196,115 +202,6 @@ def _done(state: FitState | None, stage: Stage, model: keras.Model, average: Ave
 
 def _present(*callbacks: keras.callbacks.Callback | None) -> list[keras.callbacks.Callback]:
     return [callback for callback in callbacks if callback]
-
-
-class ValidationCallback(keras.callbacks.Callback):
-    """Reports each step, and measures the validation images at the end of each epoch."""
-
-    def __init__(
-        self,
-        context: RunContext,
-        settings: FinetuneSettings,
-        classifier: Classifier,
-        data: TrainingData,
-        best: BestCheckpoint,
-        average: Average | None,
-        report: OnProgress,
-    ) -> None:
-        super().__init__()
-        self.context, self.plan, self.classifier = context, settings.plan, classifier
-        self.patience = settings.patience
-        self.data, self.best, self.average, self.report = data, best, average, report
-        self.auxiliary = settings.auxiliary.weights
-        self.steps = data.steps() * settings.parts
-        self.stage, self.started = "", 0.0
-        self.diverged = 0  # the epoch in which the loss was no longer a number
-
-    def on_epoch_begin(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
-        self.stage = f"epoch {epoch + 1}/{self.plan.epochs}"
-        self.started = time.perf_counter()
-
-    def on_train_batch_end(self, batch: int, logs: Mapping[str, float] | None = None) -> None:
-        # the last report of an epoch is the one that knows its validation
-        if batch + 1 < self.steps:
-            done = round(self.plan.size * (batch + 1) / self.steps)
-            facts = {"loss": float((logs or {}).get("loss", float("nan")))}
-            self.report(Progress(self.stage, done, self.plan.size, facts=facts))
-
-    def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
-        seconds, loss = time.perf_counter() - self.started, float((logs or {})["loss"])
-        with averaged(self.model, self.average):
-            scores = self.data.outputs(self.model, "val")
-            row = validation_row(self.context, epoch + 1, seconds, loss, scores)
-            judged = row[loss_column(self.context)]
-            numbers = self.best.see(row, judged, self.classifier.model.weights, self.auxiliary)
-        if not numbers:
-            self.diverged = epoch + 1
-            self.model.stop_training = True
-            return
-        name = self.context.task.tuning.figure_name
-        facts = {"loss": loss, f"val {name.replace('_', ' ')}": row[f"val_{name}"]}
-        size = self.plan.size
-        self.report(Progress(self.stage, size, size, facts=facts, epoch=row))
-        if self.is_out_of_patience(epoch + 1):
-            self.model.stop_training = True
-
-    def is_out_of_patience(self, epoch: int) -> bool:
-        """Tell whether that many epochs have gone by without a better one."""
-        return bool(self.patience and epoch - self.best.epoch >= self.patience)
-
-
-class StateCallback(keras.callbacks.Callback):
-    """Keeps the state of the training after each epoch that came to numbers."""
-
-    def __init__(
-        self,
-        checkpoints: Checkpoints,
-        follow: ValidationCallback,
-        stage: Stage,
-        halvings: int,
-        flow: GradientFlow | None,
-    ) -> None:
-        super().__init__()
-        self.checkpoints, self.follow, self.flow = checkpoints, follow, flow
-        self.stage, self.halvings = stage, halvings
-
-    def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
-        if self.follow.diverged or not self.checkpoints.run:
-            return
-        try:
-            self.checkpoints.save(self._state())
-        except OSError as error:  # a full disk: the training goes on, for what is there stays
-            self.follow.report(
-                Note(f"Epoch {epoch + 1} could not be kept to be resumed from: {error}.", True)
-            )
-
-    def _state(self) -> FitState:
-        follow, average = self.follow, self.follow.average
-        return FitState(
-            stage=self.stage,
-            rate=follow.plan.learning_rate,
-            halvings=self.halvings,
-            best=follow.best,
-            weights=copies(follow.classifier.model.weights),
-            auxiliary=copies(follow.auxiliary),
-            optimizer=copies(self.model.optimizer.variables),
-            average=[np.asarray(value) for value in average.values] if average else (),
-            steps=average.step if average else 0,
-            gradients=self.flow.rows if self.flow else [],
-        )
-
-
-@contextlib.contextmanager
-def averaged(model: keras.Model, average: Average | None) -> Iterator[None]:
-    """Put the average in place of the weights for as long as it is looked at."""
-    if average is None:
-        yield
-        return
-    now = copies(model.trainable_variables)
-    assign(model.trainable_variables, average.values)
-    yield
-    assign(model.trainable_variables, now)
 
 
 def _complain(share: float, data: TrainingData, on_progress: OnProgress) -> None:

@@ -53,6 +53,10 @@ class BlockwiseAdamW(keras.optimizers.AdamW):
     def _apply_weight_decay(self, variables: list[keras.Variable]) -> None:
         """Leave to `update_step` what Keras does here at one rate for all."""
 
+    def _all_reduce_sum_gradients(self, pairs: Any) -> list[Any]:
+        """Return gradients as they are: where several devices train they are of all (devices)."""
+        return list(pairs)
+
 
 class Cosine(keras.optimizers.schedules.LearningRateSchedule):
     """A rate that rises to `peak` for a tenth of `steps`, then falls to zero along a cosine.

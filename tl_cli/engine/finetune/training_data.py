@@ -14,6 +14,7 @@ import tensorflow as tf
 from tl_cli.engine import features
 from tl_cli.engine.context import RunContext
 from tl_cli.engine.features import PLAIN, View
+from tl_cli.engine.finetune.devices import shared_out
 from tl_cli.engine.finetune.settings import FinetuneSettings
 from tl_cli.engine.images import dataset, image_store
 from tl_cli.results.progress import Note, OnProgress, Progress
@@ -102,10 +103,11 @@ class TrainingData:
         """Return the steps of one epoch."""
         return dataset.steps(len(self.indices), self.settings.plan.batch_size)
 
-    def batches(self, first_epoch: int, outputs: int = 1) -> tf.data.Dataset:
+    def batches(self, first_epoch: int, outputs: int = 1, devices: int = 1) -> tf.data.Dataset:
         """Return the batches of epoch after epoch: augmented pixels, or the views in turn.
 
-        Labels and weights stand in each of them as often as the network has `outputs`.
+        Labels and weights stand in each of them as often as the network has `outputs`. For several
+        devices they are as `shared_out` makes them.
         """
         context, settings, plan = self.context, self.settings, self.settings.plan
         views, labels = settings.views, context.labels("train")
@@ -126,6 +128,8 @@ class TrainingData:
             seed=context.config.seed,
             epoch=first_epoch,
         )
+        if devices > 1:
+            batches = shared_out(batches, devices)
         if outputs == 1:
             return batches
         return batches.map(lambda x, *rest: (x, *((each,) * outputs for each in rest)))
