@@ -88,7 +88,7 @@ def check(name: str, work: Path) -> dict:
         for module in (saved_model, onnx):
             path = work / module.__name__.rsplit(".", 1)[-1]
             module.write(network, path)
-            found[path.name] = module.runtime(path)(x)
+            found[path.name] = module.runtime(path)(x)["probabilities"]
     gaps = {form: float(np.abs(said - answers).max()) for form, said in found.items()}
     for form, gap in gaps.items():
         assert gap < ALLOWED, f"{form} answers otherwise by {gap:.2g}"

@@ -66,6 +66,12 @@ def test_a_plan_that_is_the_same_is_trained_once(told, tmp_path):
     for name in ("asked for", "head", "full"):
         assert re.search(rf"^{name} +\d+% +[\d.]+% +[\d.]+ .* (yes|no) ", table, re.MULTILINE)
     assert "Best on validation: " in table
+    before = done.stdout[: done.stdout.rindex("frozen  accuracy")]
+    for name in ("asked for", "head", "full"):
+        assert re.search(rf"^{name}: [\d.]+% on validation; ", before, re.MULTILINE)
+    assert "half: the same plan as asked for\n" in before
+    assert "Ready:" not in done.stdout + done.stderr and "Plan:" not in done.stdout
+    assert done.stdout.count("Recognises") == table.count("Recognises") == 1  # the best
 
 
 def test_a_place_that_is_taken_is_told_before_anything_is_trained(told, tmp_path):

@@ -4,10 +4,15 @@ import errno
 import importlib.util
 import json
 import shutil
+import subprocess
+import sys
+import tempfile
 import zipfile
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -17,7 +22,7 @@ from tl_cli import export_formats
 from tl_cli.data.csv_io import read_csv, write_csv
 from tl_cli.data.manifest import Record
 from tl_cli.engine import features, predict
-from tl_cli.engine.export import check, saved_model
+from tl_cli.engine.export import _answers, check, saved_model
 from tl_cli.engine.export.network import Network
 from tl_cli.results.export import Equality
 from tl_cli.results.progress import silent
@@ -47,46 +52,80 @@ def run(data, tmp_path_factory) -> Path:
 # -- each format, opened as whoever gets the file would --------------------------------------------
 
 
-def with_tensorflow(path: Path, images: np.ndarray) -> tuple[np.ndarray, list[str]]:
+@dataclass
+class Opened:
+    """What a file says of images, its outputs in their order; and what it tells of itself."""
+
+    outputs: Sequence[np.ndarray]
+    classes: list[str]
+    threshold: str
+
+
+def with_tensorflow(path: Path, images: np.ndarray) -> Opened:
     import tensorflow as tf
 
     loaded = tf.saved_model.load(str(path))
     found = loaded.signatures["serving_default"](image=tf.constant(images))
-    return found["probabilities"].numpy(), (
-        path / "assets.extra" / "labels.txt"
-    ).read_text().splitlines()
+    extra = path / "assets.extra"
+    names = (extra / "labels.txt").read_text().splitlines()
+    outputs = [found[name].numpy() for name in ("probabilities", "unknown_score")]
+    return Opened(outputs, names, (extra / "unknown_threshold.txt").read_text())
 
 
-def with_onnxruntime(path: Path, images: np.ndarray) -> tuple[np.ndarray, list[str]]:
+def with_onnxruntime(path: Path, images: np.ndarray) -> Opened:
     import onnxruntime
 
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    names = session.get_modelmeta().custom_metadata_map["classes"]
-    return session.run(["probabilities"], {"image": images})[0], json.loads(names)
+    told = session.get_modelmeta().custom_metadata_map
+    outputs = session.run(None, {"image": images})
+    return Opened(outputs, json.loads(told["classes"]), told["unknown_threshold"])
 
 
-def with_litert(path: Path, images: np.ndarray) -> tuple[np.ndarray, list[str]]:
+def with_litert(path: Path, images: np.ndarray) -> Opened:
     from ai_edge_litert.interpreter import Interpreter
 
-    signature = Interpreter(model_path=str(path)).get_signature_runner("serving_default")
-    names = zipfile.ZipFile(path).read("labels.txt").decode().splitlines()
-    return signature(image=images)["probabilities"], names
+    interpreter = Interpreter(model_path=str(path))
+    [first, second] = interpreter.get_output_details()
+    interpreter.resize_tensor_input(interpreter.get_input_details()[0]["index"], images.shape)
+    interpreter.allocate_tensors()
+    interpreter.set_tensor(interpreter.get_input_details()[0]["index"], images)
+    interpreter.invoke()
+    outputs = [interpreter.get_tensor(each["index"]) for each in (first, second)]
+    held = zipfile.ZipFile(path)
+    names = held.read("labels.txt").decode().splitlines()
+    return Opened(outputs, names, held.read("unknown_threshold.txt").decode())
 
 
-def with_openvino(path: Path, images: np.ndarray) -> tuple[np.ndarray, list[str]]:
+def with_openvino(path: Path, images: np.ndarray) -> Opened:
     import openvino
 
     model = openvino.Core().read_model(path)
     compiled = openvino.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-    names = model.get_rt_info("classes").astype(str)
-    return compiled({"image": images})["probabilities"], json.loads(names)
+    found = compiled({"image": images})
+    told = {key: model.get_rt_info(key).astype(str) for key in ("classes", "unknown_threshold")}
+    return Opened([found[0], found[1]], json.loads(told["classes"]), told["unknown_threshold"])
 
 
-def with_keras(path: Path, images: np.ndarray) -> tuple[np.ndarray, list[str]]:
-    import keras
-
+def with_keras(path: Path, images: np.ndarray) -> Opened:
+    """As whoever has Keras and not this package: in an interpreter that cannot import it."""
     told = json.loads(path.with_name(f"{path.name}.json").read_text())
-    return keras.saving.load_model(path).predict_on_batch(images), told["classes"]
+    with tempfile.TemporaryDirectory() as folder:
+        np.save(f"{folder}/x.npy", images)
+        subprocess.run([sys.executable, "-c", WITHOUT_US, path, folder], check=True)
+        outputs = [np.load(f"{folder}/{name}.npy") for name in ("probabilities", "unknown_score")]
+    return Opened(outputs, told["classes"], str(told["unknown_threshold"]))
+
+
+WITHOUT_US = """
+import sys
+sys.modules["tl_cli"] = None
+import keras, numpy as np
+path, folder = sys.argv[1:]
+found = keras.saving.load_model(path).predict(np.load(f"{folder}/x.npy"), verbose=0)
+assert list(found) == ["probabilities", "unknown_score"]
+for name, values in found.items():
+    np.save(f"{folder}/{name}.npy", values)
+"""
 
 
 OPEN = {
@@ -110,11 +149,15 @@ def expect_the_numbers_of_predict(run: Path, told: dict, tolerance: float) -> No
     records = read_csv(run / run_dir.MANIFEST).of("test")
     assert sum("odd" in r.path for r in records) == 18
     images = features.images(records, 32).astype("float32")
-    found, names = OPEN[told["format"]](Path(told["path"]), images)
-    assert names == told["classes"] == sorted(COLOURS)
+    opened = OPEN[told["format"]](Path(told["path"]), images)
+    found, scores = opened.outputs
+    assert (names := opened.classes) == told["classes"] == sorted(COLOURS)
+    assert float(opened.threshold) == told["unknown_threshold"] == 1.0
     answers = tl("predict", run, *(r.path for r in records), "--top-k", 3, "--format", "jsonl")
-    for p, line in zip(found, answers.stdout.splitlines(), strict=True):
-        predicted = {g["label"]: g["probability"] for g in json.loads(line)["top"]}
+    for p, score, text in zip(found, scores, answers.stdout.splitlines(), strict=True):
+        line = json.loads(text)
+        assert score == pytest.approx(line["unknown_score"], rel=10 * tolerance)
+        predicted = {g["label"]: g["probability"] for g in line["top"]}
         assert dict(zip(names, p.tolist(), strict=True)) == pytest.approx(predicted, abs=tolerance)
 
 
@@ -126,6 +169,8 @@ def test_an_exported_file_gives_the_numbers_of_predict(run, form):
     assert equality["images"] == 18
     assert equality["difference"] <= equality["allowed_difference"] == 1e-4
     assert equality["agreement"] == 1.0
+    assert 0 <= equality["unknown_difference"] <= equality["allowed_unknown_difference"] == 1e-3
+    assert told["outputs"] == ["probabilities", "unknown_score"]
     place = Path(told["path"])
     assert place.parent == run / "export"
     assert json.loads((run / "export" / f"{place.name}.json").read_text()) == told
@@ -165,6 +210,10 @@ def test_a_saved_model_opens_odd_images_as_we_do(data, tmp_path):
 def test_quantized_files_are_smaller_and_held_to_their_own_measure(run, monkeypatch):
     monkeypatch.setattr(check, "CALIBRATION", 12)
     half = exported(run, "--format", "onnx", "--quantize", "float16")
+    assert "threshold is of features that are not rounded" in half["unknown_left_out"]
+    assert half["outputs"] == ["probabilities"]
+    forced = ("--format", "onnx", "--quantize", "float16", "--unknown", "--overwrite")
+    said(tl("export", run, *forced), "not rounded", "leave out --unknown")
     assert half["equality"]["allowed_difference"] == 2e-2
     assert 1e-7 < half["equality"]["difference"] <= 2e-2
     done = tl("export", run, "--format", "onnx", "--quantize", "int8", "--json")
@@ -248,29 +297,32 @@ def quick(monkeypatch):
     """Have a SavedModel written and run in no time, right or wrong."""
 
     class Quick:
-        wrong = 0.0
+        wrong_by: ClassVar = {"probabilities": 0.0, "unknown_score": 0.0}
         writing = None
 
     def write(network: Network, path: Path) -> None:
-        Quick.model = network.built.model
+        Quick.network = network
         path.mkdir()
         (path / "saved_model.pb").write_bytes(b"x")
         if Quick.writing:
             raise Quick.writing
 
     def runtime(path: Path):
-        return lambda images: Quick.model.predict_on_batch(images) + Quick.wrong
+        def run(images: np.ndarray) -> dict[str, np.ndarray]:
+            said = _answers(Quick.network, images)
+            return {name: values + Quick.wrong_by[name] for name, values in said.items()}
+
+        return run
 
     monkeypatch.setattr(saved_model, "write", write)
     monkeypatch.setattr(saved_model, "runtime", runtime)
-    monkeypatch.setattr(
-        saved_model, "encoded", lambda path: lambda files: np.zeros((len(files), 3))
-    )
+    nothing = {"probabilities": np.zeros((1, 3)), "unknown_score": np.zeros(1)}
+    monkeypatch.setattr(saved_model, "encoded", lambda path: lambda files: nothing)
     return Quick
 
 
-def test_a_file_that_differs_is_rejected_and_kept_aside(run, quick, tmp_path):
-    quick.wrong = 0.001
+def test_a_file_that_differs_is_rejected_and_kept_aside(run, quick, tmp_path, monkeypatch):
+    monkeypatch.setitem(quick.wrong_by, "probabilities", 0.001)
     place = tmp_path / "flowers"
     done = tl("export", run, "--format", "saved_model", "--output", place)
     said(done, "a probability differs by 0.001, and 0.0001 is allowed", "flowers.rejected")
@@ -280,6 +332,20 @@ def test_a_file_that_differs_is_rejected_and_kept_aside(run, quick, tmp_path):
     told = json.loads((tmp_path / "flowers.rejected.json").read_text())
     assert not told["passed"]
     assert told["path"] == str(place) + ".rejected"
+
+
+def test_a_file_of_other_scores_is_rejected_and_one_without_them_can_be_asked_for(
+    run, quick, tmp_path, monkeypatch
+):
+    monkeypatch.setitem(quick.wrong_by, "unknown_score", 0.02)
+    export = ("export", run, "--format", "saved_model", "--output")
+    said(tl(*export, tmp_path / "off"), "a score for unknown images differs by 0.0", "0.001 is")
+    done = tl(*export, tmp_path / "lone", "--no-unknown", "--json")
+    told = json.loads(done.stdout)
+    assert (done.exit_code, told["outputs"]) == (0, ["probabilities"])
+    assert told["unknown_threshold"] is told["unknown_left_out"] is None
+    assert told["equality"]["unknown_difference"] is None
+    assert "unknown" not in told["usage"] + Path(told["card"]).read_text().split("## Limits")[0]
 
 
 def test_an_output_that_is_there_is_replaced_only_on_request(run, quick, tmp_path):
@@ -331,9 +397,11 @@ def test_the_worst_of_all_batch_sizes_counts():
 
     def runtime(batch):
         seen.append(len(batch))
-        return np.tile([0.6, 0.4] if len(batch) == 1 else [0.4, 0.6], (len(batch), 1))
+        first = [0.6, 0.4] if len(batch) == 1 else [0.4, 0.6]
+        return {"probabilities": np.tile(first, (len(batch), 1))}
 
-    found = check.compare(np.tile([0.6, 0.4], (7, 1)), runtime, images, None)
+    want = {"probabilities": np.tile([0.6, 0.4], (7, 1))}
+    found = check.compare(want, runtime, images, None)
     assert seen == [1] * 7 + [5, 2]
     assert found.difference == pytest.approx(0.2)
     assert found.agreement == 0.0

@@ -48,33 +48,38 @@ def lines_of(part: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def printed(shown, tmp_path_factory) -> dict[str, dict[str, float]]:
+def printed(shown, tmp_path_factory) -> dict[str, tuple[dict[str, float], str]]:
     """Run the lines of every format in one fresh interpreter, and return what they print."""
     script = tmp_path_factory.mktemp("script") / "lines.py"
     script.write_text("\n".join(lines_of(part) for part in shown.values()), encoding="utf-8")
     done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    values = map(ast.literal_eval, done.stdout.splitlines())
+    lines = [line.rpartition(" ") for line in done.stdout.splitlines()]
+    values = [(ast.literal_eval(said), verdict) for said, _, verdict in lines]
     return dict(zip(shown, values, strict=True))
 
 
 @pytest.fixture(scope="module")
-def predicted(run, shown) -> dict[str, float]:
+def predicted(run, shown) -> tuple[dict[str, float], str]:
     """What `tl predict` says of the image that the lines name: the same one in all of them."""
     names = {name for part in shown.values() for name in re.findall(r'open\("(.*?\.png)"', part)}
     [image] = names
     told = json.loads(tl("predict", run, image, "--top-k", 3, "--format", "jsonl").stdout)
-    return {guess["label"]: guess["probability"] for guess in told["top"]}
+    verdict = "unknown" if told["label"] == "unknown" else "known"
+    return {guess["label"]: guess["probability"] for guess in told["top"]}, verdict
 
 
 @pytest.mark.parametrize("form", export_formats.FORMATS)
 def test_the_lines_that_are_shown_run_and_give_the_numbers_of_predict(printed, predicted, form):
-    assert printed[form] == pytest.approx(predicted, abs=0.01)
+    (found, verdict), (wanted, wanted_verdict) = printed[form], predicted
+    assert found == pytest.approx(wanted, abs=0.01)
+    assert verdict == wanted_verdict
 
 
 @pytest.mark.parametrize("form", export_formats.FORMATS)
 def test_what_goes_in_and_comes_out_is_said(run, shown, form):
     assert "Input: image, float32 [batch, 32, 32, 3], RGB from 0 to 255" in shown[form]
+    assert "Second output: unknown_score, float32 [batch]: above 1" in shown[form]
     assert all(repr(name) in shown[form] for name in COLOURS)
     assert re.search(r"Measured on this machine: [\d.]+ ms an image, one at a time;", shown[form])
     row = export_formats.FORMATS[form]

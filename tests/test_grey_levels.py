@@ -137,8 +137,8 @@ def test_a_run_keeps_its_scale_for_whatever_comes_after(tmp_path: Path) -> None:
     side = program["SIZE"]
     wanted = np.asarray(decode.squash(decode.open_rgb(record, side), side), "float32")
     assert np.abs(program["opened"](file)[0] - wanted).max() <= 1
-    answers = saved_model.encoded(Path(told["path"]))([file.read_bytes()])
-    plain = saved_model.runtime(Path(told["path"]))(wanted[None])
+    answers = saved_model.encoded(Path(told["path"]))([file.read_bytes()])["probabilities"]
+    plain = saved_model.runtime(Path(told["path"]))(wanted[None])["probabilities"]
     assert np.abs(answers - plain).max() < 0.01
 
 

@@ -92,6 +92,16 @@ def test_the_body_tells_figures_with_intervals_confusions_and_preparation(run):
     assert "\n\n\n" not in body
 
 
+def test_a_card_says_how_unknown_images_are_told_or_why_they_are_not(run):
+    equality = Equality(9, 1e-7, 1.0, 1e-4, None, 2e-6, 1e-3)
+    _, body = parts(model_card.text(run, export_of(CALM, unknown_threshold=1.0, equality=equality)))
+    assert "`unknown_score`, is above 1 for" in body
+    assert "differ by 2.0e-06 of what they are" in body
+    _, body = parts(model_card.text(run, export_of(CALM, unknown_left_out="it is rounded")))
+    assert "unknown_score" not in body and "it is rounded." in body
+    assert "whatever it is\nshown" in body
+
+
 def test_names_of_any_kind_do_nothing_but_stand_there(tmp_path):
     front, body = parts(model_card.text(run_of(tmp_path, HOSTILE), export_of(HOSTILE)))
     assert front["license"] == "apache-2.0"

@@ -180,6 +180,17 @@ def test_an_unsure_answer_says_so(run, data):
         assert row["top"][0]["label"] in COLOURS
 
 
+def test_images_that_were_trained_on_are_counted_wherever_they_lie(run, data, tmp_path):
+    shutil.copy(data / "train" / "red" / "03.png", tmp_path / "elsewhere.png")
+    new = data / "test" / "red"
+    done = tl("predict", run, tmp_path, new, "--json")
+    assert json.loads(done.stdout)["trained_on"] == 1
+    done = tl("predict", run, tmp_path)
+    assert "1 of these images was trained on" in " ".join(done.stderr.split())
+    done = tl("predict", run, new)
+    assert "trained on" not in " ".join(done.stderr.split())
+
+
 def test_the_table_is_for_people(run, mixed):
     done = tl("predict", run, *mixed, "--top-k", 2)
     assert done.exit_code == 1
@@ -307,7 +318,7 @@ def test_ctrl_c_leaves_whole_rows_and_says_where_it_stopped(run, data, tmp_path)
 
 def test_few_images_are_held_at_a_time(monkeypatch):
     opened = []
-    monkeypatch.setattr(predict, "_open", lambda path, size: opened.append(path) or "is empty")
+    monkeypatch.setattr(predict, "_open", lambda path, *_: opened.append(path) or "is empty")
     batches = predict.opened_images([str(i) for i in range(10_000)], 32, 16)
     for taken in range(1, 6):
         next(batches)

@@ -3,6 +3,7 @@
 TL_KILLS says how many times it comes at random moments, TL_KILL_SEED at which.
 """
 
+import json
 import os
 import random
 import signal
@@ -15,10 +16,11 @@ import pytest
 
 from runs import check_equal
 from test_cli import COLOURS, paint
-from tl_cli.store import run_dir
+from tl_cli.store import resume, run_dir
 
 pytestmark = pytest.mark.slow
 KILLS, SEED = int(os.environ.get("TL_KILLS", "6")), int(os.environ.get("TL_KILL_SEED", "0"))
+PATIENCE = 3600  # seconds for a training of some seconds
 OPTIONS = (
     "--image-size", "32", "--batch-size", "8", "--freeze", "0.9", "--epochs", "4", "--augment",
     "light", "--data", "data",
@@ -87,8 +89,20 @@ def train(place: Path, cache: str, *arguments: str, start: tuple[str, ...] = ("-
     )
 
 
+def ended(process: subprocess.Popen) -> str:
+    """Wait for a process, long enough for a machine under load; return what it said of errors.
+
+    One that does not end is not left behind: it would be in the way of all that follow.
+    """
+    try:
+        return process.communicate(timeout=PATIENCE)[1]
+    finally:
+        process.kill()
+        process.wait()
+
+
 def finished(process: subprocess.Popen) -> None:
-    _, said = process.communicate(timeout=600)
+    said = ended(process)
     assert process.returncode == 0, said
 
 
@@ -123,13 +137,32 @@ def test_at_a_moment_of_each_stage(place, function, when, nth):
     name = f"moment-{MOMENTS.index((function, when, nth))}"
     driver = ("-c", DRIVER, function, when, str(nth))
     process = train(root, f"cache-{name}", *OPTIONS, "--output", name, start=driver)
-    _, said = process.communicate(timeout=600)
+    said = ended(process)
     assert process.returncode == -signal.SIGKILL, said
     finished(train(root, f"cache-{name}", "--resume", name))
     check_equal(root / name, root / "whole")
     assert (root / name / run_dir.REPORT).is_file()
     assert not (root / name / run_dir.RESUME).exists()
     assert not list((root / name).glob(".*"))
+
+
+def test_while_plans_are_tried_out(place):
+    """Killed twice in the trial of `--effort thorough`: what was tried is not tried again."""
+    root, _ = place
+    options = ("--image-size", "32", "--batch-size", "8", "--effort", "thorough", "--epochs", "4",
+               "--data", "data")  # fmt: skip
+    finished(train(root, "cache-tried", *options, "--output", "tried"))
+    keep = ("-c", DRIVER, "tl_cli.engine.finetune.races:Races.keep", "after")
+    process = train(root, "cache-cut", *options, "--output", "cut", start=(*keep, "1"))
+    for _ in range(2):
+        said = ended(process)
+        assert process.returncode == -signal.SIGKILL, said
+        kept = len(json.loads((root / "cut" / resume.RACES).read_text()))
+        process = train(root, "cache-cut", "--resume", "cut", start=(*keep, "1"))
+    assert kept == 2  # a second one, not the first once more
+    ended(process)
+    finished(train(root, "cache-cut", "--resume", "cut"))
+    check_equal(root / "cut", root / "tried")
 
 
 def test_a_run_that_replaces_another_one(place):
@@ -145,7 +178,7 @@ def test_a_run_that_replaces_another_one(place):
         driver = ("-c", DRIVER, function, when, str(nth))
         arguments = (*OPTIONS, "--output", "old", "--overwrite")
         process = train(root, "cache-old", *arguments, start=driver)
-        process.communicate(timeout=600)
+        ended(process)
         assert process.returncode == -signal.SIGKILL
         assert (root / "old" / run_dir.WEIGHTS).read_bytes() == before
     finished(train(root, "cache-old", "--resume", "old"))

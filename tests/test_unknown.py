@@ -8,6 +8,7 @@ import pytest
 from sklearn.covariance import ledoit_wolf_shrinkage
 
 from tl_cli.engine import unknown, unknown_file
+from tl_cli.engine.export import unknown as export_layers
 from tl_cli.errors import TLError
 from tl_cli.store.run_dir import UNKNOWN_SCORE, RunDir
 
@@ -112,6 +113,15 @@ def test_more_images_than_are_needed_are_drawn_from(monkeypatch):
     assert np.array_equal(some.means, whole.means)
     assert some.threshold == pytest.approx(whole.threshold, rel=0.5)
     assert (some.scores(drawn(2000, seed=1)[0]) > 1).mean() < 0.04
+
+
+@pytest.mark.parametrize("n", [40, 400])
+def test_layers_of_keras_give_the_same_scores(n):
+    layers = export_layers.layers(fitted(n))
+    x = np.concatenate([drawn(30, seed=2)[0], strange(5), np.zeros((1, 60), "float32")])
+    found = np.asarray(layers(x))
+    assert found.shape == (36,)
+    assert found == pytest.approx(fitted(n).scores(x), rel=1e-4)
 
 
 # -- the file -------------------------------------------------------------------------------------

@@ -10,12 +10,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import tl_cli as api
+from runs import weights
 from test_cli import COLOURS, paint, tl
 from tl_cli.data import erasure
 from tl_cli.data.csv_io import read_csv
 from tl_cli.data.manifest import Manifest, Record
 from tl_cli.data.split import assign_added
 from tl_cli.data.update import Update, corrected, near_of, without
+from tl_cli.engine.finetune import finetune
 from tl_cli.errors import TLError
 from tl_cli.store import cache_folder, run_dir
 from tl_cli.store.rows import Table
@@ -111,6 +114,22 @@ def test_only_added_images_pass_and_the_others_stay_in_their_split(root, two):
     assert json.loads((run / run_dir.PLAN).read_text())["reasons"][0].startswith("Taken over from")
 
 
+def test_python_gives_what_the_command_gives(at, two, tmp_path):
+    run, _ = two
+    one, again = at / "runs" / "one", tmp_path / "again"
+    with pytest.raises(TLError, match="epochs does not go with add and"):
+        api.train(one, add=at / "more", epochs=3)
+    with pytest.raises(TLError, match="epochs"):
+        api.train(one, add=at / "more", epoch=3)
+    result = api.train(one, add=[at / "more"], output=again, report=False)
+    told = json.loads((run / run_dir.METRICS).read_text())
+    ours = json.loads(json.dumps(result.to_json()))
+    assert ours["update"] == told["update"] | {"passed": 0}  # they are kept by now
+    assert ours["metrics"] == told["metrics"]
+    assert "yellow" in result.model.classes
+    assert result.model.predict(at / "more" / "yellow" / "00.png").labels == ["yellow"]
+
+
 def test_the_screen_says_what_moved(two):
     _, done = two
     shown, noted = flat(done.stdout), flat(done.stderr)
@@ -162,6 +181,25 @@ def test_a_tuned_network_is_not_tuned_again_and_that_is_said(at, tmp_path):
     assert "yellow" in told["metrics"]["val"]["classes"]
     whole = json.loads(tl("predict", tmp_path / "two", at / "more" / "yellow", "--json").stdout)
     assert len(whole["predictions"]) == 11
+
+
+@pytest.mark.slow
+def test_a_tuning_that_was_kept_stays_and_the_head_is_solved_on_its_features(
+    at, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(finetune, "choose", lambda context, plan, head, again: (again, 0.1, 0.1))
+    run = trained(at / "photos", tmp_path / "tuned", "--freeze", "half")
+    earlier = json.loads((run / run_dir.METRICS).read_text())
+    assert earlier["tune"]["kept"] == "solved again"
+    told = told_by(run, "--add", at / "more", "--output", tmp_path / "two")
+    assert told["update"]["tuned"] and told["update"]["passed"] == 65
+    assert told["tune"] == earlier["tune"]
+    before, after = weights(run), weights(tmp_path / "two")
+    changed = {name for name in before if before[name] != after[name]}
+    assert changed and all("classifier" in name or "dense" in name for name in changed)
+    assert told["update"]["same"]["after"] > 0.9
+    again = told_by(tmp_path / "two", "--remove", "yellow", "--output", tmp_path / "three")
+    assert again["update"]["passed"] == 0
 
 
 # -- removed --------------------------------------------------------------------------------------

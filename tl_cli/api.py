@@ -243,6 +243,8 @@ def load(run: Path_) -> Model:
 def train(
     data: Path_,
     *,
+    add: Path_ | Iterable[Path_] = (),
+    remove: Path_ | Iterable[Path_] = (),
     overwrite: bool = False,
     on_progress: OnProgress | None = None,
     **options: Unpack[Options],
@@ -252,8 +254,16 @@ def train(
     `data`: a folder of class folders, a table, `tfds:NAME` or `sample:things`. `options`: those of
     the command, with underscores; every one is listed by `tl train --help-all`. `overwrite`:
     replace the run in `output`. Raises one TLError that names every mistake in the options.
+
+    With `add`, folders of images, or `remove`, names of classes or paths of images, `data` is a
+    run: its head is solved again on the images that there are then, into a run of its own. Its
+    network and settings stay, so of the options `output` and `report` alone go with that. What it
+    changed is in `to_json()["update"]`.
     """
     settings = settings_of(data, options)
+    add, remove = _paths(add), _paths(remove)
+    if add or remove:
+        return _changed(data, options, add, remove, overwrite, on_progress)
     with session(on_progress) as screen:
         from tl_cli.cli.train import whole
 
@@ -288,6 +298,32 @@ Model.evaluate = _with_known_options(Model.evaluate)  # type: ignore[method-assi
 
 
 # == how they do it ================================================================================
+
+
+def _paths(given: Path_ | Iterable[Path_]) -> tuple[str, ...]:
+    """Return one path or name, or several, as strings."""
+    several = (given,) if isinstance(given, (str, os.PathLike)) else tuple(given)
+    return tuple(os.fspath(each) for each in several)
+
+
+def _changed(
+    run: Path_,
+    options: Mapping[str, Any],
+    add: tuple[str, ...],
+    remove: tuple[str, ...],
+    overwrite: bool,
+    on_progress: OnProgress | None,
+) -> TrainingResult:
+    """Return what comes of a run with other images."""
+    from tl_cli.cli import update
+
+    if why := update.decided(options):
+        raise TLError(why.replace("--", ""), "leave it out, or train anew")
+    flags = {name: plain(value) for name, value in {**options, "data": run}.items()}
+    asked = update.Asked(tuple(map(Path, add)), remove)
+    with session(on_progress) as screen:
+        _, done, trained, report = update.remade(flags, asked, screen, overwrite=overwrite)
+        return _training_result(done.path, trained, report)
 
 
 def _training_result(run: Path, trained: Trained, report: str | None) -> TrainingResult:

@@ -58,6 +58,15 @@ def show_plans(found: PlanComparison, screen: Screen, json: bool) -> None:
     screen.note(f"wrote {picture}")
 
 
+def say_row(screen: Screen, row: PlanRow, json: bool) -> None:
+    """Say in a line what a plan came to, as soon as it is known."""
+    from tl_cli.console import compare as console
+
+    if not json and not screen.quiet and not screen.verbose:
+        screen.settle()
+        console.show_row(screen, row)
+
+
 def name_of(settings: RunConfig) -> str:
     """Return what the plan of a run is called beside others."""
     return "advice" if settings.freeze == "auto" else "asked for"

@@ -39,6 +39,14 @@ def export(
         Path | None,
         typer.Option(help="File, or folder of a SavedModel or of all; else in the run."),
     ] = None,
+    unknown: Annotated[
+        bool | None,
+        typer.Option(
+            "--unknown/--no-unknown",
+            help="A second output that tells images unlike all training images, where it can.",
+            show_default=False,
+        ),
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
     benchmark: Annotated[
         bool, typer.Option("--benchmark", help="Time it in its own runtime, on this machine.")
@@ -59,7 +67,7 @@ def export(
         for reason in left_out:
             screen.note(reason)
         results = []
-        for result in _written(run, targets, quantize, images, benchmark, screen):
+        for result in _written(run, targets, quantize, images, unknown, benchmark, screen):
             results.append(result)
             if not json:
                 _show(screen, result, first=len(results) == 1)
@@ -75,6 +83,7 @@ def _written(
     targets: Sequence[tuple[Format, Path]],
     quantize: str | None,
     images: Manifest | None,
+    unlike: bool | None,
     benchmark: bool,
     screen: Screen,
 ) -> Iterator[Export]:
@@ -82,7 +91,7 @@ def _written(
     screen.busy("Loading the network")
     from tl_cli.engine import export as engine
 
-    source = engine.original(run, quantize, images)
+    source = engine.original(run, quantize, images, unlike)
     for form, target in targets:
         screen.busy(f"Writing and checking {form.title}")
         yield engine.export(source, form, target, screen.on_progress, benchmark=benchmark)

@@ -122,13 +122,15 @@ def predict(
         shown = _shown(screen, form, top_k, inputs, several, sets=sets is not None, number=number)
         with file or shown as sheet:
             from tl_cli.engine import predict
+            from tl_cli.engine.fitted_images import Met
 
             built = predict.load_checkpoint(run, TASKS)
+            met = Met(run)
             built = replace(built, interval=interval) if interval else built
             answers = predict.answers(
                 built, inputs[sheet.rows :], top=top_k, least=min_confidence,
                 batch_size=batch_size, unlike=predict.unknown_score(run, built, unknown),
-                sets=sets,
+                sets=sets, met=met,
             )  # fmt: skip
             with _told_where_it_stops(screen, sheet, len(inputs), output):
                 said = (prediction_writer.UNSURE, prediction_writer.UNKNOWN)
@@ -139,6 +141,7 @@ def predict(
             "seconds": round(time.perf_counter() - started, 3),
             "left_out": dict(+left_out),
             "unsorted": unsorted,
+            "trained_on": len(met.found),
             "sets": _told_of_sets(sheet, sets) if sets else None,
         }
         if number:
@@ -342,6 +345,12 @@ def _sum_up(
             f"Sets hold the right class of {percent(sets['coverage'], 1)} of images drawn like the "
             f"{sets['held_out']:,} held-out ones that they go by; here {sets['mean_size']:.2f} "
             f"classes on average, {percent(sets['alone'])} of them a single one."
+        )
+    if n := told["trained_on"]:
+        screen.settle()
+        screen.note(
+            f"{n:,} of these images {'was' if n == 1 else 'were'} trained on: how well "
+            f"{'it is' if n == 1 else 'they are'} recognised says nothing of new ones."
         )
     if "quantity" in told:
         screen.settle()

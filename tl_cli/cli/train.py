@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json as jsonlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,7 +17,7 @@ from tl_cli.cli.resume import reopened
 from tl_cli.cli.run_directory import begun, directory, watched
 from tl_cli.cli.session import LOADING, manifest_of, opened_screen
 from tl_cli.cli.shard import ShardOption, train_share
-from tl_cli.cli.training import say_report, train_and_show, train_run, write_report
+from tl_cli.cli.training import say_report, show, train_and_show, train_run, write_report
 from tl_cli.data.manifest import CLASSIFICATION, TASKS
 from tl_cli.errors import TLError
 
@@ -258,7 +259,7 @@ def _compare(
     overwrite: bool,
     run: RunDir,
 ) -> None:
-    """Train in several ways on one split, with the same limits, and end with the comparison."""
+    """Train in several ways on one split, with the same limits: a line each, a table, the best."""
     from dataclasses import replace
 
     from tl_cli.cli import compare
@@ -280,9 +281,11 @@ def _compare(
     except TLError:
         run.withdraw()
         raise
-    first = train_and_show(settings, manifest, screen, json, run)
+    first, shown = _one_of_several(settings, manifest, screen, json, run)
     backbone = {"backbone": first["plan"]["backbone"]}  # of one that was chosen by `best`
     rows = [plan_row(compare.name_of(settings), first)]
+    outcomes = {rows[0].name: shown}
+    compare.say_row(screen, rows[0], json)
     for name, other in others.items():
         changed = other.model_copy(update=backbone)
         same = next((row for row in rows if compare.is_same(row, changed)), None)
@@ -290,5 +293,21 @@ def _compare(
             rows.append(replace(same, name=name, same_as=same.name))
         else:
             its = begun(changed, RunDir.create(places[name], overwrite=overwrite))
-            rows.append(plan_row(name, train_and_show(changed, manifest, screen, json, its)))
-    compare.show_plans(PlanComparison(tuple(rows)), screen, json)
+            told, outcomes[name] = _one_of_several(changed, manifest, screen, json, its)
+            rows.append(plan_row(name, told))
+        compare.say_row(screen, rows[-1], json)
+    found = PlanComparison(tuple(rows))
+    compare.show_plans(found, screen, json)
+    if not json and not screen.verbose:
+        outcomes[found.best.name]()
+
+
+def _one_of_several(
+    settings: RunConfig, manifest: Manifest, screen: Screen, json: bool, run: RunDir
+) -> tuple[Mapping[str, Any], Callable[[], None]]:
+    """Train a run of a comparison; return all that --json tells, and what shows how it came out."""
+    if json or screen.verbose:
+        return train_and_show(settings, manifest, screen, json, run), lambda: None
+    run, done, report = train_run(settings, manifest, screen, run, brief=True)
+    told = {**done.result.to_json(), "report": report}
+    return told, partial(show, done.result, manifest, run, report, screen)

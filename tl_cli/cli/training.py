@@ -22,11 +22,15 @@ if TYPE_CHECKING:
 
 
 def train_run(
-    settings: RunConfig, manifest: Manifest, screen: Screen, run: RunDir
+    settings: RunConfig, manifest: Manifest, screen: Screen, run: RunDir, *, brief: bool = False
 ) -> tuple[RunDir, Trained, str | None]:
-    """Train one run, put it in its place, and write its report; return where that lies, too."""
+    """Train one run, put it in its place, and write its report; return where that lies, too.
+
+    `brief`: one of several, of which only what goes on is shown.
+    """
+    work = _run_briefly if brief else _run
     return finished_run(
-        settings, screen, run, lambda watch: _run(settings, manifest, screen, run, watch)
+        settings, screen, run, lambda watch: work(settings, manifest, screen, run, watch)
     )
 
 
@@ -96,6 +100,25 @@ def _run(
     return train(
         settings, manifest, run, on_progress, on_plan=lambda *told: _show_plan(screen, *told)
     )
+
+
+def _run_briefly(
+    settings: RunConfig, manifest: Manifest, screen: Screen, run: RunDir, on_progress: OnProgress
+) -> Trained:
+    """Train without a word of the plan, nor of what is there before the tuning."""
+    screen.busy(LOADING)
+    from tl_cli.engine.train import train
+    from tl_cli.results.progress import Note
+
+    def passing(event: Any) -> None:
+        if not (isinstance(event, Note) and event.lasting):
+            on_progress(event)
+
+    def on_plan(_: FreezePlan, seconds: Mapping[str, float]) -> None:
+        screen.activity.expect(seconds)
+        screen.busy("Preparing what comes next")
+
+    return train(settings, manifest, run, passing, on_plan=on_plan)
 
 
 def _show_plan(screen: Screen, plan: FreezePlan, seconds: Mapping[str, float]) -> None:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from tl_cli.console.screen import Screen
     from tl_cli.data.manifest import Manifest
     from tl_cli.data.update import Update
+    from tl_cli.engine.outcome import Trained
     from tl_cli.report import RunFacts
     from tl_cli.store.run_dir import RunDir
 
@@ -32,22 +33,46 @@ class Asked:
     labels: Mapping[str, str | None] = field(default_factory=dict)  # by path; None: take out
 
 
+def decided(flags: Mapping[str, Any], others: Collection[str] = ()) -> str | None:
+    """Return why what is asked for beside a change of images cannot be had; None where it can."""
+    given = {f"--{name.replace('_', '-')}" for name in flags if name not in ALLOWED} | set(others)
+    if not given:
+        return None
+    return (
+        f"{min(given)} does not go with --add and --remove: the head is solved again with the "
+        "run's own network and settings"
+    )
+
+
 def check_alone(flags: Mapping[str, Any], others: Collection[str]) -> None:
     """Raise BadParameter where anything is asked for that the run has decided already."""
-    given = {f"--{name.replace('_', '-')}" for name in flags if name not in ALLOWED} | set(others)
-    if given:
-        raise typer.BadParameter(
-            f"{min(given)} does not go with --add and --remove: the head is solved again with the "
-            "run's own network and settings"
-        )
+    if why := decided(flags, others):
+        raise typer.BadParameter(why)
 
 
 def updated(
     flags: Mapping[str, Any], asked: Asked, screen: Screen, json: bool, *, overwrite: bool = False
 ) -> Mapping[str, Any]:
     """Make a new run of a run and other images, and show it; return all that --json tells."""
+    from tl_cli.cli.training import show
+
+    manifest, done, trained, page = remade(flags, asked, screen, overwrite=overwrite)
+    if not json:
+        from tl_cli.console.update import show_update
+
+        assert trained.result.update
+        if not screen.quiet:
+            show_update(screen, trained.result.update, len(manifest.records), done.path)
+        show(trained.result, manifest, done, page, screen)
+    return {**trained.result.to_json(), "report": page}
+
+
+def remade(
+    flags: Mapping[str, Any], asked: Asked, screen: Screen, *, overwrite: bool = False
+) -> tuple[Manifest, RunDir, Trained, str | None]:
+    """Make a new run of a run and other images; return its images, itself, what came, its page."""
     from tl_cli import report
-    from tl_cli.cli.training import finished_run, show
+    from tl_cli.cli.training import finished_run
     from tl_cli.data.manifest import CLASSIFICATION
     from tl_cli.store import checkpoint
     from tl_cli.store.run_dir import CHECKPOINT, RunDir, checkpoint_of
@@ -66,14 +91,7 @@ def updated(
     done, trained, page = finished_run(
         settings, screen, run, lambda watch: _work(settings, changed, facts, run, screen, watch)
     )
-    if not json:
-        from tl_cli.console.update import show_update
-
-        assert trained.result.update
-        if not screen.quiet:
-            show_update(screen, trained.result.update, len(changed.manifest.records), done.path)
-        show(trained.result, changed.manifest, done, page, screen)
-    return {**trained.result.to_json(), "report": page}
+    return changed.manifest, done, trained, page
 
 
 def _run_of(flags: Mapping[str, Any]) -> Path:

@@ -44,6 +44,17 @@ def show_plans(screen: Screen, found: PlanComparison) -> None:
     say(screen, safe(found.told))
 
 
+def show_row(screen: Screen, row: PlanRow) -> None:
+    """Say in a line what a plan came to."""
+    if row.same_as:
+        told = f"the same plan as {row.same_as}"
+    elif row.accuracy is None:
+        told = f"came to nothing; {duration(row.seconds)}"
+    else:
+        told = f"{_share(row.accuracy)} on validation; {duration(row.seconds)}"
+    screen.paragraph(f"[bold]{safe(row.name)}:[/] {safe(told)}", rest="  ")
+
+
 def _plan(row: PlanRow, best: PlanRow) -> Sequence[str]:
     frozen = NOTHING if row.strategy == "scratch" else f"{row.freeze_ratio:.0%}"
     if row.same_as:

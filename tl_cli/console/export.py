@@ -51,6 +51,14 @@ def _show_usage(screen: Screen, result: Export) -> None:
             "from its threshold on (`thresholds` in the .json beside the file): "
             + naming((f"{value:.2f}" for value in result.thresholds), MOST_CLASSES),
         )
+    if result.unknown_threshold:
+        say(
+            screen,
+            f"Second output: unknown_score, float32 \\[batch]: above {result.unknown_threshold:g} "
+            "an image is unlike all training images, `unknown`",
+        )
+    if result.unknown_left_out:
+        say(screen, safe(result.unknown_left_out[0].upper() + result.unknown_left_out[1:]))
     say(screen, f"[bold]To use it in Python, {result.runtime}:[/]\n")
     for line in (result.usage or "").splitlines():
         screen.whole(safe(line), label="  ")
@@ -78,6 +86,16 @@ def _equality(found: Equality, result: Export) -> str:
     return (
         f"{images}, greatest difference of a probability {found.difference:.1e}"
         + (f" (allowed {allowed:.0e})" if allowed else "")
+        + _scores(found)
         + f", same {'labels' if result.thresholds else 'class'} {found.agreement:.1%}"
         + (f" (at least {found.least_agreement:.0%})" if found.least_agreement else "")
     )  # fmt: skip
+
+
+def _scores(found: Equality) -> str:
+    if found.unknown_difference is None:
+        return ""
+    allowed = found.allowed_unknown_difference
+    return f", of a score for unknown images {found.unknown_difference:.1e}" + (
+        f" (allowed {allowed:.0e})" if allowed else ""
+    )

@@ -19,7 +19,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tl_cli.data import quantities
-from tl_cli.data.csv_io import read_csv
 from tl_cli.data.manifest import Record
 from tl_cli.engine import fitted_images
 from tl_cli.engine.metrics.figures import encode
@@ -112,12 +111,12 @@ def interval_of_run(run: RunDir, coverage: float) -> ConformalInterval:
 
 def _held_out(run: RunDir) -> tuple[Sequence[Record], NDArray[np.floating]]:
     """Return a run's validation images, and what was said of them [n, C]."""
-    held_out = fitted_images.load(run).held_out
-    if not held_out:
+    fitted = fitted_images.load(run)
+    if not fitted.held_out:
         raise TLError(
             f"{run.path} keeps no answers to images that it was not fitted to, and --coverage goes "
             "by these",
             f"it needs {run_dir.HELD_OUT} and {run_dir.MANIFEST} beside the checkpoint",
         )
-    records = read_csv(run / run_dir.MANIFEST).of("val")
-    return records, np.stack([held_out[record.digest] for record in records])
+    rows = [fitted.held_out[record.digest] for record in fitted.validation]
+    return fitted.validation, np.stack(rows)

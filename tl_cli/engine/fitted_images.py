@@ -6,14 +6,15 @@ kept from before. Knows nothing of networks.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from tl_cli.data import duplicates
+from tl_cli.data import digests, duplicates
 from tl_cli.data.csv_io import read_csv
-from tl_cli.data.manifest import Record
+from tl_cli.data.manifest import Manifest, Record
 from tl_cli.engine.networks.classifier import describe
 from tl_cli.errors import TLError
 from tl_cli.store import run_dir
@@ -27,6 +28,7 @@ class FittedImages:
     trained: frozenset[str] = frozenset()
     images: tuple[Record, ...] = ()  # those that the saved network was fitted to in the end
     held_out: Mapping[str, np.ndarray] = field(default_factory=dict)
+    validation: tuple[Record, ...] = ()
     refit: bool = False  # whether the head was fitted to the validation images in the end
 
     def trained_on(self, records: Sequence[Record]) -> np.ndarray:
@@ -56,13 +58,43 @@ def load(run: RunDir) -> FittedImages:
     except (TLError, OSError):
         return FittedImages()
     trained = frozenset(record.digest for record in manifest.of("train") if record.digest)
-    refit = bool(describe(run).get("refit"))
-    images = tuple(r for r in manifest.records if r.split in ("train", *(("val",) * refit)))
+    images, refit = _fitted(run, manifest)
+    validation = tuple(manifest.of("val"))
     if not refit and not (run / run_dir.HELD_OUT).is_file():
-        return FittedImages(trained, images)
-    digests = [record.digest for record in manifest.of("val")]
-    held_out = dict(zip(digests, _rows(run, len(digests)), strict=True))
-    return FittedImages(trained, images, held_out, refit)
+        return FittedImages(trained, images, validation=validation)
+    names = [record.digest for record in validation]
+    held_out = dict(zip(names, _rows(run, len(names)), strict=True))
+    return FittedImages(trained, images, held_out, validation, refit)
+
+
+def _fitted(run: RunDir, manifest: Manifest) -> tuple[tuple[Record, ...], bool]:
+    """Return the images that the saved network was fitted to, and whether validation is among."""
+    refit = bool(describe(run).get("refit"))
+    splits = ("train", *(("val",) * refit))
+    return tuple(record for record in manifest.records if record.split in splits), refit
+
+
+class Met:
+    """Counts which image files are ones that a checkpoint was fitted to, as they are read."""
+
+    def __init__(self, run: RunDir | None = None) -> None:
+        self.found: list[str] = []  # digests; several threads add to it
+        self._known = _digests(run) if run else frozenset()
+
+    def look(self, file: io.BufferedReader | io.BytesIO) -> None:
+        """Note whether a file that was just opened is one of them; it is left at its start."""
+        if self._known and (digest := digests.of_file(file)) in self._known:
+            self.found.append(digest)
+        file.seek(0)
+
+
+def _digests(run: RunDir) -> frozenset[str]:
+    """Return the digests of all images a checkpoint was fitted to; none where that is not told."""
+    try:
+        images, _ = _fitted(run, read_csv(run / run_dir.MANIFEST))
+    except (TLError, OSError):
+        return frozenset()
+    return frozenset(record.digest for record in images if record.digest)
 
 
 def _rows(run: RunDir, count: int) -> np.ndarray:

@@ -21,6 +21,7 @@ from tl_cli.data.packed import file_of
 from tl_cli.data.sources.samples import SCHEME
 from tl_cli.engine import unknown_file
 from tl_cli.engine.conformal import ConformalSets
+from tl_cli.engine.fitted_images import Met
 from tl_cli.engine.images import dataset, image_store
 from tl_cli.engine.networks import classifier
 from tl_cli.engine.networks.classifier import Classifier
@@ -147,18 +148,19 @@ def answers(
     batch_size: int = BATCH,
     unlike: UnknownScore | None = None,
     sets: ConformalSets | None = None,
+    met: Met | None = None,
 ) -> Iterator[list[ImagePrediction]]:
     """Yield, batch by batch and in order, one answer for each path, file in memory, or picture.
 
     With the `top` best guesses each; labelled `unknown` where the image is beyond the threshold of
     `unlike`, else `unsure` where the best guess has a probability below `least`; with an error
     where the image cannot be opened. Of several labels, all from their thresholds on. With `sets`,
-    each has its set of classes. Of a number, its value and how far that may be off. Holds a few
-    batches in memory.
+    each has its set of classes. Of a number, its value and how far that may be off. `met` counts
+    the files that it knows. Holds a few batches in memory.
     """
     if least and UNSURE in built.classes:
         raise TLError(f"a class of this network is called '{UNSURE}'", "leave out --min-confidence")
-    for chunk, images in opened_images(inputs, built.backbone.image_size, batch_size):
+    for chunk, images in opened_images(inputs, built.backbone.image_size, batch_size, met):
         good = [image for image in images if not isinstance(image, str)]
         said = _said(built, good, batch_size, unlike)
         yield [
@@ -245,7 +247,7 @@ Given = TypeVar("Given", bound=Source)
 
 
 def opened_images(
-    inputs: Sequence[Given], size: int, batch: int
+    inputs: Sequence[Given], size: int, batch: int, met: Met | None = None
 ) -> Iterator[tuple[Sequence[Given], list[Opened]]]:
     """Yield batches of inputs with their images; some are made ahead of the one in use."""
     pool = ThreadPoolExecutor(cores())
@@ -253,7 +255,7 @@ def opened_images(
     try:
         for start in range(0, len(inputs), batch):
             chunk = inputs[start : start + batch]
-            coming.append((chunk, pool.map(lambda given: _open(given, size), chunk)))
+            coming.append((chunk, pool.map(lambda given: _open(given, size, met), chunk)))
             if len(coming) > AHEAD:
                 first, images = coming.popleft()
                 yield first, list(images)
@@ -263,7 +265,7 @@ def opened_images(
         pool.shutdown(cancel_futures=True)
 
 
-def _open(given: Source, size: int) -> Opened:
+def _open(given: Source, size: int, met: Met | None) -> Opened:
     """Return an image as evaluation sees it, uint8 [size, size, 3], or what is wrong."""
     try:
         if isinstance(given, io.BytesIO):
@@ -273,6 +275,8 @@ def _open(given: Source, size: int) -> Opened:
         if not given.startswith(SCHEME):
             check_regular(file_of(given))
         with opened(given) as file:
+            if met:
+                met.look(file)
             return np.asarray(squash(decode(file, size), size))
     except Exception as error:  # whatever a damaged file makes a decoder raise
         return fault_of(_path(given), error)

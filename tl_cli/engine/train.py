@@ -24,6 +24,7 @@ from tl_cli.engine.finetune.candidates import from_head
 from tl_cli.engine.finetune.checkpoints import Checkpoints
 from tl_cli.engine.finetune.finetune import finetune, softened
 from tl_cli.engine.finetune.from_scratch import random_classifier, train_from_scratch
+from tl_cli.engine.finetune.races import Races
 from tl_cli.engine.finetune.settings import FinetuneSettings
 from tl_cli.engine.head import choice
 from tl_cli.engine.head.choice import SolvedHead
@@ -80,7 +81,7 @@ def train(
                 seen = evidence.gather_evidence(context, rows, head, layers)
 
     with clock.stage("plan"):
-        decided = before or _decide(context, seen, head, clock, on_progress)
+        decided = before or _decide(context, seen, head, Races(run), clock, on_progress)
         decided = in_parts.fitted(context, decided, on_progress)
         if decided.plan.trains_backbone:
             devices.tell(config, decided, on_progress)
@@ -125,6 +126,7 @@ def _decide(
     context: RunContext,
     seen: Evidence | None,
     head: SolvedHead | None,
+    races: Races,
     clock: Clock,
     on_progress: OnProgress,
 ) -> FinetuneSettings:
@@ -132,7 +134,9 @@ def _decide(
     config, plan = context.config, recommend_freeze.recommend(context, seen)
     mirror = _may_mirror(context, plan, head, on_progress)
     if config.effort == "thorough" and head:
-        plan = successive_halving.decide(context, plan, head, on_progress, mirror=mirror)
+        plan = successive_halving.decide(
+            context, plan, head, on_progress, mirror=mirror, races=races
+        )
     decided = settings.decide(context, plan, mirror=mirror)
     if not (config.max_minutes and plan.trains_backbone):
         return decided

@@ -27,6 +27,8 @@ class Equality:
     allowed_difference: float | None
     least_agreement: float | None
     number: bool = False  # whether a number is said of an image
+    unknown_difference: float | None = None  # the greatest one of a score, in what it is or 1
+    allowed_unknown_difference: float | None = None
 
     @property
     def passed(self) -> bool:
@@ -47,6 +49,11 @@ class Equality:
                 f"the {'number is nearly' if self.number else 'most probable class is'} the same "
                 f"for {self.agreement:.1%} of the images, and "
                 f"{self.least_agreement:.0%} is asked for"
+            )
+        allowed, score = self.allowed_unknown_difference, self.unknown_difference
+        if allowed is not None and score is not None and not score <= allowed:
+            found.append(
+                f"a score for unknown images differs by {score:.2g}, and {allowed:g} is allowed"
             )
         return tuple(found)
 
@@ -71,6 +78,9 @@ class Export:
     encoded: Equality | None  # of a format that opens image files itself
     milliseconds: Mapping[int, float] | None  # an image, by batch size
     thresholds: tuple[float, ...] = ()  # by class, where an image may have several labels
+    outputs: tuple[str, ...] = ("probabilities",)  # names, in order
+    unknown_threshold: float | None = None  # of the second output: above it an image is unknown
+    unknown_left_out: str | None = None  # why there is none, where the run has it
     task: str = CLASSIFICATION
     interval: ConformalInterval | None = None  # how far a number may be off
 
@@ -78,6 +88,7 @@ class Export:
         """Return JSON types, keys as documented in docs/json.md."""
         return asdict(self) | {
             "classes": list(self.classes),
+            "outputs": list(self.outputs),
             "thresholds": list(self.thresholds) or None,
             "passed": self.equality.passed,
             "reasons": list(self.equality.reasons),

@@ -18,6 +18,7 @@ from tl_cli.store.run_dir import DONE, FILES, HEAD, OURS, REQUEST, RESUME, RUNNI
 
 FOLDER = RESUME
 INPUTS, SETTINGS = f"{FOLDER}/inputs.json", f"{FOLDER}/settings.json"
+RACES = f"{FOLDER}/races.json"
 OURS_INSIDE = ("*.json", "epoch-*.npz", ".*.json", ".*.npz")  # the hidden ones were cut off
 
 

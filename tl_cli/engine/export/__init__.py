@@ -18,6 +18,7 @@ import tempfile
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from types import ModuleType
@@ -27,8 +28,11 @@ import numpy as np
 from tl_cli import engine
 from tl_cli.data import presence
 from tl_cli.data.manifest import Manifest, Record
+from tl_cli.engine import predict
 from tl_cli.engine.export import check, recipe
+from tl_cli.engine.export.check import Answers
 from tl_cli.engine.export.network import Network
+from tl_cli.engine.export.unknown import SCORE, THRESHOLD
 from tl_cli.engine.networks import classifier
 from tl_cli.errors import TLError
 from tl_cli.export_formats import FORMATS, Format
@@ -44,6 +48,10 @@ __all__ = ["FORMATS", "Original", "export", "original"]
 REJECTED = ".rejected"
 # what tl and TensorFlow put into a SavedModel's folder
 SAVED_MODEL = {"saved_model.pb", "fingerprint.pb", "variables", "assets", "assets.extra"}
+ROUNDED = (
+    "a file of rounded numbers has no score for unknown images: its threshold is of features that "
+    "are not rounded"
+)
 ROOM = 4  # times the weights: the file, and what it is made from
 
 
@@ -56,23 +64,43 @@ class Original:
     checked_on: str  # a key of CHECKED_ON
     records: Sequence[Record]
     images: np.ndarray  # float32 [n, size, size, 3]
-    want: np.ndarray  # float32 [n, C]
+    want: Answers  # by the name of the output: probabilities float32 [n, C], scores float64 [n]
+    left_out: str | None  # why it has no score for unknown images, where the run has one
 
 
-def original(run: RunDir, quantize: str | None = None, data: Manifest | None = None) -> Original:
+def original(
+    run: RunDir,
+    quantize: str | None = None,
+    data: Manifest | None = None,
+    unlike: bool | None = None,
+) -> Original:
     """Load a run's classifier and ask it about real images, once for all formats.
 
-    `data`: images to check with, instead of the run's own. Raises TLError where there are no images
-    left to check with.
+    `data`: images to check with, instead of the run's own. `unlike`: whether unknown images are to
+    be told; None: where they can be. Raises TLError where there are no images left to check with,
+    and where unknown images are to be told and cannot be.
     """
     engine.prepare("float32", seed=0)
     built, described = classifier.load(run)
-    network = Network(built, quantize, run, data)
+    score = predict.unknown_score(run, built, unlike)
+    left_out = ROUNDED if score and quantize else None
+    if unlike and left_out:
+        raise TLError(left_out, "leave out --unknown, or --quantize")
+    network = Network(built, quantize, run, data, None if left_out else score)
     checked_on, records = check.chosen(run, "val", check.MOST, network.size, data)
     images = check.images(records, network.size)
-    want = check.batched(built.model.predict_on_batch, images, check.MOST)
+    want = check.batched(partial(_answers, network), images, check.MOST)
     precision = described.get("precision", "float32")
-    return Original(network, precision, checked_on, records, images, want)
+    return Original(network, precision, checked_on, records, images, want, left_out)
+
+
+def _answers(network: Network, images: np.ndarray) -> dict[str, np.ndarray]:
+    """Return what the checkpoint says of images, with the score as `tl predict` computes it."""
+    said = {network.output: np.asarray(network.built.model.predict_on_batch(images))}
+    if network.unlike is None:
+        return said
+    _, seen = network.built.inference_with_features.predict_on_batch(images)
+    return said | {SCORE: network.unlike.scores(np.asarray(seen))}
 
 
 def export(
@@ -102,7 +130,7 @@ def export(
         on_progress(Note(f"Running it in {module.RUNTIME} on {many} ..."))
         with _hushed():
             runtime = module.runtime(beside)
-            scale = check.scale_of(source.want, network.built)
+            scale = check.scale_of(source.want, network)
             equality = check.compare(
                 source.want, runtime, images, network.quantize, network.built.thresholds, scale
             )
@@ -122,6 +150,9 @@ def export(
         image_size=network.size,
         classes=network.built.classes,
         thresholds=network.built.thresholds,
+        outputs=network.outputs,
+        unknown_threshold=THRESHOLD if network.unlike else None,
+        unknown_left_out=source.left_out,
         task=network.built.task,
         interval=network.built.interval,
         trained_in=source.trained_in,
@@ -182,8 +213,9 @@ def _encoded(module: ModuleType, path: Path, source: Original) -> Equality | Non
     if not at:
         return None
     files = [Path(records[i].path).read_bytes() for i in at]
-    scale = check.scale_of(source.want, source.network.built)
-    return check.equality(source.want[at], [module.encoded(path)(files)], scale=scale)
+    scale = check.scale_of(source.want, source.network)
+    wanted = {name: values[at] for name, values in source.want.items()}
+    return check.equality(wanted, [module.encoded(path)(files)], scale=scale)
 
 
 def check_replaceable(place: Path, *, folder: bool) -> None:

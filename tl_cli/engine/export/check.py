@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -11,8 +11,8 @@ from tl_cli.data.csv_io import read_csv
 from tl_cli.data.manifest import REGRESSION, Manifest, Record
 from tl_cli.engine import features, run_images
 from tl_cli.engine.export.network import Network, Runtime
+from tl_cli.engine.export.unknown import SCORE
 from tl_cli.engine.images import image_store
-from tl_cli.engine.networks.classifier import Classifier
 from tl_cli.errors import TLError
 from tl_cli.results.export import Equality
 from tl_cli.store import run_dir
@@ -22,6 +22,7 @@ MOST, CALIBRATION = 64, 200  # images to check with; to calibrate int8 with
 BATCHES = (1, 5)
 # Of a probability, at most; int8 rounds so much that only the answer can be asked for
 DIFFERENCE = {None: 1e-4, "float16": 2e-2}
+SCORE_DIFFERENCE = 1e-3  # of a score for unknown images, in what it is or 1, whichever is more
 OF_A_NUMBER = 10  # times as much of the scale of numbers, which no softmax holds together
 NEARLY = 0.1  # of that scale: what two numbers differ by that are nearly the same
 AGREEMENT = 0.98  # share of images with the same most probable class, for int8
@@ -85,8 +86,11 @@ def calibration(network: Network) -> np.ndarray:
     return images(records, network.size)
 
 
+Answers = Mapping[str, np.ndarray]  # each output by its name, [n, ...]
+
+
 def compare(
-    want: np.ndarray,
+    want: Answers,
     runtime: Runtime,
     images: np.ndarray,
     quantize: str | None,
@@ -95,7 +99,7 @@ def compare(
 ) -> Equality:
     """Return how equal the runtime's answers to images are to those wanted, over all batch sizes.
 
-    `want`: float32 [n, C]; `images`: float32 [n, size, size, 3].
+    `images`: float32 [n, size, size, 3].
     """
     allowed = DIFFERENCE.get(quantize)
     if allowed and scale:
@@ -111,46 +115,71 @@ def compare(
 
 
 def equality(
-    want: np.ndarray,
-    found: Sequence[np.ndarray],
+    want: Answers,
+    found: Sequence[Answers],
     allowed: float | None = None,
     least: float | None = None,
     thresholds: Sequence[float] = (),
     scale: float | None = None,
 ) -> Equality:
-    """Return the worst figures of several answers [n, C] to the same images.
+    """Return the worst figures of several answers to the same images.
 
     `thresholds`: by class, where an image may have several labels: then answers agree where all
-    labels do. `scale`: of numbers, which agree where they differ by less than a tenth of it.
+    labels do. `scale`: of numbers, which agree where they differ by less than a tenth of it. Scores
+    are asked for as exactly as SCORE_DIFFERENCE wherever anything is.
     """
+    wanted = main(want)
 
     def same(got: np.ndarray) -> np.ndarray:
         if scale:
-            return np.asarray(np.abs(got - want)[:, 0] <= NEARLY * scale)
+            return np.asarray(np.abs(got - wanted)[:, 0] <= NEARLY * scale)
         if thresholds:
-            return np.asarray(((got >= thresholds) == (want >= thresholds)).all(1))
-        return np.asarray(got.argmax(1) == want.argmax(1))
+            return np.asarray(((got >= thresholds) == (wanted >= thresholds)).all(1))
+        return np.asarray(got.argmax(1) == wanted.argmax(1))
 
-    difference = max(float(np.abs(got - want).max()) for got in found)
-    agreement = min(float(same(got).mean()) for got in found)
-    return Equality(len(want), difference, agreement, allowed, least, scale is not None)
+    said = [main(answers) for answers in found]
+    return Equality(
+        images=len(wanted),
+        difference=max(float(np.abs(got - wanted).max()) for got in said),
+        agreement=min(float(same(got).mean()) for got in said),
+        allowed_difference=allowed,
+        least_agreement=least,
+        number=scale is not None,
+        unknown_difference=_score_difference(want, found),
+        allowed_unknown_difference=SCORE_DIFFERENCE if allowed and SCORE in want else None,
+    )
 
 
-def scale_of(want: np.ndarray, built: Classifier) -> float | None:
+def main(answers: Answers) -> np.ndarray:
+    """Return the first output, whatever it is called: probabilities or values [n, C]."""
+    return next(values for name, values in answers.items() if name != SCORE)
+
+
+def scale_of(want: Answers, network: Network) -> float | None:
     """Return what a difference of numbers is held against; None where labels are none.
 
     How they spread, or how far off they are; not less than what seven digits hold.
     """
-    if built.task != REGRESSION:
+    if network.built.task != REGRESSION:
         return None
-    off = built.interval.radius if built.interval else 0.0
-    return float(max(np.std(want), off, 1e-3 * np.abs(want).max(), 1e-30))
+    values, interval = main(want), network.built.interval
+    off = interval.radius if interval else 0.0
+    return float(max(np.std(values), off, 1e-3 * np.abs(values).max(), 1e-30))
 
 
-def batched(runtime: Runtime, images: np.ndarray, size: int) -> np.ndarray:
-    """Return the runtime's answers [n, C] to images, asked for `size` at a time."""
+def _score_difference(want: Answers, found: Sequence[Answers]) -> float | None:
+    """Return the greatest difference of a score, in what it is or 1; None where there is none."""
+    if SCORE not in want:
+        return None
+    unit = np.maximum(want[SCORE], 1)
+    return max(float((np.abs(answers[SCORE] - want[SCORE]) / unit).max()) for answers in found)
+
+
+def batched(runtime: Runtime, images: np.ndarray, size: int) -> dict[str, np.ndarray]:
+    """Return the runtime's answers to images, asked for `size` at a time."""
     starts = range(0, len(images), size)
-    return np.concatenate([np.array(runtime(images[i : i + size])) for i in starts])
+    parts = [runtime(images[i : i + size]) for i in starts]
+    return {name: np.concatenate([np.array(part[name]) for part in parts]) for name in parts[0]}
 
 
 def milliseconds(runtime: Runtime, images: np.ndarray) -> dict[int, float]:

@@ -1,4 +1,7 @@
-"""ONNX: made by tf2onnx, run by onnxruntime. Class names are in the metadata, `classes`."""
+"""ONNX: made by tf2onnx, run by onnxruntime. Class names are in the metadata, `classes`.
+
+And where unknown images are told, from which score on: `unknown_threshold`.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,7 @@ CPU = ["CPUExecutionProvider"]
 
 
 def write(network: Network, path: Path) -> None:
-    """Write the file: input `image` [batch, size, size, 3], output `probabilities`."""
+    """Write the file: input `image` [batch, size, size, 3], outputs as they are named."""
     with _without_copies():
         tf2onnx.convert.from_function(
             network.function, [network.image], opset=OPSET, output_path=str(path)
@@ -115,4 +118,5 @@ class Calibration:
 def runtime(path: Path) -> Runtime:
     """Return what runs the file on the CPU."""
     session = onnxruntime.InferenceSession(path, providers=CPU)
-    return lambda images: session.run(None, {"image": images})[0]
+    names = [output.name for output in session.get_outputs()]
+    return lambda images: dict(zip(names, session.run(names, {"image": images}), strict=True))

@@ -1,9 +1,13 @@
-"""OpenVINO IR: a .xml and its .bin. Class names are in the runtime information, `classes`."""
+"""OpenVINO IR: a .xml and its .bin. Class names are in the runtime information, `classes`.
+
+And where unknown images are told, from which score on: `unknown_threshold`.
+"""
 
 from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +22,7 @@ EXACT = {"INFERENCE_PRECISION_HINT": "f32"}
 
 
 def write(network: Network, path: Path) -> None:
-    """Write both files: input `image` [batch, size, size, 3], output `probabilities`."""
+    """Write both files: input `image` [batch, size, size, 3], outputs as they are named."""
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         network.save(Path(folder))
         # read by the runtime itself: openvino.convert_model would send telemetry
@@ -41,4 +45,10 @@ def _to_int8(model: openvino.Model, images: np.ndarray) -> openvino.Model:
 def runtime(path: Path) -> Runtime:
     """Return what runs the files on the CPU, in the precision in which they are written."""
     compiled = openvino.Core().compile_model(path, "CPU", EXACT)
-    return lambda images: compiled({"image": images})[0]
+    names = [output.any_name for output in compiled.outputs]
+
+    def named(images: np.ndarray) -> Mapping[str, np.ndarray]:
+        found = compiled({"image": images})
+        return {name: found[name] for name in names}
+
+    return named

@@ -21,6 +21,8 @@ from tl_cli.humanize import printable
 from tl_cli.store.run_dir import replacing
 
 ENDING, FIGURES = ".md", ".json"
+KERAS = "keras"  # the row that answers with a bare array where there is one output
+VERDICT = ', "unknown" if said["unknown_score"][0] > 1 else "known"'
 SOME_IMAGE = "photo.jpg"
 OPENED = (".jpg", ".jpeg", ".png")  # by the lines of every format
 
@@ -35,6 +37,12 @@ SEVERAL = """
 An image may have several labels: each probability is a sigmoid, a label by itself, and they do not
 sum to 1. A label is said from its threshold on; in the order of `CLASSES` they are: {}.
 """
+UNKNOWN = """
+A second output, `unknown_score`, [batch], tells how unlike all training images an image is: above 1
+call it `unknown`, whatever the probabilities say. `probabilities` stays the first output{}.
+"""
+BY_NAME = """; since
+there are two, Keras answers with a dictionary by these names"""
 SCALED = """of 16 bits are scaled by what the training images hold, so that the level
 {:,} becomes 255: the Python program does so with grey ones; any others have to be scaled first"""
 UNSCALED = "have to be scaled to 0..255 first"
@@ -50,6 +58,7 @@ def page(network: Network, form: Format, name: str) -> str:
         "CLASSES_": classes_of(network.built.classes),
         "FILE_": json.dumps(name),
         "FULL_": str(full),
+        "ANSWER_": _answer(network, form),
     }
 
     def program(language: str, ending: str) -> str:
@@ -69,18 +78,24 @@ def page(network: Network, form: Format, name: str) -> str:
         what="numbers" if number else "probabilities",
         others="" if number else ", by 0.1 and more",
         near="nearly exactly" if number else "to 0.01",
-        more=_bands() + MORE.get(form.name, "") + _several(network.built.thresholds),
+        more=_bands() + MORE.get(form.name, "") + _more(network, form),
         deep=SCALED.format(full) if bits else UNSCALED,
         python=program("Python", "py.txt"),
         javascript=program("JavaScript", "js.txt"),
     )
 
 
-def _several(thresholds: Sequence[float]) -> str:
-    """Return what is to be known where an image may have several labels."""
-    if not thresholds:
-        return ""
-    return SEVERAL.format(", ".join(f"{value:.4f}" for value in thresholds))
+def _more(network: Network, form: Format) -> str:
+    """Return what is to be known of several labels an image, or of unknown images."""
+    if network.unlike:
+        return UNKNOWN.format(BY_NAME if form.name == KERAS else "")
+    thresholds = network.built.thresholds
+    return SEVERAL.format(", ".join(f"{value:.4f}" for value in thresholds)) if thresholds else ""
+
+
+def _answer(network: Network, form: Format) -> str:
+    """Return how probabilities are read off what a network says: Keras names no lone output."""
+    return "" if form.name == KERAS and not network.unlike else '["probabilities"]'
 
 
 def _bands() -> str:
@@ -102,6 +117,9 @@ def usage(network: Network, form: Format, exported: Path, image: str) -> str:
         "FILE_": _literal(str(exported)),
         "FIGURES_": _literal(f"{exported}{FIGURES}"),
         "IMAGE_": _literal(image),
+        "ANSWER_": _answer(network, form),
+        "NAMES_": json.dumps(network.outputs),
+        "UNKNOWN_": VERDICT if network.unlike else "",
     }
     text = _filled(_part(f"{form.name}.use.txt"), values)
     return text.replace('["probabilities"]', f'["{network.output}"]')

@@ -1,12 +1,13 @@
 """SavedModel: TensorFlow's own, as TensorFlow Serving takes it.
 
-Signatures: `serving_default` takes `image`, raw RGB 0..255 of any size, and gives `probabilities`;
-`encoded` takes `files`, the bytes of JPEG or PNG files, and gives the same.
+Signatures: `serving_default` takes `image`, raw RGB 0..255 of any size, and gives `probabilities`,
+and where unknown images are told `unknown_score`; `encoded` takes `files`, the bytes of JPEG or PNG
+files, and gives the same.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache, partial
 from pathlib import Path
 
@@ -26,7 +27,7 @@ PNG_DEPTH = 24  # where the bits a channel stand
 
 
 def write(network: Network, path: Path) -> None:
-    """Write the folder, with the class names in assets.extra/labels.txt."""
+    """Write the folder, in its assets.extra class names, and from which score on is unknown."""
     side, run = network.size, network.function
     full = 2.0 ** (grey_levels.in_use() or grey_levels.FILE) - 1
 
@@ -43,25 +44,24 @@ def write(network: Network, path: Path) -> None:
     tf.saved_model.save(tf.Module(), str(path), signatures=signatures, options=NO_GRADIENTS)
     extra = path / "assets.extra"
     extra.mkdir()
-    (extra / "labels.txt").write_text(network.labels, encoding="utf-8")
+    for name, text in network.files.items():
+        (extra / name).write_text(text, encoding="utf-8")
 
 
 def runtime(path: Path) -> Runtime:
     """Return what runs the folder on images float32 [b, height, width, 3]."""
-    signatures = _loaded(path).signatures
-    return lambda images: _only(signatures[SIGNATURE](image=tf.constant(images)))
+    run = _loaded(path).signatures[SIGNATURE]
+    return lambda images: _arrays(run(image=tf.constant(images)))
 
 
-def encoded(path: Path) -> Callable[[Sequence[bytes]], np.ndarray]:
+def encoded(path: Path) -> Callable[[Sequence[bytes]], Mapping[str, np.ndarray]]:
     """Return what runs the folder on the bytes of image files."""
-    signatures = _loaded(path).signatures
-    return lambda files: _only(signatures[ENCODED](files=tf.constant(list(files))))
+    run = _loaded(path).signatures[ENCODED]
+    return lambda files: _arrays(run(files=tf.constant(list(files))))
 
 
-def _only(outputs: dict[str, tf.Tensor]) -> np.ndarray:
-    """Return the output, whatever it is called."""
-    [output] = outputs.values()
-    return np.asarray(output)
+def _arrays(found: Mapping[str, tf.Tensor]) -> dict[str, np.ndarray]:
+    return {name: tensor.numpy() for name, tensor in found.items()}
 
 
 @lru_cache(maxsize=1)

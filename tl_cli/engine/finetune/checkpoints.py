@@ -44,7 +44,7 @@ class Checkpoints:
         """
         if self.run is None:
             return None
-        self._known = {_digest(array): array for group in start for array in group}
+        self._known = {digest(array): array for group in start for array in group}
         for path in reversed(self._files()):
             try:
                 return self._read(path)
@@ -57,10 +57,10 @@ class Checkpoints:
         if self.run is None:
             return
         facts, groups = state.parts()
-        named = {name: [(_digest(a), a) for a in group] for name, group in groups.items()}
+        named = {name: [(digest(a), a) for a in group] for name, group in groups.items()}
         arrays = {key: a for group in named.values() for key, a in group if key not in self._known}
         keys = {name: [key for key, _ in group] for name, group in named.items()}
-        text = json.dumps({"versions": _versions(), "facts": facts, "arrays": keys})
+        text = json.dumps({"versions": versions(), "facts": facts, "arrays": keys})
         arrays[FACTS] = np.frombuffer(text.encode(), np.uint8)
         name = NAME.format(state.best.last_epoch)
         with self.run.replacing(f"{resume.FOLDER}/{name}") as beside, beside.open("wb") as file:
@@ -76,7 +76,7 @@ class Checkpoints:
         """Return the state in a file. Raises one of DAMAGED."""
         with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             told = json.loads(file[FACTS].tobytes())
-            if told["versions"] != _versions():
+            if told["versions"] != versions():
                 raise ValueError("another version wrote it")
             arrays = self._known | dict(_whole(file))
         groups = {name: [arrays[key] for key in keys] for name, keys in told["arrays"].items()}
@@ -100,17 +100,18 @@ def _whole(file: Mapping[str, np.ndarray]) -> Iterator[tuple[str, np.ndarray]]:
         if key == FACTS:
             continue
         array = file[key]
-        if _digest(array) != key:
+        if digest(array) != key:
             raise ValueError("it is damaged")
         yield key, array
 
 
-def _digest(array: np.ndarray) -> str:
+def digest(array: np.ndarray) -> str:
+    """Return what names an array: its type, shape and content."""
     digest = hashlib.blake2b(f"{array.dtype.str}{array.shape}".encode(), digest_size=16)
     digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
     return digest.hexdigest()
 
 
-def _versions() -> dict[str, Any]:
+def versions() -> dict[str, Any]:
     """Return what must be the same for a state to mean the same."""
     return {"tl": __version__, **{name: version(name) for name in ("keras", "tensorflow")}}

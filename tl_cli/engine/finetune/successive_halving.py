@@ -1,20 +1,23 @@
 """The plan tried out: candidates tuned for a short while each, the worst dropped, the best taken.
 
 Successive halving (Jamieson & Talwalkar 2016, arXiv:1502.07943). What it may cost is bounded
-beforehand. Knows nothing of run directories.
+beforehand. Each tuning that is finished is kept: a run that is cut off goes on after it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
 
 from tl_cli.engine import recommend_freeze
 from tl_cli.engine.context import RunContext
 from tl_cli.engine.finetune import settings
 from tl_cli.engine.finetune.candidates import HEAD
 from tl_cli.engine.finetune.finetune import finetune
-from tl_cli.engine.finetune.settings import STEP_COST
+from tl_cli.engine.finetune.races import Races
+from tl_cli.engine.finetune.settings import STEP_COST, FinetuneSettings
 from tl_cli.engine.head.choice import SolvedHead
 from tl_cli.humanize import count
 from tl_cli.plan import FreezePlan, override
@@ -25,6 +28,19 @@ BUDGET = 0.35  # of what tuning the costliest candidate to its end would cost
 RUNGS = (0.2, 0.4, 0.4)  # shares of the budget
 
 
+@dataclass(frozen=True)
+class Start:
+    """What every tuning begins with."""
+
+    backbone: Sequence[np.ndarray]  # its weights
+    head: SolvedHead
+
+    @property
+    def arrays(self) -> tuple[np.ndarray, ...]:
+        """All numbers that what it comes to depends on."""
+        return (*self.backbone, self.head.head.weights, self.head.head.bias)
+
+
 def decide(
     context: RunContext,
     advised: FreezePlan,
@@ -32,6 +48,7 @@ def decide(
     on_progress: OnProgress,
     *,
     mirror: bool,
+    races: Races | None = None,
 ) -> FreezePlan:
     """Return the plan that did best on validation when tried.
 
@@ -39,7 +56,8 @@ def decide(
     the solved head. The backbone's weights are what they were in the end.
     """
     alive = candidates(context, advised)
-    before = context.backbone.model.get_weights()
+    races = races or Races()
+    start = Start(context.backbone.model.get_weights(), head)
     budget = BUDGET * max(cost(plan) * plan.epochs for plan in alive)
     tried: dict[float, FinetuneResult] = {}
     for share in RUNGS:
@@ -47,8 +65,8 @@ def decide(
         for plan in tuned:
             epochs = max(1, int(share * budget / len(tuned) / cost(plan)))
             short = override(plan, epochs=epochs)
-            tried[plan.freeze_ratio] = _tried(context, short, head, on_progress, mirror=mirror)
-            context.backbone.model.set_weights(before)
+            chosen = settings.decide(context, short, mirror=mirror)
+            tried[plan.freeze_ratio] = _tried(context, chosen, start, races, on_progress)
         alive = sorted(alive, key=lambda plan: _loss(plan, tried))[:2]
     best = alive[0] if alive[0].trains_backbone else alive[1]
     result = tried[best.freeze_ratio]
@@ -83,15 +101,20 @@ def cost(plan: FreezePlan) -> float:
 
 def _tried(
     context: RunContext,
-    plan: FreezePlan,
-    head: SolvedHead,
+    chosen: FinetuneSettings,
+    start: Start,
+    races: Races,
     on_progress: OnProgress,
-    *,
-    mirror: bool,
 ) -> FinetuneResult:
-    short = settings.decide(context, plan, mirror=mirror)
-    result = finetune(context, short, head, on_progress).result
+    """Return what a short tuning comes to: as it is kept, else by running it."""
+    plan, known = chosen.plan, races.result(chosen, start.arrays)
     tried = f"Tried freeze ratio {plan.freeze_ratio:.2f}, {count(plan.epochs, 'epoch')}"
+    if known:
+        on_progress(Note(f"{tried} (known already): {known.reason}"))
+        return known
+    result = finetune(context, chosen, start.head, on_progress).result
+    context.backbone.model.set_weights(start.backbone)
+    races.keep(chosen, start.arrays, result)
     on_progress(Note(f"{tried}: {result.reason}"))
     return result
 

@@ -148,9 +148,17 @@ class Classifier:
         return keras.Model(image, probabilities)
 
     @cached_property
+    def with_features(self) -> keras.Model:
+        """`model` with what the head sees, float32 [batch, D], as a second output."""
+        return self._with_features(fold=False)
+
+    @cached_property
     def inference_with_features(self) -> keras.Model:
         """`inference_model` with what the head sees, float32 [batch, D], as a second output."""
-        tapped = graph.feature_extractor(self.backbone.model, self.taps, fold=True)
+        return self._with_features(fold=True)
+
+    def _with_features(self, *, fold: bool) -> keras.Model:
+        tapped = graph.feature_extractor(self.backbone.model, self.taps, fold=fold)
         seen = _joined([POOLINGS[self.pooling].apply(tensor) for tensor in tapped.outputs])
         probabilities = _activation(self._answer(seen), self.task, self.scale)
         return keras.Model(tapped.inputs[0], [probabilities, seen])
