@@ -54,7 +54,9 @@ def folder(tmp_path_factory) -> Path:
     return root
 
 
-@pytest.fixture(scope="module", params=["head", "0.9", "full"])
+@pytest.fixture(
+    scope="module", params=["head", "0.9", pytest.param("full", marks=pytest.mark.slow)]
+)
 def run(request, folder, tmp_path_factory) -> tuple[Path, dict, str]:
     """A finished run of each kind of plan, with what it printed as JSON."""
     path = tmp_path_factory.mktemp("runs") / request.param
@@ -158,7 +160,9 @@ def test_a_network_of_keras_applications_with_weights_from_a_file(folder, tmp_pa
     assert found["log_loss"] == pytest.approx(told["metrics"]["test"]["log_loss"], abs=0.02)
 
 
-@pytest.mark.parametrize("precision", ["mixed_float16", "mixed_bfloat16"])
+@pytest.mark.parametrize(
+    "precision", ["mixed_float16", pytest.param("mixed_bfloat16", marks=pytest.mark.slow)]
+)
 def test_mixed_precision_trains_and_comes_back(folder, tmp_path, precision):
     done = tl("train", "--data", folder, "--freeze", "0.9", "--epochs", 2, *SMALL, "--output",
               tmp_path / "run", "--precision", precision, "--json")  # fmt: skip

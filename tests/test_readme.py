@@ -37,11 +37,26 @@ def test_the_screen_that_it_shows_is_that_of_the_first_five_minutes():
     assert shown == screen.findall((ROOT / "docs" / "first-five-minutes.md").read_text())[0]
 
 
+LONG = re.compile(r"--effort thorough|--compare-freeze|--freeze half|--policy rule|--set ")
+TOUR = [line for line in LINES if line.startswith("tl ")]
+
+
 def test_the_tour(home, monkeypatch):
     monkeypatch.chdir(home)
-    tour = [line for line in LINES if line.startswith("tl ")]
-    assert len(tour) >= 12
-    for line in tour:
-        done = CliRunner().invoke(app, shlex.split(line)[1:])
-        assert done.exit_code == 0, f"{line}\n{done.stderr}"
-        assert done.stdout, line
+    brief = [line for line in TOUR if not LONG.search(line)]
+    assert len(brief) >= 24
+    for line in brief:
+        check(line)
+
+
+@pytest.mark.slow  # half the time of the tour
+@pytest.mark.parametrize("line", [line for line in TOUR if LONG.search(line)])
+def test_the_longer_ways_of_training(home, monkeypatch, line):
+    monkeypatch.chdir(home)
+    check(line)
+
+
+def check(line: str) -> None:
+    done = CliRunner().invoke(app, shlex.split(line)[1:])
+    assert done.exit_code == 0, f"{line}\n{done.stderr}"
+    assert done.stdout, line
