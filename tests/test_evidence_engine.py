@@ -184,9 +184,9 @@ def test_the_choice_of_head_and_the_probes_are_weighted_as_the_fit(context, monk
     weighted = replace(context, config=config, manifest=manifest)
     chosen, probed = [], []
 
-    def choose(last, multi, labels, weight):
+    def choose(last, multi, labels, weight, *more):
         chosen.append(weight)
-        return choose_head(last, multi, labels, weight)
+        return choose_head(last, multi, labels, weight, *more)
 
     def probe(features, labels, classes, **options):
         probed.append(options["sample_weight"])

@@ -11,7 +11,7 @@ from test_cli import COLOURS, paint, said, tl
 from test_report import NASTY, Text
 from tl_cli.data.csv_io import read_csv, write_csv
 from tl_cli.engine import label_errors
-from tl_cli.engine.head import solve
+from tl_cli.engine.head import solve, solver
 from tl_cli.report.label_errors import label_errors_html
 from tl_cli.results.label_errors import LabelError
 from tl_cli.results.progress import silent
@@ -61,7 +61,7 @@ def test_an_image_is_judged_by_a_head_that_has_not_seen_its_group(run, tmp_path,
         seen.append(options["groups"])
         return solve(features, labels, classes, **options)
 
-    monkeypatch.setattr(label_errors, "solve", watched)
+    monkeypatch.setattr(solver, "solve", watched)
     label_errors.suspected(RunDir(copy), silent)
     grouped = [replace(r, group=f"pair {i // 2}") for i, r in enumerate(manifest.of("train"))]
     write_csv(manifest.with_records(grouped), copy / run_dir.MANIFEST)
