@@ -13,15 +13,9 @@ from __future__ import annotations
 
 TYPE_CHECKING = False  # as type checkers know it: importing typing would be most of the cost
 if TYPE_CHECKING:
-    from tl_cli.api import (
-        EvaluationResult,
-        Model,
-        TrainingResult,
-        load,
-        recommend_freeze,
-        train,
-    )
+    from tl_cli.api import Model, TrainingResult, load, recommend_freeze, train
     from tl_cli.api_predictions import Prediction, Predictions
+    from tl_cli.api_results import EvaluationResult
     from tl_cli.errors import TLError
 
 __version__ = "0.1.0"
@@ -29,10 +23,8 @@ __version__ = "0.1.0"
 _PLACES = {
     "TLError": "tl_cli.errors",
     **dict.fromkeys(("Prediction", "Predictions"), "tl_cli.api_predictions"),
-    **dict.fromkeys(
-        ("load", "train", "recommend_freeze", "Model", "EvaluationResult", "TrainingResult"),
-        "tl_cli.api",
-    ),
+    "EvaluationResult": "tl_cli.api_results",
+    **dict.fromkeys(("load", "train", "recommend_freeze", "Model", "TrainingResult"), "tl_cli.api"),
 }
 __all__ = [
     "EvaluationResult",

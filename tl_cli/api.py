@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar
 
 from tl_cli.api_predictions import Prediction, Predictions, inputs_of, prediction_of, unreadable
+from tl_cli.api_results import EvaluationResult, mean_average_precision_of, share
 from tl_cli.api_session import plain, session, settings_of
 from tl_cli.data.manifest import CLASSIFICATION, NAMED, TASKS
 from tl_cli.errors import TLError, unknown
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from tl_cli.engine.networks.classifier import Classifier
     from tl_cli.engine.outcome import Trained
     from tl_cli.plan import FreezePlan
-    from tl_cli.results.evaluation import Diagnostics, Evaluation
+    from tl_cli.results.evaluation import Evaluation
     from tl_cli.results.multilabel import MultilabelEvaluation
     from tl_cli.results.progress import OnProgress
     from tl_cli.results.regression import ConformalInterval, RegressionEvaluation
@@ -40,59 +41,6 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 R = TypeVar("R")
-
-
-@dataclass(frozen=True)
-class EvaluationResult:
-    """A classifier's figures on images of known classes, and what follows from them.
-
-    Of several labels an image, and of a predicted number, its figures alone.
-    """
-
-    figures: Evaluation | MultilabelEvaluation | RegressionEvaluation
-    diagnostics: Diagnostics | None = field(repr=False)  # of one label an image
-
-    @property
-    def accuracy(self) -> float:
-        """The share of images that were recognised, 0 to 1; of several labels: all of them.
-
-        Raises TLError of a number.
-        """
-        return _share(self.figures)
-
-    @property
-    def mean_average_precision(self) -> float:
-        """Of several labels: how well their probabilities order the images. Else raises TLError."""
-        return _mean_average_precision(self.figures)
-
-    @property
-    def interval(self) -> tuple[float, float] | None:
-        """The 95 % interval of the accuracy; of a number: of the mean absolute error."""
-        ends = self.figures.intervals
-        [name] = ends.keys() & {"accuracy", "subset_accuracy", "mae"}
-        return ends[name]
-
-    def to_json(self) -> dict[str, Any]:
-        """Return what `tl evaluate --json` prints, but for pictures; keys as in docs/json.md."""
-        return self.figures.to_json() | (self.diagnostics.to_json() if self.diagnostics else {})
-
-
-def _share(figures: Evaluation | MultilabelEvaluation | RegressionEvaluation) -> float:
-    """Return the share of images of which the label, or all labels, are right."""
-    for name in ("accuracy", "subset_accuracy"):
-        if hasattr(figures, name):
-            return float(getattr(figures, name))
-    raise TLError(
-        "of a predicted number there is no accuracy", "its errors are in `figures`: mae, rmse"
-    )
-
-
-def _mean_average_precision(
-    figures: Evaluation | MultilabelEvaluation | RegressionEvaluation,
-) -> float:
-    if not hasattr(figures, "mean_average_precision"):
-        raise TLError("an image has one label here, and no average precision", "see .accuracy")
-    return float(figures.mean_average_precision)
 
 
 class Model:
@@ -203,12 +151,12 @@ class TrainingResult:
 
         Of several labels an image: of which all are right. Raises TLError of a number.
         """
-        return _share(self.figures.get("test") or self.figures["val"])
+        return share(self.figures.get("test") or self.figures["val"])
 
     @property
     def mean_average_precision(self) -> float:
         """Of several labels an image, on the same images. Raises TLError where there are none."""
-        return _mean_average_precision(self.figures.get("test") or self.figures["val"])
+        return mean_average_precision_of(self.figures.get("test") or self.figures["val"])
 
     def to_json(self) -> dict[str, Any]:
         """Return what `tl train --json` prints, keys as in docs/json.md."""

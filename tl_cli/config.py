@@ -24,6 +24,7 @@ from pydantic import (
 
 from tl_cli import catalog, flat_yaml
 from tl_cli.config_mistakes import sentence, together
+from tl_cli.config_rules import contradictions, implied
 from tl_cli.config_values import Backbone, Channels, Columns, Devices, Engine, Freeze
 from tl_cli.data import channels as bands
 from tl_cli.data.manifest import CLASSIFICATION, MULTILABEL, REGRESSION
@@ -286,18 +287,10 @@ def load(
     except ValidationError as error:
         mistakes += [sentence(detail, origin, RunConfig.model_fields) for detail in error.errors()]
     else:
-        mistakes += _contradictions(config)
+        mistakes += contradictions(config)
     if mistakes:
         raise together(mistakes)
-    return config.effective(**_implied(config))
-
-
-def _implied(config: RunConfig) -> dict[str, str]:
-    """Return what effort and network decide: which plan, and whether the network is found out."""
-    if config.effort == "quick" or catalog.BESIDE in config.backbone:
-        return {"freeze": "head"}
-    stated = {"backbone", "weights"} & config.model_fields_set
-    return {} if config.effort == "normal" or stated else {"backbone": catalog.BEST}
+    return config.effective(**implied(config))
 
 
 def stored(values: Mapping[str, Any], place: str) -> RunConfig:
@@ -312,40 +305,6 @@ def stored(values: Mapping[str, Any], place: str) -> RunConfig:
 def of_run(file: Path) -> RunConfig:
     """Return the configuration in a run's directory. Raises TLError where it is none."""
     return stored(flat_yaml.read(file), str(file))
-
-
-def _contradictions(config: RunConfig) -> list[str]:
-    effort = f"effort {config.effort}"
-    stated = "from_scratch" if config.from_scratch else f"freeze {config.freeze}"
-    fits = {"freeze auto", "freeze head"} if config.effort == "quick" else {"freeze auto"}
-    if config.effort != "normal" and stated not in fits:
-        does = {"quick": "trains the head alone", "thorough": "finds out how much to freeze"}
-        return [f"{effort} {does[config.effort]}, so it cannot go with {stated}: leave one out"]
-    if config.backbone == catalog.BEST and (config.from_scratch or config.weights):
-        other = "from_scratch" if config.from_scratch else f"weights {config.weights}"
-        return [f"backbone best is chosen among pretrained networks: leave out {other}"]
-    if catalog.BESIDE in config.backbone:
-        tuned = config.freeze if config.freeze not in ("auto", "head", "1") else None
-        thorough = config.effort if config.effort == "thorough" else None
-        clash = {"from_scratch": config.from_scratch, "weights": config.weights, "freeze": tuned}
-        wrong = [f"{k} {v}" for k, v in {**clash, "effort": thorough}.items() if v]
-        return [
-            f"on {config.backbone}, networks side by side, the head alone is trained: leave out "
-            f"{each}"
-            for each in wrong
-        ]
-    if config.engine and (config.from_scratch or not config.cache):
-        other = "from_scratch lets none pass" if config.from_scratch else "cache false keeps none"
-        return [f"engine {config.engine} makes features that are kept, and {other}: leave one out"]
-    if not config.from_scratch:
-        return []
-    clash = {"weights": config.weights, "similarity": config.similarity}
-    clash["freeze"] = config.freeze if config.freeze not in ("auto", "0", "full") else None
-    return [
-        f"from_scratch and {name} {value}: random weights leave nothing to keep, give one of them"
-        for name, value in clash.items()
-        if value
-    ]
 
 
 def _parse_sets(sets: Iterable[str], mistakes: list[str]) -> dict[str, str]:
