@@ -209,7 +209,7 @@ def test_mistakes_are_errors_of_tl_with_the_nearest_name(trained, photos, files)
 def test_a_full_disk_is_an_error_of_tl(trained, monkeypatch):
     from tl_cli.engine import predict
 
-    def full(run):
+    def full(*_):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(predict, "load_checkpoint", full)
