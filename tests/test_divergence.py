@@ -32,9 +32,9 @@ def poisoned(monkeypatch):
     def poison(epoch, times=99):
         batches, calls = TrainingData.batches, []
 
-        def mixed(self, first_epoch, outputs=1):
+        def mixed(self, first_epoch, *rest):
             calls.append(first_epoch)
-            made = batches(self, first_epoch, outputs)
+            made = batches(self, first_epoch, *rest)
             bad = (epoch - first_epoch) * self.steps() + 1
             if len(calls) > times or bad < 0:
                 return made
@@ -52,9 +52,9 @@ def begun(monkeypatch):
     """Collect (rate, weights) each time a training begins."""
     seen, compiled = [], fitting._compiled
 
-    def watched(context, settings, classifier, *rest):
-        seen.append((settings.plan.learning_rate, copies(classifier.model.weights)))
-        return compiled(context, settings, classifier, *rest)
+    def watched(context, settings, replicas, *rest):
+        seen.append((settings.plan.learning_rate, copies(replicas.trained.model.weights)))
+        return compiled(context, settings, replicas, *rest)
 
     monkeypatch.setattr(fitting, "_compiled", watched)
     return seen
