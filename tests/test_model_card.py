@@ -93,7 +93,7 @@ def test_the_body_tells_figures_with_intervals_confusions_and_preparation(run):
 
 
 def test_a_card_says_how_unknown_images_are_told_or_why_they_are_not(run):
-    equality = Equality(9, 1e-7, 1.0, 1e-4, None, 2e-6, 1e-3)
+    equality = Equality(9, 1e-7, 1.0, 1e-4, None, False, 2e-6, 1e-3)
     _, body = parts(model_card.text(run, export_of(CALM, unknown_threshold=1.0, equality=equality)))
     assert "`unknown_score`, is above 1 for" in body
     assert "differ by 2.0e-06 of what they are" in body
