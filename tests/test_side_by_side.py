@@ -34,7 +34,8 @@ def test_a_head_on_two_networks_is_saved_and_comes_back(tmp_path):
     assert tl("predict", run, image, "-q").exit_code == 0
     refused = tl("explain", run, image)
     assert refused.exit_code == 1
-    assert "no feature map" in refused.stderr
+    assert "has no places that a map could show" in refused.stderr
+    assert "a run on one network can be explained" in refused.stderr
 
 
 def test_its_card_is_what_holds_for_both():

@@ -94,7 +94,9 @@ def opened(built: Classifier, at: str | None = None) -> Explainer:
     if cut not in shown:
         raise TLError(
             f"the output of {blocks[cut - 1].name} has no places that a map could show",
-            f"choose an earlier block with --at; see: tl blocks {built.backbone.card.name}",
+            f"choose an earlier block with --at; see: tl blocks {built.backbone.card.name}"
+            if shown
+            else "no block of this network has any: a run on one network can be explained",
         )
     return Explainer(built, cut, built.with_activations(cut))
 
