@@ -177,7 +177,7 @@ def test_a_class_of_one_image_is_told_by_the_scan_and_refused_by_the_split(
 
 def test_an_unknown_kind_of_source() -> None:
     assert "did you mean 'tfds:'?" in refused("tdfs:cats")
-    assert "valid: tfds:, sample:" in refused("https://example.org/cats.zip")
+    assert "valid: tfds:, sample:" in refused("ftp://example.org/cats.zip")
     assert "unknown sample 'digitz': did you mean 'digits'?" in refused("sample:digitz")
     assert "unknown value for bad_images 'skp'" in refused("sample:digits", bad_images="skp")
 
