@@ -11,6 +11,7 @@ import pytest
 
 from test_cli import tl
 from tl_cli.cli.rank import candidates_of
+from tl_cli.data.manifest import CLASSIFICATION
 from tl_cli.errors import TLError
 from tl_cli.results.ranking import Candidate, RankedNetwork, Ranking, on_the_front
 
@@ -78,6 +79,7 @@ class Looks:
     def __call__(self, config, whole, part, candidate, on_progress):
         from tl_cli.engine.head.linear_head import LinearHead, quality
         from tl_cli.engine.rank import _Looked
+        from tl_cli.engine.tasks import TASKS
 
         self.seen.append((candidate.name, len(part.records)))
         labels = np.array([part.classes.index(r.label) for r in part.records])
@@ -90,7 +92,7 @@ class Looks:
             network(candidate.name, figures["cv_accuracy"], 5.0), images=len(labels),
             log_loss=figures["cv_log_loss"],
         )  # fmt: skip
-        return _Looked(candidate, head, labels, row)
+        return _Looked(candidate, head, labels, row, TASKS[CLASSIFICATION])
 
 
 @pytest.fixture
