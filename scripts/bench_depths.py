@@ -15,15 +15,13 @@ Markdown is printed, and with --docs written: test accuracy and log loss of each
 
 from __future__ import annotations
 
-import argparse
 import json
-import os
 import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from bench_heads import looked_at
+from bench_heads import looked_at, options
 
 from tl_cli.data.manifest import Manifest
 from tl_cli.data.subset import limit
@@ -96,17 +94,7 @@ def _figure(each: np.ndarray) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("sets", nargs="*", default=os.environ.get("TL_SETS", "").split(":"))
-    parser.add_argument("--images", default="200,400,1000")
-    parser.add_argument("--seeds", type=int, default=2)
-    parser.add_argument("--size", type=int, default=128)
-    parser.add_argument("--limit", type=int, default=1500)
-    parser.add_argument("--limit-test", type=int, default=600)
-    parser.add_argument("--features", type=Path, default=Path("/tmp/bench_heads"))
-    parser.add_argument("--out", type=Path, default=Path("docs/data/depths.jsonl"))
-    parser.add_argument("--docs", action="store_true", help="Write docs/heads.md; run nothing.")
-    given = parser.parse_args()
+    given = options(__doc__ or "", "200,400,1000", "docs/data/depths.jsonl").parse_args()
     found = (
         [json.loads(line) for line in given.out.read_text().splitlines()]
         if given.out.exists()

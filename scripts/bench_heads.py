@@ -173,18 +173,23 @@ def table(rows: list[dict]) -> list[str]:
     return lines
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+def options(text: str, images: str, out: str) -> argparse.ArgumentParser:
+    """Return the options of a script about heads: its docstring, numbers of images, its lines."""
+    parser = argparse.ArgumentParser(description=text.split("\n")[0])
     parser.add_argument("sets", nargs="*", default=os.environ.get("TL_SETS", "").split(":"))
-    parser.add_argument("--images", default="200,400,all")
+    parser.add_argument("--images", default=images)
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--size", type=int, default=128)
     parser.add_argument("--limit", type=int, default=1500)
     parser.add_argument("--limit-test", type=int, default=600)
     parser.add_argument("--features", type=Path, default=Path("/tmp/bench_heads"))
-    parser.add_argument("--out", type=Path, default=Path("docs/data/heads.jsonl"))
+    parser.add_argument("--out", type=Path, default=Path(out))
     parser.add_argument("--docs", action="store_true", help="Write docs/heads.md; run nothing.")
-    given = parser.parse_args()
+    return parser
+
+
+def main() -> None:
+    given = options(__doc__, "200,400,all", "docs/data/heads.jsonl").parse_args()
     lines = given.out.read_text().splitlines() if given.out.exists() else []
     found = [json.loads(line) for line in lines]
     done = {(row["set"], row["images"], row["seed"]) for row in found}

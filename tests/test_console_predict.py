@@ -52,7 +52,7 @@ def test_names_that_a_terminal_would_obey_are_text(capsys):
 
 
 def told(sheet: Collected, **more: object) -> dict:
-    return sheet.to_json() | {"unsorted": [], **more}
+    return sheet.to_json() | {"unsorted": [], "trained_on": 0, **more}
 
 
 def test_what_is_less_than_half_sure_is_said_where_nothing_was_asked_for(capsys):

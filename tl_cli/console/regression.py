@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from tl_cli.console.caveats import of_images
 from tl_cli.console.layout import paragraph, table, whole
 from tl_cli.console.screen import Screen, safe
 from tl_cli.data.duplicates import trained_on_too
@@ -16,7 +17,6 @@ from tl_cli.humanize import count, percent, typed
 from tl_cli.results.intervals import Interval
 from tl_cli.results.regression import RegressionEvaluation, said
 
-FEW = 100  # images, below which a figure is rough
 KEPT_OUT = {
     "test": " it has never seen",
     "val": " kept out of the training",
@@ -83,12 +83,7 @@ def caveats(found: RegressionEvaluation, manifest: Manifest) -> Iterator[str]:
             "That is not surely better than always guessing the median, so nothing was learned "
             "that shows. Do the numbers say what the images show? tl inspect DATA --plots"
         )
-    copies = trained_on_too(manifest, found.split)
-    if copies:
-        what = "is the copy" if copies == 1 else "are copies"
-        yield f"{copies:,} of them {what} of an image it learned from: the figure is too good."
-    if found.n < FEW:
-        yield f"Measured on {count(found.n, 'image')} only: more photos make the figure surer."
+    yield from of_images(found.n, trained_on_too(manifest, found.split))
     if not found.interval:
         yield "Too few images were held out to say how far a single number may be off."
 

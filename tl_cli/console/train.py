@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tl_cli.console import multilabel, regression
+from tl_cli.console.caveats import of_images
 from tl_cli.console.evaluate import show_figures
 from tl_cli.console.screen import Screen, safe
 from tl_cli.data.duplicates import trained_on_too
@@ -24,7 +25,6 @@ from tl_cli.results.regression import RegressionEvaluation, regression_figures, 
 from tl_cli.results.training import MultilabelHeadResult, RegressionHeadResult, RunResult
 
 FINDINGS = 3  # told; tl inspect has them all
-FEW = 100  # images, below which a figure is rough
 DECIMALS_FROM = 100  # images, from which on a tenth of a percent says something
 KEPT_OUT = {
     TEST: " it has never seen",
@@ -132,11 +132,7 @@ def _caveats(result: RunResult, told: Headline | None, manifest: Manifest) -> It
             "that shows. Do the labels say what the images show? tl inspect DATA --plots"
         )
     copies = trained_on_too(manifest, "test" if told.measured == TEST else "val")
-    if copies and told.measured != FOLDS:
-        what = "is the copy" if copies == 1 else "are copies"
-        yield f"{copies:,} of them {what} of an image it learned from: the figure is too good."
-    if told.n < FEW:
-        yield f"Measured on {count(told.n, 'image')} only: more photos make the figure surer."
+    yield from of_images(told.n, copies if told.measured != FOLDS else 0)
     yield from _of_tuning(result, validation=told.measured == VALIDATION)
 
 
