@@ -23,8 +23,8 @@ from tl_cli.report import labels
 KEYS = {
     "source", "task", "images", "classes", "counts", "drawn_splits", "images_per_class", "sizes",
     "modes", "exif_rotated", "largest_class", "smallest_class", "imbalance", "majority_baseline",
-    "labels_an_image", "numbers", "training_images", "effective_size", "size_kind", "image_size", "backbone",
-    "bad_files", "exact_duplicates", "near_duplicates", "findings", "wrong",
+    "labels_an_image", "numbers", "training_images", "effective_size", "size_kind", "image_size",
+    "backbone", "bad_files", "exact_duplicates", "near_duplicates", "findings", "wrong",
 }  # fmt: skip
 
 
