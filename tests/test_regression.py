@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -405,4 +407,5 @@ def test_an_export_has_one_output_in_the_unit_of_the_labels(run: Path, form: str
     assert told["passed"] and told["task"] == REGRESSION and told["interval"]["radius"] > 0
     assert "`value`, [batch, 1]" in Path(told["recipe"]).read_text(encoding="utf-8")
     assert "Mean absolute error" in Path(told["card"]).read_text(encoding="utf-8")
-    exec(told["usage"], {})  # prints the number
+    shown = subprocess.run([sys.executable, "-c", told["usage"]], capture_output=True, text=True)
+    assert shown.returncode == 0 and "brightness" in shown.stdout, shown.stderr
