@@ -18,7 +18,7 @@ from tl_cli.cli.run_directory import begun, directory, watched
 from tl_cli.cli.session import LOADING, manifest_of, opened_screen
 from tl_cli.cli.shard import ShardOption, train_share
 from tl_cli.cli.training import say_report, show, train_and_show, train_run, write_report
-from tl_cli.data.manifest import CLASSIFICATION, TASKS
+from tl_cli.data.manifest import CLASSIFICATION, REGRESSION, TASKS
 from tl_cli.errors import TLError
 
 if TYPE_CHECKING:
@@ -271,7 +271,8 @@ def _compare(
     try:
         if manifest.task != CLASSIFICATION:
             raise TLError(
-                f"trainings are compared by accuracy, and of {manifest.task} there is none",
+                "trainings are compared by accuracy, and of "
+                f"{'a number' if manifest.task == REGRESSION else 'several labels'} there is none",
                 "train one by one, --freeze head and --freeze half: each says how far it is off",
             )
         for other in others.values():
