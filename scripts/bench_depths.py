@@ -21,14 +21,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from bench_heads import looked_at, options
+from bench_heads import looked_at, options, rows_in, show
 
 from tl_cli.data.manifest import Manifest
 from tl_cli.data.subset import limit
 from tl_cli.engine.head import kernel, solver
 from tl_cli.engine.metrics.figures import encode, log_losses
 
-PAGE = Path(__file__).parent.parent / "docs" / "heads.md"
 BEGIN, END = "<!-- depths -->\n", "<!-- /depths -->\n"
 POWERS = (0.0, 0.25, 0.5, 0.75)
 KERNEL_FROM = 320  # images, below which `tl train` tries none
@@ -95,11 +94,7 @@ def _figure(each: np.ndarray) -> str:
 
 def main() -> None:
     given = options(__doc__ or "", "200,400,1000", "docs/data/depths.jsonl").parse_args()
-    found = (
-        [json.loads(line) for line in given.out.read_text().splitlines()]
-        if given.out.exists()
-        else []
-    )
+    found = rows_in(given.out)
     done = {(row["set"], row["images"], row["seed"]) for row in found}
     roots = [] if given.docs else given.sets
     folders = [p for root in roots if root for p in sorted(Path(root).iterdir()) if p.is_dir()]
@@ -115,11 +110,7 @@ def main() -> None:
                 with given.out.open("a") as file:
                     file.write(json.dumps(found[-1]) + "\n")
                 print(found[-1], file=sys.stderr, flush=True)
-    lines = table(found)
-    print("\n".join(lines))
-    if given.docs:
-        before, rest = PAGE.read_text().split(BEGIN)
-        PAGE.write_text(before + BEGIN + "\n".join(lines) + "\n" + END + rest.split(END)[1])
+    show(table(found), (BEGIN, END), docs=given.docs)
 
 
 if __name__ == "__main__":

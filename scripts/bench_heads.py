@@ -188,10 +188,23 @@ def options(text: str, images: str, out: str) -> argparse.ArgumentParser:
     return parser
 
 
+def rows_in(file: Path) -> list[dict]:
+    """Return the lines that are there already; none where there is no file."""
+    return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+
+
+def show(lines: list[str], marks: tuple[str, str], *, docs: bool) -> None:
+    """Print a table, and with `docs` put it between its marks on the page."""
+    print("\n".join(lines))
+    if docs:
+        before, rest = PAGE.read_text().split(marks[0])
+        after = rest.split(marks[1])[1]
+        PAGE.write_text(before + marks[0] + "\n".join(lines) + "\n" + marks[1] + after)
+
+
 def main() -> None:
     given = options(__doc__, "200,400,all", "docs/data/heads.jsonl").parse_args()
-    lines = given.out.read_text().splitlines() if given.out.exists() else []
-    found = [json.loads(line) for line in lines]
+    found = rows_in(given.out)
     done = {(row["set"], row["images"], row["seed"]) for row in found}
     roots = [] if given.docs else given.sets
     folders = [p for root in roots if root for p in sorted(Path(root).iterdir()) if p.is_dir()]
@@ -210,11 +223,7 @@ def main() -> None:
                     file.write(json.dumps(found[-1]) + "\n")
                 print(images.name, n, seed, row["linear"]["test_accuracy"],
                       row["kernel"]["test_accuracy"], file=sys.stderr, flush=True)  # fmt: skip
-    lines = table(found)
-    print("\n".join(lines))
-    if given.docs:
-        before, rest = PAGE.read_text().split(BEGIN)
-        PAGE.write_text(before + BEGIN + "\n".join(lines) + "\n" + END + rest.split(END)[1])
+    show(table(found), (BEGIN, END), docs=given.docs)
 
 
 if __name__ == "__main__":

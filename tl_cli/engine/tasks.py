@@ -62,8 +62,8 @@ class Task:
     bend: Callable[..., Head] | None
     tuning: Tuning
     held_out: Callable[[Any, np.ndarray], tuple[float, float]]
-    interval: Callable[[np.ndarray, np.ndarray], Interval] | None
-    p_value: Callable[[np.ndarray, np.ndarray, np.ndarray], float] | None
+    interval: Callable[[np.ndarray, np.ndarray], Interval]
+    p_value: Callable[[np.ndarray, np.ndarray, np.ndarray], float]
     thresholds: Callable[[np.ndarray, np.ndarray], tuple[float, ...]]
     evaluate: Callable[..., Figures]
     answer: Callable[[np.ndarray, Sequence[str], Sequence[float]], tuple[str, float]]
@@ -135,6 +135,7 @@ def _average_precision(head: MultilabelHead, indicators: np.ndarray) -> tuple[fl
 
 
 def _not_ranked(*_: np.ndarray) -> Any:
+    """The command refuses before it comes to this."""
     raise TypeError("networks are ranked by classes")
 
 
