@@ -23,14 +23,14 @@ def show_label_errors(
 
     A table that a person has written into is not written over, unless `overwrite`.
     """
-    from tl_cli.data.manifest import CLASSIFICATION
+    from tl_cli.data.manifest import MULTILABEL
     from tl_cli.store.checkpoint import task_of
     from tl_cli.store.run_dir import CHECKPOINT, checkpoint_of
 
     checkpoint = checkpoint_of(run)
     task = task_of(checkpoint / CHECKPOINT)
-    table, decided = folder / TABLE, task == CLASSIFICATION
-    if decided and not overwrite:  # into another nobody writes
+    table, decided = folder / TABLE, task != MULTILABEL
+    if decided and not overwrite:  # where there are several, nobody writes into it
         _check_table(table)
     from tl_cli.engine.label_errors import suspected
 
@@ -101,18 +101,22 @@ def _labels(decisions: Mapping[str, str], table: Path, run: RunDir) -> dict[str,
     """Return the label of each image that has a decision, None to leave it out. Raises TLError."""
     from tl_cli.data.class_names import clean
     from tl_cli.data.csv_io import read_csv
+    from tl_cli.data.manifest import REGRESSION
     from tl_cli.errors import TLError, did_you_mean
     from tl_cli.humanize import count, naming
     from tl_cli.results.label_errors import DECISION, OUT
     from tl_cli.store import run_dir
 
-    classes = read_csv(run / run_dir.MANIFEST).classes
+    manifest = read_csv(run / run_dir.MANIFEST)
     said = {path: clean(word) for path, word in decisions.items() if word}
     if not said:
         raise TLError(
             f"nothing is decided in '{table}': its column {DECISION} is empty",
-            f"write the right class there, or {OUT} to leave an image out; empty keeps its label",
+            f"write the right label there, or {OUT} to leave an image out; empty keeps its label",
         )
+    if manifest.task == REGRESSION:
+        return _numbers(said, table)
+    classes = manifest.classes
     if alien := sorted({word for word in said.values() if word not in (*classes, OUT)}):
         near = did_you_mean(alien[0], classes)
         raise TLError(
@@ -122,6 +126,17 @@ def _labels(decisions: Mapping[str, str], table: Path, run: RunDir) -> dict[str,
         )
     return {path: None if word == OUT and OUT not in classes else word
             for path, word in said.items()}  # fmt: skip
+
+
+def _numbers(said: Mapping[str, str], table: Path) -> dict[str, str | None]:
+    """Return the numbers that a table gives images, None to leave one out. Raises TLError."""
+    from tl_cli.data import quantities
+    from tl_cli.data.manifest import REGRESSION, Manifest, Record
+    from tl_cli.results.label_errors import OUT
+
+    kept = tuple(Record(path, word) for path, word in said.items() if word != OUT)
+    valued = quantities.numbers(Manifest(str(table), (), kept, task=REGRESSION))
+    return {**dict.fromkeys(said), **{record.path: record.label for record in valued}}
 
 
 def _write_table(found: Sequence[Doubted], table: Path, *, decided: bool) -> None:
@@ -140,7 +155,7 @@ def _say_next(run: Path, table: Path, screen: Screen) -> None:
     from tl_cli.results.label_errors import DECISION, OUT
 
     screen.note(
-        f"Look at them; write the right class into the column {DECISION}, or {OUT} to leave an "
+        f"Look at them; write the right label into the column {DECISION}, or {OUT} to leave an "
         "image out; what stays empty keeps its label. Then:"
     )
     command = typed("tl", "inspect", run, "--label-errors", "--apply", table)
@@ -148,7 +163,7 @@ def _say_next(run: Path, table: Path, screen: Screen) -> None:
 
 
 def _say_again(screen: Screen) -> None:
-    """Say what is done about labels that are no classes."""
+    """Say what is done about labels of images that have several."""
     screen.note("Look at them; correct the table that you train on, and train again.")
 
 

@@ -30,6 +30,7 @@ from tl_cli.engine.head.multilabel import MultilabelHead
 from tl_cli.engine.head.regression import RegressionHead, Scale
 from tl_cli.engine.metrics import figures, multilabel
 from tl_cli.engine.metrics import regression as regression_figures
+from tl_cli.engine.networks.classifier import Classifier
 from tl_cli.engine.tuning import Tuning
 from tl_cli.results.evaluation import Evaluation
 from tl_cli.results.intervals import Interval, wilson
@@ -67,8 +68,8 @@ class Task:
     thresholds: Callable[[np.ndarray, np.ndarray], tuple[float, ...]]
     evaluate: Callable[..., Figures]
     answer: Callable[[np.ndarray, Sequence[str], Sequence[float]], tuple[str, float]]
-    # targets -> int64 [n], the groups of images alike that the unknown are far from; None: untold
-    kinds: Callable[[np.ndarray], np.ndarray] | None
+    # targets -> int64 [n], the groups of images alike that the unknown are far from
+    kinds: Callable[[np.ndarray], np.ndarray]
 
 
 def _numbers(records: Sequence[Record], classes: Sequence[str]) -> np.ndarray:
@@ -129,6 +130,10 @@ def _value(p: np.ndarray, classes: Sequence[str], thresholds: Sequence[float]) -
     return repr(float(p[0])), 1.0
 
 
+def _one_kind(targets: np.ndarray) -> np.ndarray:
+    return np.zeros(len(targets), "int64")
+
+
 def _average_precision(head: MultilabelHead, indicators: np.ndarray) -> tuple[float, float]:
     error = multilabel.average_precision_error(head.held_out, indicators)
     return head.average_precision, error
@@ -165,8 +170,7 @@ TASKS = {
         thresholds=multilabel_head.thresholds,
         evaluate=_evaluate_labels,
         answer=_above,
-        # one: known labels in a new combination are not unknown
-        kinds=lambda indicators: np.zeros(len(indicators), "int64"),
+        kinds=_one_kind,  # known labels in a new combination are not unknown
     ),
     REGRESSION: Task(
         targets=_values,
@@ -179,9 +183,16 @@ TASKS = {
         thresholds=lambda answers, values: (),
         evaluate=_evaluate_values,
         answer=_value,
-        kinds=None,
+        kinds=_one_kind,
     ),
 }
+
+
+def tuning_of(built: Classifier) -> Tuning:
+    """Return how a run's own scores become answers: numbers by the scale that it was trained on."""
+    return (
+        tuning.values(Scale(*built.scale)) if built.task == REGRESSION else TASKS[built.task].tuning
+    )
 
 
 def for_run(name: str, training: np.ndarray) -> Task:
