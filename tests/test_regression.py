@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -26,7 +27,7 @@ from tl_cli.data.manifest import CLASSIFICATION, REGRESSION, Manifest, Record
 from tl_cli.data.scan import scan
 from tl_cli.data.split import assign_splits
 from tl_cli.data.subset import limit
-from tl_cli.engine import conformal, tuning
+from tl_cli.engine import conformal, label_errors, tuning
 from tl_cli.engine.head import kernel, regression
 from tl_cli.engine.head.regression import Scale
 from tl_cli.engine.metrics import regression as figures
@@ -351,7 +352,7 @@ def test_a_run_in_a_line_and_its_images_to_train_on_again(run: Path) -> None:
         ("predict", "IMAGE", "--unknown"),
         ("predict", "IMAGE", "--sort-into", "sorted"),
         ("compare", "RUN"),
-        ("inspect", "--label-errors"),
+        ("inspect", "--label-errors", "--apply", "TABLE"),
         ("train", "--add", "FOLDER"),
         ("demo",),
     ],
@@ -362,7 +363,8 @@ def test_what_knows_classes_alone_says_so(run: Path, bright: Path, command: tupl
     new = bright.parent.parent / "new"
     new.mkdir(exist_ok=True)
     Image.fromarray(np.arange(3072, dtype="uint8").reshape(32, 32, 3)).save(new / "a.png")
-    there = {"IMAGE": bright.parent / "00.png", "FOLDER": new, "RUN": run}
+    there = {"IMAGE": bright.parent / "00.png", "FOLDER": new, "RUN": run, "TABLE": new / "t.csv"}
+    (new / "t.csv").write_text(f"path,correct_label\n{bright.parent / '00.png'},-\n")
     done = tl(name, run, *(there.get(word, word) for word in rest))
     assert done.exit_code == 1
     assert "predicts a number" in done.stderr and "hint:" in done.stderr
@@ -385,7 +387,73 @@ def test_what_cannot_be_had_with_numbers_is_said_before_anything_is_done(
         "train", bright, "--columns", "label=brightness", *options, "--output", tmp_path / "r"
     )
     assert done.exit_code == 1 and "number" in done.stderr and not (tmp_path / "r").exists()
-    assert tl("rank", bright, "--columns", "label=brightness").exit_code == 1
+
+
+def test_networks_are_ranked_by_the_share_of_the_variance_they_tell() -> None:
+    _, y = problem(100)
+    noise = np.random.default_rng(5).normal(0, 1, (3, 100, 1))
+    good, alike, bad = y + noise[0], y + 1.05 * noise[1], y + 4 * noise[2]
+    low, high = figures.r2_interval(good, y)
+    assert 0 < low < metrics.r2_score(y, good) < high < 1
+    assert figures.r2_p_value(good, bad, y) < 0.05 < figures.r2_p_value(good, alike, y)
+    assert figures.r2_p_value(good, good, y) == 1
+    assert figures.r2_interval(y + 99, y) == (0, 0)  # worse than the mean is no share
+
+
+@pytest.mark.slow
+def test_the_command_ranks_networks_and_a_training_takes_the_best(
+    bright: Path, tmp_path: Path
+) -> None:
+    weights = mobilenet_weights(tmp_path / "small.weights.h5")
+    among = ("--among", f"efficientnet_lite0,mobilenet_025={weights}", "--image-size", 32)
+    asked = ("rank", bright, "--columns", "label=brightness", *among)
+    found = json.loads(tl(*asked, "--json").stdout)
+    for row in found["networks"]:
+        assert row["interval"][0] <= row["r2"] <= row["interval"][1] and row["huber_loss"] > 0
+    shown = " ".join(tl(*asked).stdout.split())
+    assert f"Best here: {found['best']}" in shown.replace(" (small.weights.h5)", "")
+    assert "share of the numbers' variance" in shown and "log loss" not in shown
+
+
+# -- labels that look wrong -----------------------------------------------------------------------
+
+
+def test_a_number_is_doubted_where_it_is_off_by_more_than_the_others_explain() -> None:
+    rng = np.random.default_rng(0)
+    true = rng.normal(0, 10, (400, 1))
+    said = true + rng.normal(2, 1, true.shape)  # that all are said too high is no error of one
+    records = [Record(f"{i}.png", repr(float(v))) for i, v in enumerate(true[:, 0])]
+    assert len(label_errors.values(records, said, true, ["weight"])) <= 1
+    wrong = true.copy()
+    wrong[:20] += np.sign(rng.normal(0, 1, (20, 1))) * rng.uniform(8, 30, (20, 1))
+    found = label_errors.values(records, said, wrong, ["weight"])
+    assert {f"{i}.png" for i in range(20)} <= {each.path for each in found} and len(found) <= 22
+    assert [*found[0].to_json()] == ["path", "label", "suggested", "deviations"]
+    scores = [each.deviations for each in found]
+    assert scores == sorted(scores, reverse=True) and scores[-1] > 3.5
+    assert not label_errors.values(records, true, true, ["weight"])
+
+
+def test_numbers_that_were_swapped_are_found(run: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(run, tmp_path / "run")
+    manifest = read_csv(copy / "manifest.csv")
+    order = sorted(manifest.of("train"), key=quantities.value)
+    low, high = order[2], order[-3]
+    other = {low.path: high.label, high.path: low.label}
+    records = [replace(r, label=other.get(r.path, r.label)) for r in manifest.records]
+    write_csv(manifest.with_records(records), copy / "manifest.csv")
+    folder = tmp_path / "found"
+    done = tl("inspect", copy, "--label-errors", "--output", folder)
+    assert "looks like" in done.stdout and f"of {len(order)} training images" in done.stdout
+    assert "train again" in done.stderr
+    rows = rows_of(folder / "label_errors.csv")
+    assert list(rows[0]) == ["path", "label", "suggested", "deviations"]
+    first = {row["path"]: row for row in rows[:2]}
+    assert set(first) == set(other)
+    assert float(first[low.path]["label"]) == quantities.value(high)
+    assert abs(float(first[low.path]["suggested"]) - quantities.value(low)) < 60
+    page = (folder / "label_errors.html").read_text(encoding="utf-8")
+    assert f"<strong>{quantities.value(high):g}</strong>" in page and "deviations off" in page
 
 
 @pytest.mark.slow

@@ -220,7 +220,6 @@ class RunConfig(BaseModel):
                 "from_scratch": self.from_scratch,
                 "effort thorough": self.effort == "thorough",
                 "aux_heads": self.aux_heads > 0,
-                f"backbone {catalog.BEST}": self.backbone == catalog.BEST,
             }
         if wrong := [name for name, said in told.items() if said]:
             labels, each = {

@@ -134,11 +134,6 @@ def _average_precision(head: MultilabelHead, indicators: np.ndarray) -> tuple[fl
     return head.average_precision, error
 
 
-def _not_ranked(*_: np.ndarray) -> Any:
-    """The command refuses before it comes to this."""
-    raise TypeError("networks are ranked by classes")
-
-
 def _share(head: RegressionHead, values: np.ndarray) -> tuple[float, float]:
     """Return the share of the variance, 0 or more, and its standard error by the squared errors."""
     squares = (head.held_out - values)[:, 0] ** 2 / (values.var() or 1.0)
@@ -179,8 +174,8 @@ TASKS = {
         bend=partial(kernel.solve_kernel, solve=regression.solve, loss=attrgetter("cv_rmse")),
         tuning=tuning.values(Scale(0.0, 1.0)),
         held_out=_share,
-        interval=_not_ranked,
-        p_value=_not_ranked,
+        interval=regression_figures.r2_interval,
+        p_value=regression_figures.r2_p_value,
         thresholds=lambda answers, values: (),
         evaluate=_evaluate_values,
         answer=_value,

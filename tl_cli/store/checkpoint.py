@@ -143,7 +143,7 @@ DOES = {MULTILABEL: "gives an image several labels", REGRESSION: "predicts a num
 KNOWS = "knows one label an image"
 KNOWN = {
     MULTILABEL: "tl compare, demo, train --add and --remove, inspect --apply know one alone",
-    REGRESSION: "tl evaluate, predict, report, export and embed know numbers",
+    REGRESSION: "tl explain, suggest, search, compare, demo, train --add and --remove know classes",
 }
 AGAIN = "train again, or copy it again"
 NEEDED = ("format", "backbone", "image_size", "taps", "classes")
