@@ -92,9 +92,22 @@ def test_images_like_those_that_batchnorm_remembers_are_at_no_distance(context):
     assert np.abs(batchnorm_shift.distances(backbone.model, rows.array())).max() < 1e-3
 
 
+def test_where_images_are_few_all_pass_at_once_and_the_distances_are_of_training_images(
+    context, passes
+):
+    found = evidence.batchnorm_distances(context, silent)
+    assert len(passes) == len(context.records)
+    wanted = [FeatureSpec(moments=True)]
+    [rows] = features.extract(context.backbone, context.manifest.of("train"), wanted)
+    assert np.array_equal(found, batchnorm_shift.distances(context.backbone.model, rows.array()))
+    choice.extract(context, silent)
+    assert len(passes) == len(context.records)
+
+
 def test_each_image_passes_the_network_once(context, passes, monkeypatch):
     monkeypatch.setattr(evidence, "MOMENTS_OF", 8)
     layers = evidence.batchnorm_distances(context, silent)
+    assert len(passes) == 8
     rows = choice.extract(context, silent)
     found = evidence.gather_evidence(context, rows, choice.solve(context, rows), layers)
     assert sorted(passes) == sorted(record.digest for record in context.manifest.records)

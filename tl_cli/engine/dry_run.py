@@ -99,7 +99,7 @@ def _tuning(
         context.backbone,
         context.classes,
         context.taps,
-        context.config.pooling,
+        context.config.pooled,
         batchnorm_trains=context.config.from_scratch,
     )
     chosen = settings.decide(context, plan)

@@ -39,12 +39,15 @@ def stratified(records: Sequence[Record], most: int) -> list[int]:
 def moments_pass(context: RunContext) -> Pass | None:
     """Return which images pass for the BatchNorm distances, and for what; None without BatchNorm.
 
-    They are kept, so that the pass over all images leaves them out.
+    They are kept, so that the pass over all images leaves them out. Where all are few, all pass
+    here, training images first: a second network would take longer to build than to run.
     """
     if not batchnorm_shift.width(context.backbone.model):
         return None
     records = context.manifest.of("train")
-    chosen = [records[i] for i in stratified(records, MOMENTS_OF)]
+    chosen: Sequence[Record] = context.records
+    if len(chosen) > MOMENTS_OF:
+        chosen = [records[i] for i in stratified(records, MOMENTS_OF)]
     return Pass(chosen, [*context.pass_specs, FeatureSpec(moments=True)], "similarity")
 
 
@@ -61,7 +64,8 @@ def batchnorm_distances(context: RunContext, on_progress: OnProgress) -> np.ndar
         stage=first.stage,
         on_progress=on_progress,
     )
-    return batchnorm_shift.distances(context.backbone.model, rows.array())
+    seen = rows.array()[: len(context.manifest.of("train"))]
+    return batchnorm_shift.distances(context.backbone.model, seen)
 
 
 def gather_evidence(
