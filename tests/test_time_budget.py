@@ -1,5 +1,7 @@
 """What a step takes is measured and leaves no trace; no more epochs are begun than fit."""
 
+from dataclasses import replace
+
 import keras
 import numpy as np
 import pytest
@@ -66,6 +68,17 @@ def test_no_more_epochs_are_begun_than_fit(data, scratch):
     reasons = " ".join(short.plan.reasons)
     assert "1 epoch at" in reasons
     assert ("LP-FT" in reasons) is not scratch
+
+
+def test_loading_back_and_the_report_are_left_where_nothing_is_tuned(data):
+    context = tiny_context(data, "half")
+    decided = tiny_settings(context)
+    alone = replace(decided, plan=replace(decided.plan, strategy="head", epochs=0))
+    left = time_budget.forecast(context, alone, 10.0)
+    assert left == time_budget.ending_seconds(context, 10.0) and left["evaluate"] > 0
+    plain = replace(context, config=context.config.effective(report=not context.config.report))
+    assert ("report" in left) != ("report" in time_budget.ending_seconds(plain, 10.0))
+    assert sum(time_budget.forecast(context, decided, 10.0).values()) > sum(left.values())
 
 
 def test_the_views_count_in_the_time_that_is_left(data):
