@@ -4,17 +4,30 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import functools
 import gc
+import os
+import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+if "PYTEST_XDIST_WORKER" in os.environ:  # there is a worker for each core
+    for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS"):
+        os.environ.setdefault(name, "1")
+
 import numpy as np
 import pytest
+from filelock import FileLock
 from PIL import Image
 
+# The files that take longest, begun first: the last file alone should not keep a worker busy.
+LONGEST = (
+    "test_export", "test_cli", "test_readme", "test_finetune", "test_hub", "test_resume_epochs",
+    "test_evaluate", "test_from_scratch", "test_devices", "test_python_docs", "test_graph",
+    "test_explain", "test_export_use", "test_export_recipe", "test_update", "test_api",
+)  # fmt: skip
 ImageFolder = Callable[..., Path]
+Trained = Callable[..., Path]
 
 
 def picture(seed: int, size: tuple[int, int] = (24, 16)) -> Image.Image:
@@ -44,6 +57,12 @@ def image_folder(tmp_path: Path) -> ImageFolder:
     return make
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the longest files first; the others, and the tests of each, stay as they were."""
+    place = {name: i for i, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: place.get(item.path.stem, len(place)))
+
+
 @pytest.fixture(autouse=True, scope="module")
 def networks_go() -> Iterator[None]:
     """Give back what a file's networks and graphs took: they refer to each other in circles."""
@@ -55,6 +74,14 @@ def networks_go() -> Iterator[None]:
         ctypes.CDLL(None).malloc_trim(0)
 
 
+@pytest.fixture(autouse=True, scope="session")
+def session_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep the user's cache out of what is made for several tests, too."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TL_CACHE", str(tmp_path_factory.mktemp("session_cache")))
+        yield
+
+
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep the user's cache out of every test, and every test out of the others' cache."""
@@ -62,9 +89,79 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
 
 
 @pytest.fixture
+def stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have a small network in the place of each EfficientNet-Lite, whoever names none or that."""
+    import small_network
+    from tl_cli.engine.networks import loading
+
+    monkeypatch.setitem(loading.SOURCES, "package", small_network.build)
+
+
+@pytest.fixture(scope="session")
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Return a maker of folders that are made once for the whole suite: nobody changes them.
+
+    The first worker of xdist that needs one makes it; the others wait for it.
+    """
+    base = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        base = base.parent  # which the workers share
+
+    def make(name: str, write: Callable[[Path], object]) -> Path:
+        place, done = base / "once" / name, base / "once" / f"{name}.done"
+        place.parent.mkdir(exist_ok=True)
+        with FileLock(base / "once" / f"{name}.lock"):
+            if not done.exists():
+                shutil.rmtree(place, ignore_errors=True)  # of a maker that failed
+                write(place)
+                done.touch()
+        return place
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def colours(made_once: Callable[..., Path]) -> Path:
+    """Return the photos that shared runs are trained on: nobody changes them."""
+    from trained import photos
+
+    return made_once("photos", photos)
+
+
+@pytest.fixture(scope="module")
+def trained_once(
+    made_once: Callable[..., Path], colours: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Trained:
+    """Return a trainer on `colours` with some options, which trains once for the whole suite.
+
+    What it returns is a copy of the run, the module's own.
+    """
+    from trained import trained
+
+    def of(*options: object) -> Path:
+        name = "run" + " ".join(map(str, options)).replace("--", "").replace(" ", "_")
+        whole = made_once(name, lambda place: trained(colours, place, *options))
+        return Path(shutil.copytree(whole, tmp_path_factory.mktemp("runs") / "run"))
+
+    return of
+
+
+@pytest.fixture
 def folder(image_folder: ImageFolder) -> Path:
     """Return DIR with cat/00.png … dog/03.png."""
     return image_folder()
+
+
+def in_turn(first: Sequence[object], others: Sequence[object]) -> list:
+    """Return all pairs as parameters: each of `first` with another of `others` in turn.
+
+    The remaining pairs are left to the slow job.
+    """
+    return [
+        pytest.param(each, other, marks=() if (i + j) % len(others) == 0 else pytest.mark.slow)
+        for i, each in enumerate(first)
+        for j, other in enumerate(others)
+    ]
 
 
 def table(folder: Path, text: str | bytes, name: str = "labels.csv") -> Path:
@@ -75,11 +172,25 @@ def table(folder: Path, text: str | bytes, name: str = "labels.csv") -> Path:
 
 
 @pytest.fixture(scope="module")
-def loaded_once():
+def loaded_once() -> Iterator[None]:
     """Load each checkpoint once for all tests of a module: that is what takes their time."""
+    from tl_cli import engine
     from tl_cli.engine import predict
+    from tl_cli.store import run_dir
 
-    whole = predict.load_checkpoint
-    predict.load_checkpoint = functools.cache(whole)
+    whole, loaded = predict.load_checkpoint, {}
+
+    def once(run, *arguments, **options):
+        files = [run / name for name in (run_dir.CHECKPOINT, run_dir.WEIGHTS)]
+        if not all(file.is_file() for file in files):
+            return whole(run, *arguments, **options)
+        written = [(file.stat().st_mtime_ns, file.stat().st_size) for file in files]
+        key = str((run.path, arguments, options, written))
+        if key not in loaded:
+            loaded[key] = whole(run, *arguments, **options)
+        engine.prepare("float32", seed=0)  # as loading does
+        return loaded[key]
+
+    predict.load_checkpoint = once
     yield
     predict.load_checkpoint = whole

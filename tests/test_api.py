@@ -16,10 +16,12 @@ import pytest
 from PIL import Image
 from pydantic import TypeAdapter, ValidationError
 
+import small_network
 import tl_cli
 import tl_cli as tl
 from conftest import picture
 from test_cli import COLOURS, paint, said
+from test_cli import SMALL as FLAGS
 from test_cli import tl as command
 from test_trackers import curves
 from tl_cli.api_options import Options
@@ -29,7 +31,9 @@ from tl_cli.report import page
 from tl_cli.results.progress import Progress
 from tl_cli.store import run_dir
 
-SMALL = {"image_size": 32, "batch_size": 8, "freeze": 0.9, "epochs": 1, "report": False}
+TUNED = {"freeze": 0.9, "epochs": 1}
+NETWORK = {"backbone": small_network.SMALL.name, "image_size": 32, "batch_size": 8}
+SMALL = {**NETWORK, **TUNED, "report": False}
 
 
 @pytest.fixture(scope="module")
@@ -72,8 +76,8 @@ def files(photos, tmp_path_factory) -> list[Path]:
 
 def test_training_gives_what_the_command_gives_to_the_last_bit(photos, trained):
     run = photos.parent / "by command"
-    options = ("--image-size", 32, "--batch-size", 8, "--freeze", 0.9, "--epochs", 1, "--no-report")
-    done = command("train", "--data", photos, *options, "--output", run, "--json")
+    options = [word for key, value in TUNED.items() for word in (f"--{key}", value)]
+    done = command("train", "--data", photos, *FLAGS, *options, "--output", run, "--json")
     told, ours = json.loads(done.stdout), json.loads(json.dumps(trained.to_json()))
     assert set(told) == set(ours)
     for varying in ("seconds", "peak_memory", "run"):

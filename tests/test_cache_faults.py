@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from test_cli import SMALL, tl
+from test_cli import REAL, SMALL, tl
 from tiny import coloured, split_of, tiny_backbone
 from tl_cli.data.manifest import Record
 from tl_cli.data.scan import scan
@@ -290,7 +290,7 @@ def test_trainings_at_once_on_one_cold_cache_all_succeed(tmp_path: Path, count: 
     processes = []
     for number in range(count):
         run = str(tmp_path / f"run{number}")
-        options = ("--data", str(data), *SMALL, "--epochs", "1", "--freeze", "half", "-q")
+        options = ("--data", str(data), *REAL, "--epochs", "1", "--freeze", "half", "-q")
         command = [sys.executable, "-c", TRAIN, "train", *options, "--output", run]
         processes.append(subprocess.Popen(command, stderr=subprocess.PIPE, text=True))
     errors = [process.communicate(timeout=600)[1] for process in processes]

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy.special import softmax
 
+from conftest import in_turn
 from tiny import coloured, tiny_backbone, tiny_context, tiny_head, tiny_settings
 from tl_cli.engine.finetune.candidates import (
     AGAIN,
@@ -138,15 +139,17 @@ def test_the_test_images_decide_nothing(context):
 # -- put in place ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("head", ["last", "multi"])
 @pytest.mark.parametrize(
-    ("ratio", "pooling"),
-    [("half", "avg"), ("half", "max"), ("half", "avgmax"), ("half", "flatten"), ("half", "gem"),
-     ("0.8", "avg"), ("full", "avgmax")],
+    ("kind", "head"),
+    in_turn(
+        [("half", "avg"), ("half", "max"), ("half", "avgmax"), ("half", "flatten"), ("half", "gem"),
+         ("0.8", "avg"), ("full", "avgmax")],
+        ["last", "multi"],
+    ),
+    ids=str,
 )  # fmt: skip
-def test_each_candidate_in_place_is_a_whole_network_that_says_what_the_parts_said(
-    data, ratio, pooling, head
-):
+def test_each_candidate_in_place_is_a_whole_network_that_says_what_the_parts_said(data, kind, head):
+    ratio, pooling = kind
     context = tiny_context(data, ratio, head=head, pooling=pooling, feature_dtype="float32")
     pretrained = {w.path: np.array(w) for w in context.backbone.model.weights}
     classifier, frozen, made = tuned(context)

@@ -10,7 +10,7 @@ from PIL import Image
 from test_cli import COLOURS, SMALL, paint, tl
 from tl_cli.store import run_dir
 
-FAST = ("--backbone", "mobilenet_025", *SMALL)
+FAST = SMALL
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +23,7 @@ def told(tmp_path_factory):
     for seed, (name, colour) in enumerate(COLOURS.items()):
         paint(root / "photos" / name, seed, 16, colour)
     weights = root / "own.weights.h5"
-    loading.load(catalog.get("mobilenet_025"), 32, weights=None).model.save_weights(weights)
+    loading.load(catalog.get("small"), 32, weights=None).model.save_weights(weights)
     done = tl("train", "--data", root / "photos", *FAST, "--weights", weights, "--test", "0.2",
               "--epochs", 1, "--freeze", "half", "--output", root / "run",
               "--compare-scratch", "--json")  # fmt: skip

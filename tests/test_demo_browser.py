@@ -12,6 +12,7 @@ import psutil
 import pytest
 
 from browser import Browser, find
+from test_cli import REAL
 from trained import photos, trained
 
 pytestmark = [
@@ -33,7 +34,7 @@ def data(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def run(data, tmp_path_factory) -> Path:
-    return trained(data, tmp_path_factory.mktemp("runs") / "run", "--freeze", "head")
+    return trained(data, tmp_path_factory.mktemp("runs") / "run", "--freeze", "head", *REAL)
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from tl_cli.data.manifest import Record
 from tl_cli.engine import predict
 from tl_cli.store import embedding_writer, run_dir
 from tl_cli.store.run_dir import RunDir
-from trained import photos, trained
+from trained import trained
 
 pytestmark = pytest.mark.usefixtures("loaded_once")
 
@@ -36,8 +36,8 @@ def one_cache(cache, own_cache, monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    return photos(tmp_path_factory.mktemp("embedded") / "photos")
+def data(colours):
+    return colours
 
 
 @pytest.fixture(scope="module")
@@ -103,11 +103,11 @@ def test_images_that_passed_before_come_from_the_cache(runs, data, tmp_path):
     own = [r.path for r in read_csv(runs[0] / run_dir.MANIFEST).of("train")]
     told, _ = embedded(tmp_path / "run.npy", runs[0], *own[:7])
     assert (told["images"], told["cached"]) == (7, 7)
-    of_backbone = ("efficientnet_lite0", "--image-size", 32, *own[:7])
+    of_backbone = ("small", "--image-size", 32, *own[:7])
     told, rows = embedded(tmp_path / "backbone.npy", *of_backbone)
-    assert (told["cached"], told["width"], told["image_size"]) == (7, 1280, 32)
-    last = np.load(tmp_path / "run.npy")[:, -1280:]
-    assert np.array_equal(rows, last)  # the pooled last map of the same network
+    assert (told["cached"], told["width"], told["image_size"]) == (7, 96, 32)
+    last = np.load(tmp_path / "run.npy")[:, -2 * 96 : -96]
+    assert np.array_equal(rows, last)  # averages of the same network's last map, not deviations
 
 
 @pytest.mark.parametrize("ending", [".npz", ".csv", ".parquet"])

@@ -12,17 +12,19 @@ from conftest import picture
 from test_cli import COLOURS, paint, said, tl
 from tl_cli.data.csv_io import read_csv
 from tl_cli.store import run_dir
-from trained import photos, trained
+from trained import trained
+
+pytestmark = pytest.mark.usefixtures("loaded_once")
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    return photos(tmp_path_factory.mktemp("evaluated") / "photos")
+def data(colours):
+    return colours
 
 
 @pytest.fixture(scope="module")
-def run(data, tmp_path_factory):
-    return trained(data, tmp_path_factory.mktemp("runs") / "run", "--freeze", "head")
+def run(trained_once):
+    return trained_once("--freeze", "head")
 
 
 def told(*arguments):

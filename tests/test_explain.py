@@ -16,19 +16,20 @@ from tl_cli.engine.features import extraction
 from tl_cli.report.explain import Sheet
 from tl_cli.results.explanations import Explanation, Neighbour
 from tl_cli.store import run_dir
-from trained import mobilenet_weights, photos, trained
+from trained import mobilenet_weights, trained
+
+pytestmark = pytest.mark.usefixtures("loaded_once")
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    return photos(tmp_path_factory.mktemp("explained") / "photos")
+def data(colours):
+    return colours
 
 
 @pytest.fixture(scope="module")
-def run(data, tmp_path_factory):
+def run(trained_once):
     """A head on several depths."""
-    path = tmp_path_factory.mktemp("runs") / "run"
-    return trained(data, path, "--freeze", "head", "--head", "multi")
+    return trained_once("--freeze", "head", "--head", "multi")
 
 
 @pytest.fixture(scope="module")
@@ -106,6 +107,8 @@ def test_a_nested_network(data, tmp_path):
     done = tl("explain", run, image, "--at", "5", "--output", tmp_path / "why", "--json")
     assert done.exit_code == 0, done.stderr
     assert min(json.loads(done.stdout)["map"]) > 1
+    last = len(predict.load_checkpoint(run_dir.RunDir(run)).backbone.blocks)
+    said(tl("explain", run, image, "--at", last), "has no places", "tl blocks")
 
 
 def test_names_in_the_sheet_are_text(tmp_path, data):
@@ -174,8 +177,6 @@ def test_mistakes_are_one_sentence(run, data, tmp_path, monkeypatch):
     image = data / "test" / "red" / "00.png"
     said(tl("explain", run, image, "--class", "reds"), "unknown class 'reds': did you mean 'red'?")
     said(tl("explain", run, image, "--at", "stems"), "unknown block 'stems'")
-    last = len(predict.load_checkpoint(run_dir.RunDir(run)).backbone.blocks)
-    said(tl("explain", run, image, "--at", last), "has no places", "tl blocks")
     said(tl("explain", run, tmp_path / "none.jpg"), "none.jpg")
     (tmp_path / "empty").mkdir()
     said(tl("explain", run, tmp_path / "empty"), "no images")

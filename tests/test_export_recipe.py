@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,16 +20,13 @@ from test_cli import tl
 from tl_cli import export_formats
 from tl_cli.data.decode import open_rgb_bytes, squash
 from tl_cli.engine.export import recipe
-from trained import photos, trained
 
 CLOSE = 0.01
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    root = tmp_path_factory.mktemp("recipes")
-    # real weights: random ones make much of half a grey level
-    return trained(photos(root / "photos"), root / "run", "--freeze", "head")
+def run(trained_once):
+    return trained_once("--freeze", "head")
 
 
 @pytest.fixture(scope="module")
@@ -66,25 +64,49 @@ def program(page, language):
     return re.search(rf"```{language}\n(.*?)```", page.read_text(encoding="utf-8"), re.S)[1]
 
 
-@pytest.mark.parametrize("form", export_formats.FORMATS)
-def test_the_python_program_gives_the_numbers_of_predict(run, images, predicted, form, tmp_path):
-    told = exported(run, form)
-    page = run / "export" / (recipe.Path(told["path"]).name + ".md")
-    assert str(page) == told["recipe"]
-    words = page.read_text(encoding="utf-8")
-    for part in ("EXIF", "squashed", "antialiasing", "32 x 32"):
-        assert part in words
-    file = tmp_path / "program.py"
-    file.write_text(program(page, "python"), encoding="utf-8")
+IN_TURN = """
+import runpy, sys
+programs, images = sys.argv[1].split(","), sys.argv[2:]
+for program in programs:
+    sys.argv = [program, *images]
+    runpy.run_path(program, run_name="__main__")
+    print("-----")
+"""
+
+
+@pytest.fixture(scope="module")
+def printed(run, images, tmp_path_factory):
+    """Run the program of each page in one fresh interpreter; return the lines that each prints."""
+    folder = tmp_path_factory.mktemp("programs")
+    for form in export_formats.FORMATS:
+        text = program(Path(exported(run, form)["recipe"]), "python")
+        (folder / f"{form}.py").write_text(text, encoding="utf-8")
+    programs = [str(folder / f"{form}.py") for form in export_formats.FORMATS]
     done = subprocess.run(
-        [sys.executable, file, *images],
-        cwd=page.parent,
+        [sys.executable, "-c", IN_TURN, ",".join(programs), *images],
+        cwd=run / "export",
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    for line, path, wanted in zip(done.stdout.splitlines(), images, predicted, strict=True):
+    parts = done.stdout.split("-----\n")[:-1]
+    return {
+        form: part.splitlines() for form, part in zip(export_formats.FORMATS, parts, strict=True)
+    }
+
+
+@pytest.mark.parametrize("form", export_formats.FORMATS)
+def test_the_python_program_gives_the_numbers_of_predict(
+    run, images, predicted, printed, form, tmp_path
+):
+    told = exported(run, form)
+    page = run / "export" / (Path(told["path"]).name + ".md")
+    assert str(page) == told["recipe"]
+    words = page.read_text(encoding="utf-8")
+    for part in ("EXIF", "squashed", "antialiasing", "32 x 32"):
+        assert part in words
+    for line, path, wanted in zip(printed[form], images, predicted, strict=True):
         found = eval(line.removeprefix(str(path)))
         assert found == pytest.approx(wanted, abs=CLOSE), path.name
     if shutil.which("node") and form != "keras":  # at least it is JavaScript; Keras has none
@@ -141,7 +163,7 @@ def test_the_javascript_opens_images_as_predict_does(run, images, predicted, tmp
     import onnxruntime
 
     told = exported(run, "onnx")
-    code = program(recipe.Path(told["recipe"]), "javascript").split("import *")[0]
+    code = program(Path(told["recipe"]), "javascript").split("import *")[0]
     session = onnxruntime.InferenceSession(told["path"], providers=["CPUExecutionProvider"])
     page = tmp_path / "page.html"
     page.write_text("<!doctype html><title>recipe</title>")

@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
+from conftest import in_turn
 from tiny import coloured, tiny_context, tiny_head, tiny_plan, tiny_settings
 from tl_cli.engine import dry_run, features
 from tl_cli.engine.finetune import finetune as tuning
@@ -57,13 +58,17 @@ def test_tuning_starts_from_the_softened_head(data, monkeypatch):
     np.testing.assert_allclose(bias, tuning.SOFTENING * solved.head.bias, rtol=1e-6)
 
 
-@pytest.mark.parametrize("head", ["last", "multi"])
 @pytest.mark.parametrize(
-    ("ratio", "pooling"),
-    [("0.3", "avg"), ("half", "avg"), ("half", "avgmax"), ("half", "flatten"), ("0.8", "avg"),
-     ("full", "avg"), ("full", "gem")],
+    ("kind", "head"),
+    in_turn(
+        [("0.3", "avg"), ("half", "avg"), ("half", "avgmax"), ("half", "flatten"), ("0.8", "avg"),
+         ("full", "avg"), ("full", "gem")],
+        ["last", "multi"],
+    ),
+    ids=str,
 )  # fmt: skip
-def test_the_part_after_the_cut_gives_what_the_solved_head_gives(data, head, ratio, pooling):
+def test_the_part_after_the_cut_gives_what_the_solved_head_gives(data, kind, head):
+    ratio, pooling = kind
     context = tiny_context(data, ratio, head=head, pooling=pooling, feature_dtype="float32")
     solved, decided = tiny_head(context), tiny_settings(context)
     scores = scores_on(context, choice.attach(context, solved), decided)
@@ -74,23 +79,25 @@ def test_the_part_after_the_cut_gives_what_the_solved_head_gives(data, head, rat
 # -- what trains ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("ratio", ["half", "full"])
 @pytest.mark.parametrize(
-    "options",
-    [
-        {},
-        {"layer_decay": 0.5, "label_smoothing": 0.1},
-        {"ema": 0.9},
-        {"unfreeze": "gradual"},
-        {"balance": "weights"},
-        {"balance": "oversample"},
-        {"augment": "strong"},
-        {"cache": False},
-        {"aux_heads": 1},
-    ],
+    ("options", "ratio"),
+    in_turn(
+        [
+            {},
+            {"layer_decay": 0.5, "label_smoothing": 0.1},
+            {"unfreeze": "gradual"},  # with half of the network: each stage is traced anew
+            {"ema": 0.9},
+            {"balance": "weights"},
+            {"balance": "oversample"},
+            {"cache": False},
+            {"augment": "strong"},
+            {"aux_heads": 1},
+        ],
+        ["half", "full"],
+    ),
     ids=str,
 )
-def test_tuning_changes_what_the_plan_frees_and_nothing_else(data, ratio, options):
+def test_tuning_changes_what_the_plan_frees_and_nothing_else(data, options, ratio):
     context = tiny_context(data, ratio, epochs=3, learning_rate=0.01, **options)
     decided, solved = tiny_settings(context), tiny_head(context)
     classifier = tuning.softened(context, solved)

@@ -123,7 +123,10 @@ def test_what_trains_is_the_network_itself():
     assert moved == [w.path in {v.path for v in model.trainable_weights} for w in model.weights]
 
 
-@pytest.mark.parametrize("name", ["MobileNet", "ResNet50", "InceptionV3"])
+@pytest.mark.parametrize(
+    "name",
+    ["MobileNet", *(pytest.param(n, marks=pytest.mark.slow) for n in ("ResNet50", "InceptionV3"))],
+)
 def test_known_networks_fold(name):
     options = {"include_top": False, "weights": None, "input_shape": (75, 75, 3)}
     model = stirred_little(getattr(keras.applications, name)(**options))

@@ -121,7 +121,7 @@ def photos(tmp_path_factory):
 def test_a_run_from_scratch_tells_what_it_is_and_comes_back(photos, tmp_path):
     run = tmp_path / "run"
     done = tl(
-        *("train", "--data", photos, "--backbone", "mobilenet_025", "--from-scratch", *SMALL),
+        *("train", "--data", photos, "--from-scratch", *SMALL),
         *("--epochs", 2, "--aux-heads", 1, "--gradient-flow", "--test", 0.2),
         *("--output", run, "--json"),
     )
@@ -144,7 +144,7 @@ def test_a_run_from_scratch_tells_what_it_is_and_comes_back(photos, tmp_path):
 
 
 def test_a_rehearsal_from_scratch_looks_at_nothing(photos):
-    done = tl("train", "--data", photos, "--backbone", "mobilenet_025", "--from-scratch", *SMALL,
+    done = tl("train", "--data", photos, "--from-scratch", *SMALL,
               "--dry-run", "--json")  # fmt: skip
     assert done.exit_code == 0, done.stderr
     told = json.loads(done.stdout)

@@ -15,29 +15,25 @@ import numpy as np
 import pytest
 
 from hostile import DESCRIPTIONS, WEIGHTS, Executes, wreck
-from test_cli import COLOURS, paint, said, tl
+from test_cli import said, tl
 from tl_cli.data.csv_io import read_csv
 from tl_cli.engine import fitted_images
 from tl_cli.engine.networks import pth_reader
 from tl_cli.errors import TLError
 from tl_cli.store import checkpoint, run_dir
 from tl_cli.store.run_dir import RunDir
-from trained import trained
 
 QUICKLY = 10.0  # seconds; a bomb takes minutes, and building the network one or two
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory) -> Path:
-    root = tmp_path_factory.mktemp("colours")
-    for seed, (name, colour) in enumerate(COLOURS.items()):
-        paint(root / name, seed, 12, colour)
-    return root
+def data(colours) -> Path:
+    return colours
 
 
 @pytest.fixture(scope="module")
-def run(data, tmp_path_factory) -> Path:
-    return trained(data, tmp_path_factory.mktemp("run") / "run", "--freeze", "head")
+def run(trained_once) -> Path:
+    return trained_once("--freeze", "head")
 
 
 @pytest.fixture
@@ -66,7 +62,7 @@ def test_a_pipe_under_the_name_is_not_waited_for(tmp_path):
 def test_weights_that_are_none_are_refused_at_once(copy, data, name):
     wreck(copy / run_dir.WEIGHTS, name)
     started = time.perf_counter()
-    done = tl("predict", copy, data / "red")
+    done = tl("predict", copy, data / "test" / "red")
     assert time.perf_counter() - started < QUICKLY
     said(done, run_dir.WEIGHTS)
     assert "nan" not in done.stdout
@@ -85,7 +81,7 @@ def test_a_head_that_is_none_is_refused_before_it_is_built(copy, data, change, w
     path = copy / run_dir.CHECKPOINT
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
     started = time.perf_counter()
-    said(tl("predict", copy, data / "red"), words)
+    said(tl("predict", copy, data / "test" / "red"), words)
     assert time.perf_counter() - started < QUICKLY
 
 
@@ -93,7 +89,7 @@ def test_an_exported_model_beside_is_never_opened(copy, data, tmp_path):
     with zipfile.ZipFile(copy / run_dir.EXPORTED, "w") as file:
         code = {"class_name": "Lambda", "config": {"function": {"code": "x"}}}
         file.writestr("config.json", json.dumps(code))
-    assert tl("predict", copy / run_dir.EXPORTED, data / "red").exit_code == 0
+    assert tl("predict", copy / run_dir.EXPORTED, data / "test" / "red").exit_code == 0
 
 
 @pytest.mark.parametrize("kind", ["pickle", "archive", "gigantic"])
@@ -127,4 +123,4 @@ def test_a_pth_that_executes_does_not(tmp_path):
 def test_whole_weights_still_load(copy, data):
     with h5py.File(copy / run_dir.WEIGHTS) as file:
         assert "layers" in file
-    assert tl("predict", copy, data / "red").exit_code == 0
+    assert tl("predict", copy, data / "test" / "red").exit_code == 0

@@ -19,6 +19,8 @@ from tl_cli.results import predictions
 from tl_cli.store import run_dir
 from trained import trained
 
+pytestmark = pytest.mark.usefixtures("loaded_once")
+
 NAMES = (
     "../../x", "/tmp/absolute", "two\nlines", "l" * 300, "\u202eright to left", "CON", "a/b", "a_b",
     "<script>alert(1)</script>", "Case", "case", "=1+1", "\x1b[31mred", "$x^{2}$ {{ 7*7 }}", "..",

@@ -23,7 +23,6 @@ from tl_cli.errors import TLError
 from tl_cli.results.progress import silent
 from tl_cli.store import run_dir
 from tl_cli.store.run_dir import RunDir
-from trained import photos, trained
 
 
 @pytest.fixture(scope="module")
@@ -38,12 +37,9 @@ def solved(context):
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
+def run(trained_once):
     """A run that was asked for a kernel head."""
-    root = tmp_path_factory.mktemp("runs")
-    return RunDir(
-        trained(photos(root / "data"), root / "run", "--freeze", "head", "--head", KERNEL)
-    )
+    return RunDir(trained_once("--freeze", "head", "--head", KERNEL))
 
 
 @pytest.fixture(scope="module")

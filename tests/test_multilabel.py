@@ -35,7 +35,6 @@ from tl_cli.engine.images import dataset
 from tl_cli.engine.metrics import multilabel as metrics
 from tl_cli.engine.tuning import LABELS
 from tl_cli.errors import TLError
-from trained import mobilenet_weights
 
 # -- dealing --------------------------------------------------------------------------------------
 
@@ -268,10 +267,8 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def run(table: Path, tmp_path_factory: pytest.TempPathFactory, loaded_once: None) -> Path:
     path = tmp_path_factory.mktemp("runs") / "several"
-    weights = mobilenet_weights(path.with_name("small.weights.h5"))
-    network = ("--backbone", "mobilenet_025", "--weights", weights)
     tuned = ("--freeze", "half", "--epochs", 2, "--augment", "light")
-    done = tl("train", table, *SMALL, *network, *tuned, "--report", "--test", 0.2,
+    done = tl("train", table, *SMALL, *tuned, "--report", "--test", 0.2,
               "--output", path, "--json")  # fmt: skip
     assert done.exit_code == 0, done.stderr
     told = json.loads(done.stdout)

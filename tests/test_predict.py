@@ -32,19 +32,18 @@ from tl_cli.store import (
 from tl_cli.store.prediction_forms import ImagePrediction
 from tl_cli.store.prediction_origin import PredictionOrigin
 from tl_cli.store.run_dir import RunDir
-from trained import photos, trained
 
 pytestmark = pytest.mark.usefixtures("loaded_once")
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory) -> Path:
-    return photos(tmp_path_factory.mktemp("photos"))
+def data(colours) -> Path:
+    return colours
 
 
 @pytest.fixture(scope="module")
-def run(data, tmp_path_factory) -> Path:
-    return trained(data, tmp_path_factory.mktemp("run") / "run", "--freeze", "head")
+def run(trained_once) -> Path:
+    return trained_once("--freeze", "head")
 
 
 def rows(*arguments: object, code: int = 0) -> list[dict]:
@@ -123,7 +122,7 @@ def test_a_bad_image_has_a_row_of_its_own_and_never_anothers_answer(run, mixed):
 
 
 def test_the_ways_of_naming_images(run, data, tmp_path, monkeypatch):
-    monkeypatch.chdir(data / "test")
+    monkeypatch.chdir(shutil.copytree(data / "test", tmp_path / "test"))
     shown = [row["path"] for row in rows(run, "red")]
     assert shown[:5] == [f"red/{i:02d}.png" for i in range(4)] + ["red/odd/alpha.png"]
     assert len(shown) == 10
@@ -299,8 +298,8 @@ def test_ctrl_c_leaves_whole_rows_and_says_where_it_stopped(run, data, tmp_path)
     many.write_text(f"{data / 'test' / 'red' / '00.png'}\n" * 200_000)
     out = tmp_path / "out.csv"
     started = subprocess.Popen(
-        [sys.executable, "-m", "tl_cli", "predict", run, many, "--output", out],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        [sys.executable, "-m", "small_network", "predict", run, many, "--output", out],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=Path(__file__).parent,
         # a shell starts what runs in the background with interrupts ignored, and that is inherited
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip

@@ -162,15 +162,17 @@ def test_a_second_round_that_is_cut_short_does_not_count(monkeypatch, images):
 
 def test_the_command_ranks_two_networks_on_real_passes(tmp_path):
     from tiny import coloured
-    from trained import mobilenet_weights
+    from tl_cli import catalog
+    from tl_cli.engine.networks import loading
 
     photos = coloured(tmp_path / "photos", 10, noise=30)
-    weights = mobilenet_weights(tmp_path / "random.weights.h5")
-    options = ["--among", f"efficientnet_lite0,mobilenet_025={weights}", "--image-size", 32]
+    weights = tmp_path / "random.weights.h5"
+    loading.load(catalog.get("smaller"), 32, weights=None).model.save_weights(weights)
+    options = ["--among", f"small,smaller={weights}", "--image-size", 32]
     done = tl("rank", photos, *options, "--json")
     assert done.exit_code == 0, done.stderr
     found = json.loads(done.stdout)
-    assert {row["name"] for row in found["networks"]} == {"efficientnet_lite0", "mobilenet_025"}
+    assert {row["name"] for row in found["networks"]} == {"small", "smaller"}
     for row in found["networks"]:
         assert row["images"] == 30
         assert row["interval"][0] <= row["accuracy"] <= row["interval"][1]
@@ -206,7 +208,7 @@ def test_a_training_takes_the_network_that_ranks_best(monkeypatch, tmp_path):
     from tl_cli import catalog
     from tl_cli.engine import rank
 
-    monkeypatch.setattr(catalog, "at_hand", lambda: ["efficientnet_lite0", "efficientnet_lite1"])
+    monkeypatch.setattr(catalog, "at_hand", lambda: ["small", "smaller"])
     rankings = []
 
     def noted(*given):

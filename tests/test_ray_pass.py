@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from runs import check_equal
-from test_cli import COLOURS, SMALL, paint, tl
+from test_cli import COLOURS, REAL, paint, tl
 from tl_cli import config, engines
 from tl_cli.data.manifest import Record
 from tl_cli.engine import ray_pass
@@ -23,7 +23,7 @@ from tl_cli.engine.features.shards import Pass
 from tl_cli.errors import TLError
 from tl_cli.store import shards
 
-OPTIONS = (*SMALL, "--effort", "quick", "--test", "0.2", "--json")
+OPTIONS = (*REAL, "--effort", "quick", "--test", "0.2", "--json")
 PATIENCE = 1800.0  # seconds, on a machine that has other things to do
 
 

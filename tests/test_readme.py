@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import shutil
 from pathlib import Path
 
 import pytest
@@ -41,8 +42,17 @@ LONG = re.compile(r"--effort thorough|--compare-freeze|--freeze half|--policy ru
 TOUR = [line for line in LINES if line.startswith("tl ")]
 
 
-def test_the_tour(home, monkeypatch):
-    monkeypatch.chdir(home)
+def test_the_tour(home, monkeypatch, tmp_path, stand_in):
+    take_the_tour(home, monkeypatch, tmp_path)
+
+
+@pytest.mark.slow
+def test_the_tour_with_the_real_network(home, monkeypatch, tmp_path):
+    take_the_tour(home, monkeypatch, tmp_path)
+
+
+def take_the_tour(home, monkeypatch, place):
+    monkeypatch.chdir(shutil.copytree(home, place / "home", symlinks=True))
     brief = [line for line in TOUR if not LONG.search(line)]
     assert len(brief) >= 24
     for line in brief:

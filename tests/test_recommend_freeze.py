@@ -7,8 +7,16 @@ import pytest
 from PIL import Image
 
 from test_cli import COLOURS, SMALL, paint, tl
+from tl_cli import catalog
 
 THOROUGH = ("--effort", "thorough")
+FAST = SMALL[:2]  # the network
+
+
+@pytest.fixture(autouse=True)
+def measured(monkeypatch):
+    """Have the small network be one whose distances were calibrated."""
+    monkeypatch.setitem(catalog.ANCHORS, "small", catalog.ANCHORS[catalog.DEFAULT])
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +38,7 @@ def test_the_advice_comes_with_its_evidence_in_order(folder):
 
 
 def test_the_json_has_all_of_it(folder):
-    told = json.loads(tl("recommend-freeze", "--data", folder, "--json").stdout)
+    told = json.loads(tl("recommend-freeze", "--data", folder, *FAST, "--json").stdout)
     assert told["similarity_source"] == "measured"
     assert told["similarity"] == told["evidence"]["similarity"]
     assert len(told["evidence"]["thirds"]) == 3
@@ -40,7 +48,7 @@ def test_the_json_has_all_of_it(folder):
 
 def test_the_evidence_is_drawn_on_request(folder, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    done = tl("recommend-freeze", "--data", folder, "--plots")
+    done = tl("recommend-freeze", "--data", folder, *FAST, "--plots")
     assert "wrote recommend-freeze/advice.png" in done.stderr
     with Image.open("recommend-freeze/advice.png") as picture:
         assert min(picture.size) > 300
@@ -50,7 +58,7 @@ def test_the_evidence_is_drawn_on_request(folder, tmp_path, monkeypatch):
 def test_the_evidence_is_drawn_where_it_is_asked_for_and_over_nobodys_picture(folder, tmp_path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "advice.png").write_text("mine")
-    done = tl("recommend-freeze", "--data", folder, "--plots", "--output", tmp_path / "mine")
+    done = tl("recommend-freeze", "--data", folder, *FAST, "--plots", "--output", tmp_path / "mine")
     assert done.exit_code == 1
     assert "is there already" in done.stderr
     assert (tmp_path / "mine" / "advice.png").read_text() == "mine"

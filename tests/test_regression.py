@@ -273,9 +273,7 @@ def run(bright: Path, tmp_path_factory: pytest.TempPathFactory, loaded_once: Non
 
 
 def trained(bright: Path, path: Path, *options: object) -> dict:
-    weights = mobilenet_weights(path.with_name("small.weights.h5"))
-    network = ("--backbone", "mobilenet_025", "--weights", weights, *options)
-    done = tl("train", bright, "--columns", "label=brightness", *SMALL, *network, "--report",
+    done = tl("train", bright, "--columns", "label=brightness", *SMALL, *options, "--report",
               "--test", 0.2, "--output", path, "--json")  # fmt: skip
     assert done.exit_code == 0, done.stderr
     assert "a number is predicted, `brightness`" in done.stderr

@@ -14,6 +14,7 @@ from conftest import picture
 from finished import finished, records
 from test_cli import COLOURS, SMALL, paint, said, tl
 from tl_cli import report
+from tl_cli.engine.finetune import finetune
 from tl_cli.report.figures.style import PALETTE
 from tl_cli.store import run_dir
 from tl_cli.store.run_dir import RunDir
@@ -256,7 +257,8 @@ def test_mistakes_are_shown_with_the_evidence_for_them(tmp_path):
     assert "Grad-CAM" not in (run / run_dir.REPORT).read_text()
 
 
-def test_a_head_that_was_not_refit_is_not_said_to_be(tmp_path):
+def test_a_head_that_was_not_refit_is_not_said_to_be(tmp_path, monkeypatch):
+    monkeypatch.setattr(finetune, "choose", lambda context, plan, head, again: (again, 0.1, 0.1))
     for seed, (name, colour) in enumerate(COLOURS.items()):
         paint(tmp_path / "photos" / name, seed, 20, colour)
     run = tmp_path / "run"

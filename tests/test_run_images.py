@@ -17,6 +17,8 @@ from tl_cli.errors import TLError
 from tl_cli.store import run_dir
 from trained import trained
 
+pytestmark = pytest.mark.usefixtures("loaded_once")
+
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from runs import check_equal
-from test_cli import COLOURS, SMALL, paint, tl
+from test_cli import COLOURS, REAL, paint, tl
 from tiny import coloured, split_of, tiny_backbone
 from tl_cli.data.manifest import Record
 from tl_cli.engine import features
@@ -249,7 +249,7 @@ def colours(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_training_in_shards_is_the_training(
     colours: Path, tmp_path: Path, passed: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    train = ("train", colours, *SMALL, "--effort", "quick", "--test", 0.2, "--json")
+    train = ("train", colours, *REAL, "--effort", "quick", "--test", 0.2, "--json")
     assert tl(*train, "--output", tmp_path / "one").exit_code == 0
     monkeypatch.setenv("TL_CACHE", str(tmp_path / "shared"))
     told = []
@@ -273,7 +273,7 @@ def test_shares_that_are_killed_are_gone_on_with_and_the_training_is_the_same(
     data = tmp_path / "colours"
     for seed, (name, colour) in enumerate(COLOURS.items()):
         paint(data / name, seed, 120, colour)
-    train = ("train", data, *SMALL, "--effort", "quick", "--test", 0.2, "--json")
+    train = ("train", data, *REAL, "--effort", "quick", "--test", 0.2, "--json")
     assert tl(*train, "--output", tmp_path / "one").exit_code == 0
     monkeypatch.setenv("TL_CACHE", str(tmp_path / "shared"))
 

@@ -10,23 +10,27 @@ from test_cli import tl
 from test_own_models import SMALL
 from tiny import coloured
 from tl_cli import catalog, config
-from tl_cli.engine.networks import classifier
+from tl_cli.engine.networks import classifier, loading
 from tl_cli.errors import TLError
 from tl_cli.store.run_dir import RunDir
 
-BOTH = "efficientnet_lite0+efficientnet_lite1"
+BOTH = "small+smaller"
+REAL = "efficientnet_lite0+efficientnet_lite1"
 
 
-def test_a_head_on_two_networks_is_saved_and_comes_back(tmp_path):
+@pytest.mark.parametrize("both", [BOTH, pytest.param(REAL, marks=pytest.mark.slow)])
+def test_a_head_on_two_networks_is_saved_and_comes_back(tmp_path, both):
     images = coloured(tmp_path / "data", 10)
     run = tmp_path / "run"
-    done = tl("train", images, "--backbone", BOTH, "--output", run, *SMALL)
+    done = tl("train", images, "--backbone", both, "--output", run, *SMALL)
     assert done.exit_code == 0, done.stderr
     plan = json.loads(done.stdout)["plan"]
     assert (plan["strategy"], plan["policy"]) == ("head", "side by side")
     built, _ = classifier.load(RunDir(run))
     [joined] = built.backbone.blocks
-    assert joined.output_shape == (2 * (80 + 112 + 192 + 320 + 1280),)
+    parts = [loading.load(each, 32, None) for each in catalog.side_by_side(built.backbone.card)]
+    widths = [part.blocks[end - 1].output_shape[-1] for part in parts for end in part.stage_ends]
+    assert len(widths) > len(parts) and joined.output_shape == (sum(widths),)
     x = np.random.default_rng(0).uniform(0, 255, (2, 32, 32, 3)).astype("float32")
     plain = keras.models.load_model(run / "model.keras")
     assert np.abs(plain(x, training=False) - built.model(x, training=False)).max() < 1e-5

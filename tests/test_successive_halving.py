@@ -55,6 +55,13 @@ def test_it_takes_the_best_within_its_budget_and_leaves_the_weights(context, mon
         assert (old == new).all()
 
 
+def made_up(chosen, kept="solved again"):
+    """Return what a tuning that costs nothing came to: the better, the more it trained."""
+    loss = 1 / chosen.plan.epochs + chosen.plan.freeze_ratio / 10
+    tried = (CandidateResult("head", 0.3, 0.5), CandidateResult("solved again", loss, 0.6))
+    return FinetuneResult(chosen.plan.epochs, 1, kept, 0.1, 0.1, tried, "so")
+
+
 def test_what_was_tried_before_a_run_was_cut_off_is_not_tried_again(context, tmp_path, monkeypatch):
     """With tunings that cost nothing; tests/test_resume_kill.py has real ones."""
     run = RunDir.create(tmp_path / "run")
@@ -66,10 +73,7 @@ def test_what_was_tried_before_a_run_was_cut_off_is_not_tried_again(context, tmp
             counted.append(None)
             if len(counted) == die:
                 raise KeyboardInterrupt
-            loss = 1 / chosen.plan.epochs + chosen.plan.freeze_ratio / 10
-            tried = (CandidateResult("head", 0.3, 0.5), CandidateResult("solved again", loss, 0.6))
-            result = FinetuneResult(chosen.plan.epochs, 1, "solved again", 0.1, 0.1, tried, "so")
-            return SimpleNamespace(result=result)
+            return SimpleNamespace(result=made_up(chosen))
 
         counted.clear()
         monkeypatch.setattr(successive_halving, "finetune", tuned)
@@ -108,12 +112,10 @@ def test_a_result_holds_for_the_same_start_and_settings_alone(context, tmp_path)
     ("kept", "strategies"), [("head", {"head"}), ("tuned", {"partial", "full"})]
 )
 def test_the_head_is_taken_where_nothing_beats_it(context, monkeypatch, kept, strategies):
-    tried = successive_halving._tried
+    def tuned(context, chosen, head, on_progress):
+        return SimpleNamespace(result=made_up(chosen, kept))
 
-    def judged(*arguments, **more):
-        return replace(tried(*arguments, **more), kept=kept)
-
-    monkeypatch.setattr(successive_halving, "_tried", judged)
+    monkeypatch.setattr(successive_halving, "finetune", tuned)
     plan = successive_halving.decide(
         context, tiny_plan(context), tiny_head(context), silent, mirror=False
     )

@@ -18,6 +18,8 @@ from tl_cli.report.figures import suggestions
 from tl_cli.store import run_dir
 from trained import trained
 
+pytestmark = pytest.mark.usefixtures("loaded_once")
+
 
 def clusters(sizes: tuple[int, ...], seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """Return features of unit length around a direction each, [sum(sizes), 16], and which it is."""

@@ -26,7 +26,10 @@ def classifier_of(context):
     return softened(context, tiny_head(context))
 
 
-@pytest.mark.parametrize("kind", ["scratch", "half", "full", "auxiliary"])
+@pytest.mark.parametrize(
+    "kind",
+    ["scratch", "half", "auxiliary", pytest.param("full", marks=pytest.mark.slow)],
+)
 def test_measuring_a_step_changes_no_weight_and_no_moment(data, kind, monkeypatch):
     if kind == "scratch":
         context = scratch_context(data)

@@ -67,7 +67,10 @@ def split_of_run(run):
 # -- from the first head on there is a result -----------------------------------------------------
 
 
-@pytest.mark.parametrize("error", [RuntimeError("no more memory"), KeyboardInterrupt()])
+@pytest.mark.parametrize(
+    "error",
+    [RuntimeError("no more memory"), pytest.param(KeyboardInterrupt(), marks=pytest.mark.slow)],
+)
 def test_what_ends_the_tuning_leaves_the_solved_head(data, tmp_path, monkeypatch, error):
     def broken(context, decided, classifier, *_):
         for weight in classifier.model.weights:
@@ -95,14 +98,6 @@ def test_what_ends_the_tuning_leaves_the_solved_head(data, tmp_path, monkeypatch
     assert opened.output_shape == (None, 3)
 
 
-def test_a_run_with_a_head_alone_is_whole(data, tmp_path):
-    run, made = trained(data, tmp_path / "run", freeze="head")
-    assert made.result.tune is None
-    assert made.result.plan["strategy"] == "head"
-    assert not (run / run_dir.HISTORY).exists()
-    assert {"val", "test"} == set(made.result.metrics)
-
-
 # -- what is on disk is measured ------------------------------------------------------------------
 
 
@@ -121,8 +116,10 @@ def spoilt(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "options", [{"freeze": "head"}, {"freeze": "head", "cache": False}, {"freeze": "half"},
-                {"from_scratch": True, "learning_rate": 0.01, "epochs": 8}], ids=str,
+    "options",
+    [{"freeze": "head"}, {"freeze": "half"},
+     {"from_scratch": True, "learning_rate": 0.01, "epochs": 8},
+     pytest.param({"freeze": "head", "cache": False}, marks=pytest.mark.slow)], ids=str,
 )  # fmt: skip
 def test_what_is_measured_is_what_was_reloaded(data, tmp_path, options, spoilt, monkeypatch):
     said = []
@@ -146,11 +143,14 @@ def test_a_difference_is_a_warning_and_not_the_end(data, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("freeze", ["head", "half"])
-def test_without_a_difference_nothing_is_said(data, tmp_path, freeze):
+def test_without_a_difference_nothing_is_said_and_the_run_is_whole(data, tmp_path, freeze):
     said = []
-    _, made = trained(data, tmp_path / "run", said.append, freeze=freeze)
+    run, made = trained(data, tmp_path / "run", said.append, freeze=freeze)
     assert not [n.text for n in said if isinstance(n, Note) and n.warning]
     assert (made.result.tune is None) is (freeze == "head")
+    assert (made.result.plan["strategy"] == "head") is (freeze == "head")
+    assert (run / run_dir.HISTORY).exists() is (freeze != "head")
+    assert {"val", "test"} == set(made.result.metrics)
 
 
 @pytest.mark.parametrize("alone", [True, False])
@@ -224,7 +224,7 @@ def test_each_image_passes_once_with_a_plan_that_was_open(data, tmp_path, monkey
     assert len(plain) + len(augmented) + len(flipped) == len(passes)
 
 
-@pytest.mark.parametrize("may", [True, False])
+@pytest.mark.parametrize("may", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_a_trial_tries_the_recipe_that_is_run(data, tmp_path, monkeypatch, may):
     asked, tried, ran = [], [], []
 

@@ -17,7 +17,7 @@ def home(tmp_path_factory) -> Path:
     return root
 
 
-def test_a_training_fits_on_one_screen_and_ends_in_what_to_type_next(home, monkeypatch):
+def test_a_training_fits_on_one_screen_and_ends_in_what_to_type_next(home, monkeypatch, stand_in):
     monkeypatch.chdir(home)
     done = tl("train", "photos", "--effort", "quick", "--image-size", 32)
     assert done.exit_code == 0, done.stderr

@@ -6,13 +6,15 @@ same numbers. Knows nothing of temperatures and probabilities.
 
 from __future__ import annotations
 
+import functools
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve, eigh
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from tl_cli.engine.head.problem import Problem, chunks
 
@@ -37,13 +39,19 @@ class Solution:
     scores: Array  # float64 [N, C], held out
 
 
-def one_thread() -> threadpool_limits:
+@functools.cache
+def _threads() -> ThreadpoolController:
+    """Return what sets the number of threads; it goes through all libraries of the process."""
+    return ThreadpoolController()
+
+
+def one_thread() -> AbstractContextManager[Any]:
     """Return a context with one BLAS thread.
 
     The factorisations here are small, and OpenBLAS threads wait for one another where another
     process has the cores: 0.4 s became 20 s on two cores with one other busy process.
     """
-    return threadpool_limits(1, "blas")
+    return _threads().limit(limits=1, user_api="blas")
 
 
 def ridge(problem: Problem) -> Solution:
