@@ -373,7 +373,7 @@ def test_why_a_number_is_said_and_which_images_are_alike(
 def test_the_page_draws_said_against_right(run: Path) -> None:
     page = (run / "report.html").read_text(encoding="utf-8")
     assert page.count("<svg") == 3 and "is how far its `brightness` is off" in page
-    assert "The furthest off" in page
+    assert "The furthest off" in page and f"tl inspect {run} --label-errors" in page
 
 
 def test_a_run_in_a_line_and_its_images_to_train_on_again(run: Path) -> None:

@@ -5,6 +5,7 @@ Knows what a run wrote down, and nothing of CSS.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -62,6 +63,7 @@ def context(facts: RunFacts) -> dict[str, Any]:
         "caveats": list(caveats(facts)),
         "charts": charts,
         "worst": _worst(facts),
+        "doubts": shlex.join(["tl", "inspect", str(facts.place), "--label-errors"]),
         "value_samples": _samples(facts.manifest),
         "ends_said": [said(end) for end in facts.figures["range"]],
     }
