@@ -1,6 +1,7 @@
 """How near do predicted numbers come? Quantities that photos have, or that were made in them.
 
     python scripts/bench_regression.py SETS [--images 300] [--only NAME,...] [--tuned NAME,...]
+    python scripts/bench_regression.py SETS --swapped 0.05 [--images 500] [--only NAME,...]
     python scripts/bench_regression.py --table
 
 SETS is a folder of <set>/{train,test}/<class>/*; TL_SETS is used where it is not given. No set
@@ -16,6 +17,11 @@ them, the head alone; with --tuned NAME also with --freeze half. One JSON line a
 guessing_mae (of always saying the median), rmse, r2, spearman and their intervals on the test
 images; the conformal interval and the share of test images that it covered. --table prints
 Markdown.
+
+With --swapped SHARE so many of the numbers to learn from are given to each other, in a ring, and
+`tl inspect RUN --label-errors` is asked which look wrong: `wrong` of the training images are,
+`named` were named, and `right` of these rightly; `clean`: how many are named where nothing was
+swapped.
 """
 
 from __future__ import annotations
@@ -36,7 +42,7 @@ from PIL import Image, ImageOps
 
 SIDE = 224  # pixels
 TEST = 200  # images
-OUT = Path("docs/data/regression.jsonl")
+OUT, SWAPS = Path("docs/data/regression.jsonl"), Path("docs/data/regression_swaps.jsonl")
 Drawn = tuple[Image.Image, float]
 
 
@@ -46,11 +52,12 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=300)
     parser.add_argument("--only", default=",".join(QUANTITIES))
     parser.add_argument("--tuned", default="")
-    parser.add_argument("--out", type=Path, default=OUT)
+    parser.add_argument("--swapped", type=float)
+    parser.add_argument("--out", type=Path)
     parser.add_argument("--table", action="store_true")
     asked = parser.parse_args()
     if asked.table:
-        print(table(asked.out))
+        print(table(asked.out or OUT) + "\n\n" + table_of_swaps(asked.out or SWAPS))
         return
     if not asked.sets:
         parser.error("give the folder of sets, or TL_SETS")
@@ -58,11 +65,20 @@ def main() -> None:
     for name in asked.only.split(","):
         with tempfile.TemporaryDirectory() as folder:
             made(Path(asked.sets), Path(folder), name, asked.images)
+            if asked.swapped:
+                written(
+                    {"quantity": name, **swapped(Path(folder), asked.swapped)}, asked.out or SWAPS
+                )
+                continue
             for freeze in ("head", *(("half",) if name in tuned else ())):
                 row = {"quantity": name, "freeze": freeze, **measured(Path(folder), freeze)}
-                with asked.out.open("a", encoding="utf-8") as out:
-                    out.write(json.dumps(row) + "\n")
-                print(json.dumps(row), flush=True)
+                written(row, asked.out or OUT)
+
+
+def written(row: dict[str, Any], file: Path) -> None:
+    with file.open("a", encoding="utf-8") as out:
+        out.write(json.dumps(row) + "\n")
+    print(json.dumps(row), flush=True)
 
 
 # == quantities ====================================================================================
@@ -127,15 +143,7 @@ def made(sets: Path, folder: Path, name: str, number: int) -> None:
 
 def measured(folder: Path, freeze: str) -> dict[str, Any]:
     """Train on the table and return the figures on the test images."""
-    command = [
-        *(sys.executable, "-m", "tl_cli", "train", folder / "t.csv", "--task", "regression"),
-        *("--columns", f"label={(folder / 't.csv').read_text().split(',')[1]}", "--freeze", freeze),
-        *("--output", folder / freeze, "--no-report", "--json"),
-    ]
-    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise SystemExit(done.stderr)
-    told = json.loads(done.stdout)
+    told = trained(folder / "t.csv", freeze, folder / freeze)
     figures = told["metrics"]["test"]
     keep = (
         "n",
@@ -155,6 +163,81 @@ def measured(folder: Path, freeze: str) -> dict[str, Any]:
         **{name: figures[name] for name in keep},
         "seconds": told["seconds"]["total"],
     }
+
+
+def trained(numbers: Path, freeze: str, run: Path) -> dict[str, Any]:
+    name = numbers.read_text(encoding="utf-8").split(",")[1]
+    return tl(
+        *("train", numbers, "--task", "regression", "--columns", f"label={name}"),
+        *("--freeze", freeze, "--output", run, "--no-report"),
+    )
+
+
+def tl(*words: object) -> dict[str, Any]:
+    """Return what a command says as JSON."""
+    command = [sys.executable, "-m", "tl_cli", *map(str, words), "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(done.stderr)
+    told: dict[str, Any] = json.loads(done.stdout)
+    return told
+
+
+# == numbers given to each other ===================================================================
+
+
+def swapped(folder: Path, share: float) -> dict[str, Any]:
+    """Give some training images each other's number; return which of them are found."""
+    whole = trained(folder / "t.csv", "head", folder / "clean")
+    head, *lines = (folder / "t.csv").read_text(encoding="utf-8").splitlines()
+    right = {line.split(",")[0]: line.split(",")[1] for line in lines}
+    training = sorted(training_of(folder / "clean"))
+    chosen = random.Random(0).sample(training, round(share * len(training)))
+    given = dict(zip(chosen, (right[name] for name in chosen[1:] + chosen[:1]), strict=True))
+    rows = [
+        f"{name},{given.get(name, right[name])},{line.split(',')[2]}"
+        for name, line in zip(right, lines, strict=True)
+    ]
+    (folder / "swapped.csv").write_text("\n".join([head, *rows]) + "\n", encoding="utf-8")
+    trained(folder / "swapped.csv", "head", folder / "swapped")
+    found = doubted(folder / "swapped")
+    # the new labels may be dealt to other splits: what is asked about are training images
+    asked = training_of(folder / "swapped")
+    wrong = {name for name in given if given[name] != right[name] and name in asked}
+    return {
+        "images": whole["plan"]["size"],
+        "wrong": len(wrong),
+        "named": len(found),
+        "right": len(wrong & set(found)),
+        "clean": len(doubted(folder / "clean")),
+    }
+
+
+def doubted(run: Path) -> list[str]:
+    """Return the names of the images that look wrong, the most doubtful first."""
+    told = tl("inspect", run, "--label-errors", "--output", run / "doubts")
+    return [Path(each["path"]).name for each in told["label_errors"]]
+
+
+def training_of(run: Path) -> set[str]:
+    lines = (run / "manifest.csv").read_text(encoding="utf-8").splitlines()
+    return {Path(line.split(",")[0]).name for line in lines if ",train," in line}
+
+
+def table_of_swaps(file: Path) -> str:
+    rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    head = (
+        "quantity",
+        "training images",
+        "swapped",
+        "named",
+        "of these swapped",
+        "named, none swapped",
+    )
+    lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
+    keys = ("quantity", "images", "wrong", "named", "right", "clean")
+    lines += [f"| {' | '.join(str(row[key]) for key in keys)} |" for row in rows]
+    return "\n".join(lines)
 
 
 def table(file: Path) -> str:

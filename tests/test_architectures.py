@@ -202,6 +202,7 @@ def test_pooling_by_hand(kind):
     expected = {
         "avg": average,
         "max": maximum,
+        "avgstd": np.concatenate([average, np.sqrt(x.var((1, 2)) + 1e-6)], 1),
         "avgmax": np.concatenate([average, maximum], 1),
         "flatten": x.reshape(3, -1),
         "gem": (x**3).mean((1, 2)) ** (1 / 3),

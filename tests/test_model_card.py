@@ -89,7 +89,8 @@ def test_the_body_tells_figures_with_intervals_confusions_and_preparation(run):
     assert "| cat | 6 | 6 | 6 |\n" in body
     assert "squashed to 64 x 64" in body and "2.5 ms" in body
     assert not [line for line in body.splitlines() if line != line.rstrip()]
-    assert "\n\n\n" not in body
+    assert "\n\n\n" not in body and "\\n" not in body
+    assert "the most\nprobable class is the same for" in body
 
 
 def test_a_card_says_how_unknown_images_are_told_or_why_they_are_not(run):

@@ -224,7 +224,9 @@ def test_what_was_found_is_a_sentence_and_the_gravest_findings(capsys, photos):
 
 
 def test_the_plan_is_a_sentence_with_its_time_and_three_reasons(capsys):
-    show_intention(Screen(), PLANS["many"], 185.0)
+    screen = Screen()
+    screen.began -= 26
+    show_intention(screen, PLANS["many"], 185.0)
     first, *rest = " ".join(capsys.readouterr().out.split()).split(" - ")
-    assert first.endswith("over your images. This takes about 3 min.")
+    assert first.endswith("over your images. About 3 min to go, after 26 s so far.")
     assert len(rest) == 3

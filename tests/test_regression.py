@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -26,12 +27,17 @@ from tl_cli.data.manifest import CLASSIFICATION, REGRESSION, Manifest, Record
 from tl_cli.data.scan import scan
 from tl_cli.data.split import assign_splits
 from tl_cli.data.subset import limit
-from tl_cli.engine import conformal, tuning
+from tl_cli.engine import conformal, demo, label_errors, tuning
 from tl_cli.engine.head import kernel, regression
 from tl_cli.engine.head.regression import Scale
 from tl_cli.engine.metrics import regression as figures
 from tl_cli.errors import TLError
+from tl_cli.report.demo import answers_html
+from tl_cli.results.progress import silent
 from tl_cli.results.regression import said
+from tl_cli.results.update import errors_compared
+from tl_cli.store.run_dir import RunDir
+from trained import mobilenet_weights
 
 # -- what is a number -----------------------------------------------------------------------------
 
@@ -300,7 +306,7 @@ def test_a_prediction_is_a_number_with_its_interval(run: Path, bright: Path) -> 
         value, low, high = (float(row[name]) for name in ("value", "lower", "upper"))
         assert low < value < high
         assert abs(value - true[Path(row["path"]).name]) < 4 * (high - low)
-    assert list(rows[0]) == ["path", "value", "lower", "upper", "error"]
+    assert list(rows[0]) == ["path", "value", "lower", "upper", "error", "unknown_score"]
     again = tl("predict", run, *images, broken, "--output", out, "--resume")
     assert again.exit_code == 1 and rows_of(out) == rows
     wide = json.loads(tl("predict", run, images[0], "--coverage", 0.6, "--json").stdout)
@@ -323,6 +329,47 @@ def test_the_network_that_is_saved_says_the_number_itself(run: Path, bright: Pat
     assert python.value == pytest.approx(told) and python.lower < python.value < python.upper
 
 
+def test_what_is_unlike_all_images_is_unknown_and_has_a_number_all_the_same(
+    run: Path, bright: Path, tmp_path: Path
+) -> None:
+    stripes = np.zeros((32, 32, 3), "uint8")
+    stripes[::2, :, 0] = 255
+    Image.fromarray(stripes).save(odd := tmp_path / "stripes.png")
+    told = json.loads(tl("predict", run, bright.parent / "40.png", odd, "--json").stdout)
+    usual, strange = (each["unknown_score"] for each in told["predictions"])
+    assert usual < 1 < strange and told["unknown"] == 1
+    assert told["predictions"][1]["value"] is not None
+    assert "unknown: " in tl("predict", run, odd).stdout
+    plain = json.loads(tl("predict", run, odd, "--no-unknown", "--json").stdout)
+    assert plain["predictions"][0]["unknown_score"] is None
+    out = tmp_path / "values.csv"
+    assert tl("predict", run, odd, "--output", out).exit_code == 0
+    again = tl("predict", run, odd, "--output", out, "--resume", "--json")
+    assert json.loads(again.stdout)["unknown"] == 1
+
+
+def test_why_a_number_is_said_and_which_images_are_alike(
+    run: Path, bright: Path, tmp_path: Path
+) -> None:
+    image = bright.parent / "40.png"
+    told = json.loads(tl("predict", run, image, "--json").stdout)["predictions"][0]
+    folder = tmp_path / "why"
+    done = tl("explain", run, image, "--neighbours", 2, "--output", folder, "--json")
+    [why] = json.loads(done.stdout)["images"]
+    assert why["value"] == pytest.approx(told["value"], rel=1e-4) and "probability" not in why
+    assert Path(why["overlay"]).is_file() and len(why["neighbours"]) == 2
+    page = (folder / "sheet.html").read_text(encoding="utf-8")
+    assert "raises the number" in page and f"<strong>{said(told['value'])}</strong>" in page
+    [found] = json.loads(tl("search", run, image, "--json").stdout)["images"]
+    assert all(float(match["label"]) > 0 for match in found["matches"])
+    page = demo.load(RunDir(run), silent, top=1, least=0.5, neighbours=1)
+    answer = page.answer(str(image))
+    assert answer.value == pytest.approx(told["value"], rel=1e-4) and answer.heat is not None
+    html = answers_html(page.answer, [str(image)])
+    assert f"<strong>{answer.said}</strong>" in html and "for 90% of images" in html
+    assert "raises the number" in html and "tl-bar" not in html
+
+
 def test_the_page_draws_said_against_right(run: Path) -> None:
     page = (run / "report.html").read_text(encoding="utf-8")
     assert page.count("<svg") == 3 and "is how far its `brightness` is off" in page
@@ -340,17 +387,11 @@ def test_a_run_in_a_line_and_its_images_to_train_on_again(run: Path) -> None:
 @pytest.mark.parametrize(
     "command",
     [
-        ("explain", "IMAGE"),
         ("suggest", "FOLDER", "--count", "2"),
-        ("search", "IMAGE"),
         ("evaluate", "--slice", "width"),
         ("predict", "IMAGE", "--top-k", "2"),
-        ("predict", "IMAGE", "--unknown"),
         ("predict", "IMAGE", "--sort-into", "sorted"),
         ("compare", "RUN"),
-        ("inspect", "--label-errors"),
-        ("train", "--add", "FOLDER"),
-        ("demo",),
     ],
     ids=" ".join,
 )
@@ -382,7 +423,142 @@ def test_what_cannot_be_had_with_numbers_is_said_before_anything_is_done(
         "train", bright, "--columns", "label=brightness", *options, "--output", tmp_path / "r"
     )
     assert done.exit_code == 1 and "number" in done.stderr and not (tmp_path / "r").exists()
-    assert tl("rank", bright, "--columns", "label=brightness").exit_code == 1
+
+
+def test_networks_are_ranked_by_the_share_of_the_variance_they_tell() -> None:
+    _, y = problem(100)
+    noise = np.random.default_rng(5).normal(0, 1, (3, 100, 1))
+    good, alike, bad = y + noise[0], y + 1.05 * noise[1], y + 4 * noise[2]
+    low, high = figures.r2_interval(good, y)
+    assert 0 < low < metrics.r2_score(y, good) < high < 1
+    assert figures.r2_p_value(good, bad, y) < 0.05 < figures.r2_p_value(good, alike, y)
+    assert figures.r2_p_value(good, good, y) == 1
+    assert figures.r2_interval(y + 99, y) == (0, 0)  # worse than the mean is no share
+
+
+@pytest.mark.slow
+def test_the_command_ranks_networks_and_a_training_takes_the_best(
+    bright: Path, tmp_path: Path
+) -> None:
+    weights = mobilenet_weights(tmp_path / "small.weights.h5")
+    among = ("--among", f"efficientnet_lite0,mobilenet_025={weights}", "--image-size", 32)
+    asked = ("rank", bright, "--columns", "label=brightness", *among)
+    found = json.loads(tl(*asked, "--json").stdout)
+    for row in found["networks"]:
+        assert row["interval"][0] <= row["r2"] <= row["interval"][1] and row["huber_loss"] > 0
+    shown = " ".join(tl(*asked).stdout.split())
+    assert f"Best here: {found['best']}" in shown.replace(" (small.weights.h5)", "")
+    assert "share of the numbers' variance" in shown and "log loss" not in shown
+
+
+# -- labels that look wrong -----------------------------------------------------------------------
+
+
+def test_a_number_is_doubted_where_it_is_off_by_more_than_the_others_explain() -> None:
+    rng = np.random.default_rng(0)
+    true = rng.normal(0, 10, (400, 1))
+    said = true + rng.normal(2, 1, true.shape)  # that all are said too high is no error of one
+    records = [Record(f"{i}.png", repr(float(v))) for i, v in enumerate(true[:, 0])]
+    assert len(label_errors.values(records, said, true, ["weight"])) <= 1
+    wrong = true.copy()
+    wrong[:20] += np.sign(rng.normal(0, 1, (20, 1))) * rng.uniform(8, 30, (20, 1))
+    found = label_errors.values(records, said, wrong, ["weight"])
+    assert {f"{i}.png" for i in range(20)} <= {each.path for each in found} and len(found) <= 22
+    assert [*found[0].to_json()] == ["path", "label", "suggested", "deviations"]
+    scores = [each.deviations for each in found]
+    assert scores == sorted(scores, reverse=True) and scores[-1] > 3.5
+    assert not label_errors.values(records, true, true, ["weight"])
+
+
+def test_numbers_that_were_swapped_are_found(run: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(run, tmp_path / "run")
+    manifest = read_csv(copy / "manifest.csv")
+    order = sorted(manifest.of("train"), key=quantities.value)
+    low, high = order[2], order[-3]
+    other = {low.path: high.label, high.path: low.label}
+    records = [replace(r, label=other.get(r.path, r.label)) for r in manifest.records]
+    write_csv(manifest.with_records(records), copy / "manifest.csv")
+    folder = tmp_path / "found"
+    done = tl("inspect", copy, "--label-errors", "--output", folder)
+    assert "looks like" in done.stdout and f"of {len(order)} training images" in done.stdout
+    assert "--apply" in done.stdout
+    rows = rows_of(folder / "label_errors.csv")
+    assert list(rows[0]) == ["path", "label", "suggested", "deviations", "correct_label"]
+    first = {row["path"]: row for row in rows[:2]}
+    assert set(first) == set(other)
+    assert float(first[low.path]["label"]) == quantities.value(high)
+    assert abs(float(first[low.path]["suggested"]) - quantities.value(low)) < 60
+    page = (folder / "label_errors.html").read_text(encoding="utf-8")
+    assert f"<strong>{quantities.value(high):g}</strong>" in page and "deviations off" in page
+
+
+# -- other images --------------------------------------------------------------------------------
+
+
+def grown(run: Path, folder: Path) -> tuple[Path, list[float]]:
+    """Return a table of some more pictures, with their numbers."""
+    rng, values = np.random.default_rng(9), [55.5, 101.25, 160.5, 199.0]
+    for i, value in enumerate(values):
+        pixels = np.clip(rng.normal(value, 20, (32, 32, 3)), 0, 255).astype("uint8")
+        Image.fromarray(pixels).save(folder / f"new{i}.png")
+    lines = [f"new{i}.png,{value}" for i, value in enumerate(values)]
+    return table(folder, "\n".join(["path,brightness", *lines])), values
+
+
+def test_images_are_taken_in_and_out_and_how_far_it_is_off_is_compared(
+    run: Path, bright: Path, tmp_path: Path
+) -> None:
+    more, values = grown(run, tmp_path)
+    gone = next(r.path for r in read_csv(run / "manifest.csv").of("train"))
+    done = tl("train", run, "--add", more, "--remove", gone, "--output", tmp_path / "new",
+              "--no-report", "--json")  # fmt: skip
+    assert done.exit_code == 0, done.stderr
+    told = json.loads(done.stdout)["update"]
+    assert (told["added"], told["removed"]) == ({"brightness": 4}, {"brightness": 1})
+    assert told["new_classes"] == told["by_class"] == []
+    same = told["same"]
+    assert same["n"] == 18 and same["difference"] == pytest.approx(same["after"] - same["before"])
+    assert same["interval"][0] <= same["difference"] <= same["interval"][1]
+    now = read_csv(tmp_path / "new" / "manifest.csv")
+    assert now.task == REGRESSION and gone not in {r.path for r in now.records}
+    held = {r.path: r.split for r in read_csv(run / "manifest.csv").records}
+    assert all(r.split == held[r.path] for r in now.records if r.path in held)
+    added = {quantities.value(r) for r in now.records if r.path not in held}
+    assert added == set(values)
+
+
+def test_errors_are_compared_in_pairs() -> None:
+    rng = np.random.default_rng(0)
+    before = np.abs(rng.normal(0, 1, 200))
+    found = errors_compared(before - 0.2 + rng.normal(0, 0.1, 200), before)
+    assert found and found.p_value < 0.01 and found.interval[0] < -0.2 < found.interval[1]
+    alike = errors_compared(before, before)
+    assert alike and alike.p_value == 1 and alike.difference == 0
+    assert errors_compared(before[:0], before[:0]) is None
+
+
+@pytest.mark.parametrize(
+    ("word", "parts"),
+    [("", ["nothing is decided"]), ("1,5", ["no number", "1.5 for 1,5"]), ("nan", ["no number"])],
+)
+def test_a_table_of_decisions_has_numbers(
+    run: Path, tmp_path: Path, word: str, parts: list[str]
+) -> None:
+    path = read_csv(run / "manifest.csv").of("train")[0].path
+    decided = table(tmp_path, f'path,correct_label\n{path},"{word}"\n')
+    done = tl("inspect", run, "--label-errors", "--apply", decided)
+    assert done.exit_code == 1 and all(part in done.stderr for part in parts)
+
+
+@pytest.mark.slow
+def test_corrected_numbers_are_applied(run: Path, tmp_path: Path) -> None:
+    first, second, *_ = read_csv(run / "manifest.csv").of("train")
+    decided = table(tmp_path, f"path,correct_label\n{first.path},12.50\n{second.path},-\n")
+    done = tl("inspect", run, "--label-errors", "--apply", decided, "--output", tmp_path / "new")
+    assert done.exit_code == 0, done.stderr
+    now = {r.path: r.label for r in read_csv(tmp_path / "new" / "manifest.csv").records}
+    assert now[first.path] == "12.5" and second.path not in now
+    assert "1 label corrected" in done.stdout and "off by" in done.stdout
 
 
 @pytest.mark.slow
@@ -403,6 +579,10 @@ def test_an_export_has_one_output_in_the_unit_of_the_labels(run: Path, form: str
     told = json.loads(done.stdout)
     assert told["passed"] and told["task"] == REGRESSION and told["interval"]["radius"] > 0
     assert "`value`, [batch, 1]" in Path(told["recipe"]).read_text(encoding="utf-8")
+    assert (
+        told["outputs"] == ["unknown_score", "value"]
+        and told["equality"]["unknown_difference"] < 1e-3
+    )
     assert "Mean absolute error" in Path(told["card"]).read_text(encoding="utf-8")
     shown = subprocess.run([sys.executable, "-c", told["usage"]], capture_output=True, text=True)
     assert shown.returncode == 0 and "brightness" in shown.stdout, shown.stderr

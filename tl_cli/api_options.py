@@ -35,7 +35,7 @@ class Options(TypedDict, total=False):
     effort: Literal["quick", "normal", "thorough"]
     unfreeze: Literal["at_once", "gradual"]
     head: Literal["auto", "last", "multi", "kernel"]
-    pooling: Literal["avg", "max", "avgmax", "flatten", "gem"]
+    pooling: Literal["avg", "avgstd", "max", "avgmax", "flatten", "gem"] | None
     refit: bool
     aux_heads: int
     aux_weight: float

@@ -97,8 +97,9 @@ def prediction_of(answer: ImagePrediction, classes: Sequence[str], top_k: int) -
         low, high = answer.ends or (None, None)
         label = "" if answer.value is None else f"{answer.value:.7g}"
         return Prediction(
-            answer.path, label, (), {}, answer.error, value=answer.value, lower=low, upper=high
-        )
+            answer.path, label, (), {}, answer.error, unknown_score=answer.unknown_score,
+            value=answer.value, lower=low, upper=high,
+        )  # fmt: skip
     return Prediction(
         path=answer.path,
         label=answer.label,

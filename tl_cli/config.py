@@ -132,8 +132,8 @@ class RunConfig(BaseModel):
     head: Literal["auto", "last", "multi", "kernel"] = _what(
         "Fed by the last layer, by several depths joined, or by a kernel on them.", "auto"
     )
-    pooling: Literal["avg", "max", "avgmax", "flatten", "gem"] = _what(
-        "How the last map becomes features.", "avg", rare=True
+    pooling: Literal["avg", "avgstd", "max", "avgmax", "flatten", "gem"] | None = _what(
+        "How a feature map becomes numbers; auto: average and deviation.", rare=True
     )
     refit: bool = _what("Solve the saved head on training and validation images together.", True)
     aux_heads: int = _what(
@@ -220,7 +220,6 @@ class RunConfig(BaseModel):
                 "from_scratch": self.from_scratch,
                 "effort thorough": self.effort == "thorough",
                 "aux_heads": self.aux_heads > 0,
-                f"backbone {catalog.BEST}": self.backbone == catalog.BEST,
             }
         if wrong := [name for name, said in told.items() if said]:
             labels, each = {
@@ -233,6 +232,11 @@ class RunConfig(BaseModel):
             )
         alone = task == REGRESSION and self.freeze == "auto"
         return self.effective(task=task, **({"freeze": "head"} if alone else {}))
+
+    @property
+    def pooled(self) -> str:
+        """How maps are pooled: the average where nothing else was asked for or decided."""
+        return self.pooling or "avg"
 
     def bands(self) -> tuple[int, ...] | None:
         """Return which bands of an image are red, green and blue; None: as the file says."""

@@ -44,6 +44,7 @@ def demo(
 ) -> None:
     """Open a page on this machine to drop images on: what they show, and why."""
     with opened_screen(json=json, quiet=quiet) as screen:
+        from tl_cli.data.manifest import REGRESSION
         from tl_cli.store.run_dir import checkpoint_of
 
         run = checkpoint_of(checkpoint)
@@ -56,11 +57,14 @@ def demo(
                 run, screen.on_progress, top=top_k, least=min_confidence, neighbours=neighbours
             )
             screen.settle()
-            number = int(listener.getsockname()[1])
-            title = f"{run.path.resolve().name}: {len(loaded.classifier.classes)} classes"
+            port_used = int(listener.getsockname()[1])
+            classes = loaded.classifier.classes
+            number = loaded.classifier.task == REGRESSION
+            what = f"the number {classes[0]}" if number else f"{len(classes)} classes"
+            title = f"{run.path.resolve().name}: {what}"
             with tempfile.TemporaryDirectory(prefix="tl-demo-") as uploads:
                 application = pages.application(
-                    loaded.answer, title, _about(loaded.classifier.classes), Path(uploads), number
+                    loaded.answer, title, _about(classes, number), Path(uploads), port_used
                 )
                 _serve(application, listener, screen, json)
 
@@ -92,9 +96,14 @@ def _listening(port: int | None) -> Iterator[socket.socket]:
     raise TLError(f"port {port} cannot be used: {reason.strerror}", "choose another --port")
 
 
-def _about(classes: tuple[str, ...]) -> str:
+def _about(classes: tuple[str, ...], number: bool) -> str:
     from tl_cli.humanize import naming
 
+    if number:
+        return (
+            f"Drop images on the field below: the page says their {classes[0]}, as a number. They "
+            "stay on this machine."
+        )
     return (
         f"Drop images on the field below: the page says which of these they show: "
         f"{naming(classes, 12)}. They stay on this machine."

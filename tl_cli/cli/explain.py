@@ -89,6 +89,7 @@ def _drawn(
 ) -> Sheet:
     """Draw each explanation as it comes, with a line or progress on the screen, then the page."""
     from tl_cli.console.predict import explained
+    from tl_cli.data.manifest import REGRESSION
     from tl_cli.report.explain import SHEET, Sheet
     from tl_cli.results.progress import Progress
     from tl_cli.store import own_pages
@@ -99,7 +100,7 @@ def _drawn(
     own_pages.check(output / SHEET)
     with writing_to(f"'{output}'"):
         make_marked(output)
-        sheet = Sheet(output, where)
+        sheet = Sheet(output, where, number=explainer.classifier.task == REGRESSION)
         with _closed(sheet, total, screen):
             for each in found:
                 each = sheet.add(each)

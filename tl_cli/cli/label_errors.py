@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from tl_cli.console.screen import Screen
-    from tl_cli.results.label_errors import LabelError
+    from tl_cli.results.label_errors import Doubted
     from tl_cli.store.run_dir import RunDir
 
 PAGE, TABLE = "label_errors.html", "label_errors.csv"
@@ -28,25 +28,25 @@ def show_label_errors(
     from tl_cli.store.run_dir import CHECKPOINT, checkpoint_of
 
     checkpoint = checkpoint_of(run)
-    several = task_of(checkpoint / CHECKPOINT) == MULTILABEL
-    table = folder / TABLE
-    if not (overwrite or several):  # where there are several, nobody writes into it
+    task = task_of(checkpoint / CHECKPOINT)
+    table, decided = folder / TABLE, task != MULTILABEL
+    if decided and not overwrite:  # where there are several, nobody writes into it
         _check_table(table)
     from tl_cli.engine.label_errors import suspected
 
     images, found = suspected(checkpoint, screen.on_progress)
-    page = _page(found, images, folder, several=several) if found else None
+    page = _page(found, images, folder, task) if found else None
     if found:
-        _write_table(found, table, decided=not several)
+        _write_table(found, table, decided=decided)
     if json:
         files = {"page": str(page) if page else None, "table": str(table) if found else None}
         told = {"run": str(checkpoint.path), "images": images, **files}
         print(jsonlib.dumps(told | {"label_errors": [each.to_json() for each in found]}))
     else:
-        _show(found, images, screen, "label" if several else "")
+        _show(found, images, screen, task)
         if page:
             screen.note(f"wrote {page}, and {table}")
-            _say_again(screen) if several else _say_next(run, table, screen)
+            _say_next(run, table, screen) if decided else _say_again(screen)
 
 
 def _check_table(table: Path) -> None:
@@ -101,18 +101,22 @@ def _labels(decisions: Mapping[str, str], table: Path, run: RunDir) -> dict[str,
     """Return the label of each image that has a decision, None to leave it out. Raises TLError."""
     from tl_cli.data.class_names import clean
     from tl_cli.data.csv_io import read_csv
+    from tl_cli.data.manifest import REGRESSION
     from tl_cli.errors import TLError, did_you_mean
     from tl_cli.humanize import count, naming
     from tl_cli.results.label_errors import DECISION, OUT
     from tl_cli.store import run_dir
 
-    classes = read_csv(run / run_dir.MANIFEST).classes
+    manifest = read_csv(run / run_dir.MANIFEST)
     said = {path: clean(word) for path, word in decisions.items() if word}
     if not said:
         raise TLError(
             f"nothing is decided in '{table}': its column {DECISION} is empty",
-            f"write the right class there, or {OUT} to leave an image out; empty keeps its label",
+            f"write the right label there, or {OUT} to leave an image out; empty keeps its label",
         )
+    if manifest.task == REGRESSION:
+        return _numbers(said, table)
+    classes = manifest.classes
     if alien := sorted({word for word in said.values() if word not in (*classes, OUT)}):
         near = did_you_mean(alien[0], classes)
         raise TLError(
@@ -124,7 +128,18 @@ def _labels(decisions: Mapping[str, str], table: Path, run: RunDir) -> dict[str,
             for path, word in said.items()}  # fmt: skip
 
 
-def _write_table(found: Sequence[LabelError], table: Path, *, decided: bool) -> None:
+def _numbers(said: Mapping[str, str], table: Path) -> dict[str, str | None]:
+    """Return the numbers that a table gives images, None to leave one out. Raises TLError."""
+    from tl_cli.data import quantities
+    from tl_cli.data.manifest import REGRESSION, Manifest, Record
+    from tl_cli.results.label_errors import OUT
+
+    kept = tuple(Record(path, word) for path, word in said.items() if word != OUT)
+    valued = quantities.numbers(Manifest(str(table), (), kept, task=REGRESSION))
+    return {**dict.fromkeys(said), **{record.path: record.label for record in valued}}
+
+
+def _write_table(found: Sequence[Doubted], table: Path, *, decided: bool) -> None:
     from tl_cli.results.label_errors import csv_text
     from tl_cli.store.output import writing_to
     from tl_cli.store.run_dir import replacing
@@ -140,7 +155,7 @@ def _say_next(run: Path, table: Path, screen: Screen) -> None:
     from tl_cli.results.label_errors import DECISION, OUT
 
     screen.note(
-        f"Look at them; write the right class into the column {DECISION}, or {OUT} to leave an "
+        f"Look at them; write the right label into the column {DECISION}, or {OUT} to leave an "
         "image out; what stays empty keeps its label. Then:"
     )
     command = typed("tl", "inspect", run, "--label-errors", "--apply", table)
@@ -152,7 +167,7 @@ def _say_again(screen: Screen) -> None:
     screen.note("Look at them; correct the table that you train on, and train again.")
 
 
-def _page(found: Sequence[LabelError], images: int, folder: Path, *, several: bool) -> Path:
+def _page(found: Sequence[Doubted], images: int, folder: Path, task: str) -> Path:
     from tl_cli.errors import TLError
     from tl_cli.report.label_errors import label_errors_html
     from tl_cli.store import own_pages
@@ -163,7 +178,7 @@ def _page(found: Sequence[LabelError], images: int, folder: Path, *, several: bo
     try:
         make_marked(folder)
         with replacing(folder / PAGE) as beside:
-            page = label_errors_html(found, images, several=several)
+            page = label_errors_html(found, images, task)
             beside.write_text(page, encoding="utf-8")
     except OSError as error:
         raise TLError(
@@ -172,8 +187,9 @@ def _page(found: Sequence[LabelError], images: int, folder: Path, *, several: bo
     return folder / PAGE
 
 
-def _show(found: Sequence[LabelError], images: int, screen: Screen, what: str) -> None:
-    """Show the most doubtful. `what`: a noun, where an image may be there more than once."""
+def _show(found: Sequence[Doubted], images: int, screen: Screen, task: str) -> None:
+    """Show the most doubtful."""
+    from tl_cli.data.manifest import MULTILABEL
     from tl_cli.humanize import count, printable
 
     if not found:
@@ -181,26 +197,29 @@ def _show(found: Sequence[LabelError], images: int, screen: Screen, what: str) -
         return
     few = f", the {SHOWN} most doubtful" if len(found) > SHOWN else ""
     wrong = f"{len(found):,} of {count(images, 'training image')} may be labelled wrongly"
-    if what:
-        wrong = f"{count(len(found), what)} of {count(images, 'training image')} may be wrong"
+    if task == MULTILABEL:  # an image may be there more than once
+        wrong = f"{count(len(found), 'label')} of {count(images, 'training image')} may be wrong"
     screen.out.print(f"{wrong}{few}:", highlight=False)
     for each in found[:SHOWN]:
-        said = _of_one(each) if what else (
-            f"{printable(each.label)} ({each.label_probability:.2f}), looks like "
-            f"{printable(each.suggested)} ({each.suggested_probability:.2f})"
-        )  # fmt: skip
-        screen.out.print(
-            f"  {printable(each.path)}: {said}", highlight=False, markup=False, soft_wrap=True
-        )
+        said = f"{printable(each.path)}: {_clause(each, task)}"
+        screen.out.print(f"  {said}", highlight=False, markup=False, soft_wrap=True)
 
 
-def _of_one(each: LabelError) -> str:
-    """Say what is doubtful about one of several labels."""
+def _clause(each: Doubted, task: str) -> str:
+    """Say what is doubtful about one label."""
+    from tl_cli.data.manifest import MULTILABEL
     from tl_cli.humanize import printable
-    from tl_cli.results.label_errors import NOT
+    from tl_cli.results.label_errors import NOT, DoubtfulValue
+    from tl_cli.results.regression import said
 
+    if isinstance(each, DoubtfulValue):
+        suggested = said(each.suggested, each.spread)
+        return f"{each.written}, looks like {suggested} ({each.deviations:.1f} deviations off)"
+    p, q = each.label_probability, each.suggested_probability
+    if task != MULTILABEL:
+        return (
+            f"{printable(each.label)} ({p:.2f}), looks like {printable(each.suggested)} ({q:.2f})"
+        )
     if each.suggested == f"{NOT}{each.label}":
-        p = each.label_probability
         return f"{printable(each.label)} is said of it, and improbable ({p:.2f})"
-    p = each.suggested_probability
-    return f"{printable(each.suggested)} is not said of it, and probable ({p:.2f})"
+    return f"{printable(each.suggested)} is not said of it, and probable ({q:.2f})"

@@ -89,7 +89,7 @@ def predict(
         several, number = _several(run), _task(run) == REGRESSION
         if several or number:
             asked = {"--top-k": top_k > 1, "--min-confidence": min_confidence > 0,
-                     "--unknown": unknown if number else None, "--sort-into": sort_into,
+                     "--sort-into": sort_into,
                      "--coverage": None if number else coverage}  # fmt: skip
             there = "the interval of each number" if number else "the probabilities of all labels"
             require_one_label(run, asked, f"--output FILE.csv has {there}")

@@ -11,7 +11,7 @@ import typer
 
 from tl_cli.cli.options import Channels, Columns, DataDir, Json, Quiet, Task, help_of
 from tl_cli.cli.session import manifest_of, opened_screen
-from tl_cli.data.manifest import NAMED
+from tl_cli.data.manifest import TASKS
 from tl_cli.errors import TLError
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def rank(
         flags["data_dir"] = data_dir
         limits = {"max_minutes": max_minutes, "image_size": image_size}
         settings = config.load(flags=flags | limits)
-        manifest = manifest_of(settings, screen, NAMED)
+        manifest = manifest_of(settings, screen, TASKS)
         from tl_cli.engine.rank import rank as ranked
 
         found = ranked(settings, manifest, candidates, screen.on_progress)

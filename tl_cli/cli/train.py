@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as jsonlib
+import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -151,9 +152,10 @@ def _dry_run(
 ) -> None:
     _found(manifest, screen)
     screen.busy(LOADING)
+    began = time.perf_counter()
     from tl_cli.engine.dry_run import dry_run
 
-    result = dry_run(settings, manifest, screen.on_progress, test_rates=plots)
+    result = dry_run(settings, manifest, screen.on_progress, test_rates=plots, began=began)
     if json:
         print(jsonlib.dumps(result.to_json()))
     else:

@@ -73,12 +73,12 @@ def remade(
     """Make a new run of a run and other images; return its images, itself, what came, its page."""
     from tl_cli import report
     from tl_cli.cli.training import finished_run
-    from tl_cli.data.manifest import CLASSIFICATION
+    from tl_cli.data.manifest import CLASSIFICATION, REGRESSION
     from tl_cli.store import checkpoint
     from tl_cli.store.run_dir import CHECKPOINT, RunDir, checkpoint_of
 
     earlier = checkpoint_of(_run_of(flags))
-    checkpoint.require_task(earlier / CHECKPOINT, (CLASSIFICATION,))
+    checkpoint.require_task(earlier / CHECKPOINT, (CLASSIFICATION, REGRESSION))
     facts = report.read(earlier)
     settings = _settings(facts, flags)
     output = flags.get("output")
@@ -141,7 +141,7 @@ def _changed(facts: RunFacts, settings: RunConfig, asked: Asked, screen: Screen)
     for folder in asked.add:
         before = joined(
             before,
-            _scanned(folder, settings, screen),
+            _scanned(folder, settings, screen, manifest.task, facts),
             val=settings.val,
             test=settings.test,
             seed=settings.seed,
@@ -151,13 +151,23 @@ def _changed(facts: RunFacts, settings: RunConfig, asked: Asked, screen: Screen)
     return before
 
 
-def _scanned(folder: Path, settings: RunConfig, screen: Screen) -> Manifest:
+def _scanned(
+    folder: Path, settings: RunConfig, screen: Screen, task: str, facts: RunFacts
+) -> Manifest:
+    """Return other images; those of a table with numbers as the run's own table had them."""
+    from tl_cli import config as configs
     from tl_cli.data import channels
+    from tl_cli.data.manifest import REGRESSION
+    from tl_cli.store import run_dir
 
     channels.use(settings.bands())
     size = settings.image_size  # as it was decided
     keep = {"keep": size} if settings.cache and size else {}
-    return scanned(str(folder), screen, bad_images=settings.bad_images, least_classes=1, **keep)
+    options: dict[str, Any] = {"least_classes": 1, **keep}
+    if task == REGRESSION:
+        own = configs.of_run(facts.run / run_dir.CONFIG)
+        options |= {"task": task, "columns": own.column_names()}
+    return scanned(str(folder), screen, bad_images=settings.bad_images, **options)
 
 
 def _directory(earlier: RunDir, output: str | None, overwrite: bool) -> RunDir:

@@ -54,7 +54,7 @@ def _show_usage(screen: Screen, result: Export) -> None:
     if result.unknown_threshold:
         say(
             screen,
-            f"Second output: unknown_score, float32 \\[batch]: above {result.unknown_threshold:g} "
+            f"And another: unknown_score, float32 \\[batch]: above {result.unknown_threshold:g} "
             "an image is unlike all training images, `unknown`",
         )
     if result.unknown_left_out:
@@ -80,6 +80,7 @@ def _equality(found: Equality, result: Export) -> str:
         return (
             f"{images}, greatest difference of a number {found.difference:.1e}"
             + (f" (allowed {allowed:.0e})" if allowed else "")
+            + _scores(found)
             + f", nearly the same {found.agreement:.1%}"
             + (f" (at least {found.least_agreement:.0%})" if found.least_agreement else "")
         )

@@ -46,6 +46,8 @@ def explained(screen: Screen, each: Explanation) -> None:
     """Print a line for an explained image, and one for what it resembles."""
     guesses = ((each.label, each.probability),) if each.label else ()
     answer = ImagePrediction(each.path, guesses, each.label, each.error)
+    if each.value is not None:
+        answer = ValuePrediction(each.path, value=each.value)
     _print(screen, answer, 0)
     if each.neighbours:
         alike = ", ".join(whole(f"{n.label} {n.similarity:.2f}") for n in each.neighbours)
@@ -85,6 +87,8 @@ def _said(answer: ImagePrediction) -> Text:
     if answer.error:
         return text.append(f"error: {printable(answer.error)}", "red")
     if isinstance(answer, ValuePrediction) and answer.value is not None:
+        if answer.is_unknown:
+            text.append(f"{UNKNOWN}: ", "yellow")
         text.append(number(answer.value, answer.radius), "bold")
         if ends := answer.ends:
             low, high = (number(end, answer.radius) for end in ends)

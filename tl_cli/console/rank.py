@@ -5,18 +5,45 @@ Knows nothing of how it was found.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from tl_cli.console.screen import Screen, bare_table, safe, say
 from tl_cli.humanize import count, duration, naming, typed
-from tl_cli.plan.evidence import ACCURACY
+from tl_cli.plan.evidence import ACCURACY, AVERAGE_PRECISION, R2
 from tl_cli.results.ranking import RankedNetwork, Ranking
 
 BEST, NO_WORSE, ESTIMATED = "*", "=", "~"
 
 
+@dataclass(frozen=True)
+class Words:
+    """How a figure is told: as a column, in the legend, and of the best network."""
+
+    column: str
+    legend: str
+    best: str  # before the number of images
+    loss: str = "log loss"
+
+
+FIGURES = {
+    ACCURACY: Words("right", "right: share of held-out images that were recognised", "{} of"),
+    AVERAGE_PRECISION: Words(
+        "mAP", "mAP: mean average precision on held-out images", "mean average precision {} on"
+    ),
+    R2: Words(
+        "R2",
+        "R2: share of the numbers' variance that is told of held-out images",
+        "R2 {} on",
+        "loss",
+    ),
+}
+
+
 def show_ranking(screen: Screen, ranking: Ranking, source: str) -> None:
     """Show the networks, best first, what the marks mean, and what to type next."""
-    figure = "right" if ranking.best.figure == ACCURACY else "mAP"
-    table = bare_table("", figure, "95 %", "log loss", "ms", "train", "million", "alike", "images")
+    words = FIGURES[ranking.best.figure]
+    columns = ("95 %", words.loss, "ms", "train", "million", "alike", "images")
+    table = bare_table("", words.column, *columns)
     for network in ranking.networks:
         table.add_row(_marked(ranking, network), *_cells(network))
     screen.out.print(table)
@@ -54,13 +81,9 @@ def _about(network: RankedNetwork) -> str:
 
 def _legend(ranking: Ranking) -> list[str]:
     estimated = any(map(_about, ranking.networks))
-    first = (
-        "right: share of held-out images that were recognised, by a head alone; log loss: less is"
-        if ranking.best.figure == ACCURACY
-        else "mAP: mean average precision on held-out images, by a head alone; log loss: less is"
-    )
+    words = FIGURES[ranking.best.figure]
     return [
-        first,
+        f"{words.legend}, by a head alone; {words.loss}: less is",
         "better; ms: an image here; train: what tl train would take here; million: parameters;",
         "alike: similarity to the pretraining data, 0 to 1; images: what it was judged on",
         *([f"{ESTIMATED}: estimated with anchors of other networks"] if estimated else []),
@@ -70,7 +93,8 @@ def _legend(ranking: Ranking) -> list[str]:
 
 def _verdict(ranking: Ranking) -> list[str]:
     best, quickest = ranking.best, ranking.quickest
-    said = [f"[bold]Best here:[/] {safe(best.title)}, {_best(best)} {best.images:,} images."]
+    figure = FIGURES[best.figure].best.format(best.said)
+    said = [f"[bold]Best here:[/] {safe(best.title)}, {figure} {best.images:,} images."]
     if quickest is not best:
         times = best.milliseconds / quickest.milliseconds
         said.append(
@@ -86,12 +110,6 @@ def _verdict(ranking: Ranking) -> list[str]:
             f"{safe(naming(ranking.not_reached))}."
         )
     return said
-
-
-def _best(best: RankedNetwork) -> str:
-    return (
-        f"{best.said} of" if best.figure == ACCURACY else f"mean average precision {best.said} on"
-    )
 
 
 def _next(best: RankedNetwork, source: str) -> str:

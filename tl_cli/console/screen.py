@@ -43,6 +43,7 @@ class Screen:
         self, *, quiet: bool = False, json: bool = False, verbose: bool | None = None
     ) -> None:
         self.quiet, self.verbose = quiet, verbose
+        self.began = time.monotonic()
         self.err = Terminal(sys.stderr, self._aside)
         self._out = self.err if json else Terminal(sys.stdout, self._aside)
         self.activity = Activity(plain=not self.err.encoding.startswith("utf"))

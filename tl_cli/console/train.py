@@ -6,6 +6,7 @@ what --verbose adds. Knows nothing of how it was found.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -56,9 +57,19 @@ def show_found(screen: Screen, manifest: Manifest) -> None:
 
 
 def show_intention(screen: Screen, plan: Mapping[str, Any], seconds: float) -> None:
+    """Say in a sentence what will be done, what is behind and how long the rest takes; and why."""
+    behind = time.monotonic() - screen.began
+    _show_plan(screen, plan, f"{_about(seconds)} to go, after {duration(behind)} so far.")
+
+
+def _about(seconds: float) -> str:
+    estimate = roughly(seconds)
+    return estimate if estimate.startswith("a ") else f"about {estimate}"
+
+
+def _show_plan(screen: Screen, plan: Mapping[str, Any], takes: str) -> None:
     """Say in a sentence what will be done and how long that takes, and in three why."""
-    about = roughly(seconds)
-    takes = f"This takes {about}." if about.startswith("a ") else f"This takes about {about}."
+    takes = takes[0].upper() + takes[1:]
     screen.paragraph(f"[bold]Plan:[/] {safe(plain_decision(plan))}. {takes}", rest="  ")
     for reason in plain_reasons(plan):
         screen.paragraph(safe(reason), first="  [dim]-[/] ")
@@ -66,7 +77,7 @@ def show_intention(screen: Screen, plan: Mapping[str, Any], seconds: float) -> N
 
 def show_what_would_be(screen: Screen, found: DryRun) -> None:
     """Say what a run would do, and how long that takes, from a batch that was measured."""
-    show_intention(screen, found.plan, found.seconds["total"])
+    _show_plan(screen, found.plan, f"in all this takes {_about(found.seconds['total'])}.")
     spent = ", ".join(f"{k} {duration(v)}" for k, v in found.seconds.items() if k != "total")
     steps = f"{count(found.steps, 'step')} of {count(found.plan['batch_size'], 'image')}; "
     screen.paragraph(

@@ -43,10 +43,7 @@ def valued(listed: Manifest, name: str = VALUE) -> Manifest:
     Raises TLError where a label is no number, where all are the same, and where they differ by less
     than a network's seven digits hold.
     """
-    wrong = [r for r in listed.records if not NUMBER.fullmatch(r.label) or _is_endless(r.label)]
-    if wrong:
-        raise _no_numbers(listed, wrong)
-    records = tuple(replace(r, label=_text(float(r.label))) for r in listed.records)
+    records = numbers(listed)
     values = [value(record) for record in records]
     low, high = min(values, default=0.0), max(values, default=0.0)
     if 0 < high - low < DIGITS * max(abs(low), abs(high)):
@@ -56,6 +53,14 @@ def valued(listed: Manifest, name: str = VALUE) -> Manifest:
             f"take a constant such as {low:g} off all of them",
         )
     return replace(listed, classes=(name,), records=records, task=REGRESSION)
+
+
+def numbers(listed: Manifest) -> tuple[Record, ...]:
+    """Return images with their numbers in one form. Raises TLError where a label is none."""
+    wrong = [r for r in listed.records if not NUMBER.fullmatch(r.label) or _is_endless(r.label)]
+    if wrong:
+        raise _no_numbers(listed, wrong)
+    return tuple(replace(r, label=_text(float(r.label))) for r in listed.records)
 
 
 def value(record: Record) -> float:

@@ -11,8 +11,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tl_cli.data import class_names, duplicates, groups
-from tl_cli.data.manifest import Manifest, Record
+from tl_cli.data import class_names, duplicates, groups, quantities
+from tl_cli.data.manifest import REGRESSION, Manifest, Record
 from tl_cli.data.split import assign_added
 from tl_cli.errors import TLError, did_you_mean
 from tl_cli.humanize import count, naming, short
@@ -52,7 +52,8 @@ def joined(
     new, told = _named(new, before.manifest.classes)
     label_of = {groups.content(record): record.label for record in kept}
     fresh = [record for record in new.records if record.digest not in label_of]
-    told += _copies([r for r in new.records if r.digest in label_of], label_of)
+    what = "with another number" if new.task == REGRESSION else ""
+    told += _copies([r for r in new.records if r.digest in label_of], label_of, what)
     if not fresh:
         raise TLError(
             f"the run has all of the {count(len(new.records), 'image')} in {new.source} already",
@@ -62,14 +63,25 @@ def joined(
     old = [replace(r, near=m.near or r.near) for r, m in zip(kept, marked, strict=False)]
     if not test and any(record.split == "test" for record in kept):
         test = min(TEST_SHARE, sum(record.split == "test" for record in kept) / len(kept))
-    added, notes = assign_added(
-        old, marked[len(kept) :], val=val, test=test, seed=seed, folds=folds, fold=fold
+    alike, others = (_dealt(before.manifest, part) for part in (old, marked[len(kept) :]))
+    placed, notes = assign_added(
+        alike, others, val=val, test=test, seed=seed, folds=folds, fold=fold
     )
-    classes = tuple(sorted({*before.manifest.classes, *(record.label for record in added)}))
+    added = tuple(replace(p, label=r.label) for p, r in zip(placed, fresh, strict=True))
+    classes = before.manifest.classes
+    if before.manifest.task != REGRESSION:
+        classes = tuple(sorted({*classes, *(record.label for record in added)}))
     manifest = replace(before.manifest, classes=classes, records=(*old, *added))
     return replace(
         before, manifest=manifest, added=added, notes=(*before.notes, *told, *notes, *new.notes)
     )
+
+
+def _dealt(manifest: Manifest, records: Sequence[Record]) -> Sequence[Record]:
+    """Return the records as they are dealt into splits: numbers are as if of one class."""
+    if manifest.task != REGRESSION:
+        return records
+    return [replace(record, label=manifest.classes[0]) for record in records]
 
 
 def _named(new: Manifest, classes: Sequence[str]) -> tuple[Manifest, list[str]]:
@@ -86,17 +98,18 @@ def _named(new: Manifest, classes: Sequence[str]) -> tuple[Manifest, list[str]]:
     ]
 
 
-def _copies(copies: Sequence[Record], label_of: Mapping[str, str]) -> list[str]:
-    """Return what is to be said of images that the run has already."""
+def _copies(copies: Sequence[Record], label_of: Mapping[str, str], what: str = "") -> list[str]:
+    """Return what is to be said of images that the run has already. `what`: not of a class."""
     if not copies:
         return []
     notes = [f"left out {count(len(copies), 'image')} that the run has already"]
     others = [r for r in copies if label_of[r.digest] != r.label]
     if others:
         first = others[0]
+        be = what or f"{'is' if len(others) == 1 else 'are'} of another class"
         notes.append(
-            f"{len(others):,} of them {'is' if len(others) == 1 else 'are'} of another class in "
-            f"the run, which holds: {short(first.path)} is {label_of[first.digest]!r} there"
+            f"{len(others):,} of them {be} in the run, which holds: {short(first.path)} is "
+            f"{label_of[first.digest]!r} there"
         )
     return notes
 
@@ -126,7 +139,7 @@ def _removed(before: Update, going: Iterable[Record]) -> Update:
 
 def _meant(name: str, manifest: Manifest) -> list[Record]:
     """Return the images that a name stands for: those of a class, else by their path."""
-    if name in manifest.classes:
+    if name in manifest.classes and manifest.task != REGRESSION:
         return [record for record in manifest.records if record.label == name]
     places = {os.path.abspath(Path(name).expanduser()), str(Path(name).expanduser().resolve())}  # noqa: PTH100  # of links, what was typed
     found = [r for r in manifest.records if r.path == name or _is_in(r.path, places)]
@@ -149,6 +162,9 @@ def trainable(manifest: Manifest) -> Manifest:
     Raises TLError where these are fewer than two, where a class that is held out has no image to
     train on, and where no image is left to validate on.
     """
+    if manifest.task == REGRESSION:
+        _check_numbers(manifest)
+        return manifest
     trained = {r.label for r in manifest.records if r.split == "train"}
     alone = sorted({r.label for r in manifest.records} - trained)
     if alone:
@@ -161,12 +177,25 @@ def trainable(manifest: Manifest) -> Manifest:
             f"{count(len(trained), 'class')} would be left to train on",
             "leave at least two, or train anew on other images",
         )
+    _check_validated(manifest)
+    return replace(manifest, classes=tuple(sorted(trained)))
+
+
+def _check_numbers(manifest: Manifest) -> None:
+    if quantities.different(manifest.of("train")) < 2:
+        raise TLError(
+            "fewer than two different numbers would be left to train on",
+            "leave more images, or train anew on others",
+        )
+    _check_validated(manifest)
+
+
+def _check_validated(manifest: Manifest) -> None:
     if not manifest.of("val"):
         raise TLError(
             "no image would be left to validate on",
             "train anew on the images that stay: their split is then made anew",
         )
-    return replace(manifest, classes=tuple(sorted(trained)))
 
 
 def corrected(before: Update, label_of: Mapping[str, str | None]) -> Update:

@@ -20,19 +20,22 @@ from tl_cli.engine.features import PLAIN, FeatureSpec, View
 from tl_cli.engine.images import dataset
 from tl_cli.engine.networks import graph, loading, nodes
 from tl_cli.engine.networks.loading import Backbone
-from tl_cli.engine.networks.pooling import POOLINGS
+from tl_cli.engine.networks.pooling import DEVIATION, POOLINGS
 from tl_cli.engine.tasks import TASKS, Task, for_run
 from tl_cli.plan.blocks import nearest_cut
 from tl_cli.store import cache, cache_folder
 
 CACHE_SHARE = 0.5  # of what the cache may hold: all features of one run together
+# Images to train on, up to which the head sees each map's deviation beside its average: time and
+# memory of the closed form grow with the square of the columns.
+DEVIATION_UP_TO = 4_000
 LIKELY_RATIO = 0.5  # where a plan that is still open would cut, if it frees a part
 
 
 def head_taps(backbone: Backbone, config: RunConfig) -> tuple[int, ...]:
     """Return the cuts whose pooled outputs a head may see; flat early maps are too much to join."""
     ends = backbone.stage_ends
-    return ends[-1:] if config.pooling == "flatten" and config.head != "multi" else ends
+    return ends[-1:] if config.pooled == "flatten" and config.head != "multi" else ends
 
 
 def feature_spec_of(backbone: Backbone, config: RunConfig) -> FeatureSpec:
@@ -40,14 +43,14 @@ def feature_spec_of(backbone: Backbone, config: RunConfig) -> FeatureSpec:
 
     The late stages' ends, which a head may see, stand last.
     """
-    early = () if config.pooling == "flatten" else backbone.early_ends
+    early = () if config.pooled == "flatten" else backbone.early_ends
     depths = (*early, *head_taps(backbone, config))
-    return FeatureSpec(depths, dtype=config.feature_dtype, pooling=config.pooling, pixels=True)
+    return FeatureSpec(depths, dtype=config.feature_dtype, pooling=config.pooled, pixels=True)
 
 
 def tap_widths(backbone: Backbone, config: RunConfig, cuts: Sequence[int]) -> list[int]:
     """Return how many columns what is pooled at each cut has."""
-    width = POOLINGS[config.pooling].width
+    width = POOLINGS[config.pooled].width
     return [width(backbone.blocks[cut - 1].output_shape) for cut in cuts]
 
 
@@ -133,7 +136,7 @@ class RunContext:
     def cut_spec(self, cut: int, view: View = PLAIN) -> FeatureSpec:
         """Return the table that what follows a cut is fed from: the cut, and the taps up to it."""
         taps = tuple(tap for tap in self.taps if tap <= cut)
-        return FeatureSpec(taps, cut, view, self.config.feature_dtype, self.config.pooling)
+        return FeatureSpec(taps, cut, view, self.config.feature_dtype, self.config.pooled)
 
     def cut_bytes(self, cut: int) -> int:
         """Return the bytes that one view of all images takes at a cut."""
@@ -173,7 +176,14 @@ def prepare(config: RunConfig, manifest: Manifest) -> RunContext:
     size = config.image_size or catalog.fitting_size(card, median_side(manifest))
     weights = None if config.from_scratch else config.weights or loading.PRETRAINED
     backbone = loading.load(card, size, weights)
+    config = config.effective(pooling=config.pooling or fitting_pooling(config, manifest))
     return RunContext(config, manifest, backbone, precision, room(config))
+
+
+def fitting_pooling(config: RunConfig, manifest: Manifest) -> str:
+    """Return how to pool where nothing is asked for (docs/heads.md); from scratch as papers do."""
+    many = len(manifest.of("train")) > DEVIATION_UP_TO
+    return "avg" if many or config.from_scratch else DEVIATION
 
 
 def room(config: RunConfig) -> int:

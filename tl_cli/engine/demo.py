@@ -5,10 +5,11 @@ Knows nothing of pages and servers.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from tl_cli.data.manifest import CLASSIFICATION, REGRESSION
 from tl_cli.engine import explain, predict
 from tl_cli.engine.explain import Explainer
 from tl_cli.engine.features import neighbours as alike
@@ -17,6 +18,7 @@ from tl_cli.engine.networks.classifier import Classifier
 from tl_cli.errors import TLError
 from tl_cli.results.demo import DemoAnswer
 from tl_cli.results.progress import Note, OnProgress
+from tl_cli.store.prediction_forms import ValuePrediction
 from tl_cli.store.prediction_writer import UNSURE
 from tl_cli.store.run_dir import RunDir
 
@@ -38,13 +40,16 @@ class Demo:
         [[said]] = predict.answers(self.classifier, [path], top=self.top, least=least, batch_size=1)
         if said.error:
             return DemoAnswer(path, error=said.error)
-        unsure = said.guesses[0][1] < self.least
+        if isinstance(said, ValuePrediction):
+            found = DemoAnswer(path, value=said.value, interval=self.classifier.interval)
+        else:
+            found = DemoAnswer(path, said.guesses, said.guesses[0][1] < self.least)
         if self.explainer is None:
-            return DemoAnswer(path, said.guesses, unsure)
+            return found
         [why] = explain.explained(
             self.explainer, [path], nearest=self.nearest, neighbours=self.neighbours
         )
-        return DemoAnswer(path, said.guesses, unsure, why.heat, why.neighbours, why.error)
+        return replace(found, heat=why.heat, neighbours=why.neighbours, error=why.error)
 
     def warm_up(self) -> None:
         """Trace the networks, so that the first image is answered as fast as the others."""
@@ -62,7 +67,7 @@ def load(run: RunDir, on_progress: OnProgress, *, top: int, least: float, neighb
 
     `top`: guesses an image; `least`: see `Demo`; `neighbours`: training images shown beside it.
     """
-    classifier = predict.load_checkpoint(run)
+    classifier = predict.load_checkpoint(run, (CLASSIFICATION, REGRESSION))
     explainer = nearest = None
     try:
         explainer = explain.opened(classifier)

@@ -8,6 +8,7 @@ from tl_cli.config import RunConfig
 from tl_cli.data.manifest import SPLITS, Manifest
 from tl_cli.engine import rank, recommend_freeze
 from tl_cli.engine.context import RunContext, prepare
+from tl_cli.engine.features import BATCH
 from tl_cli.engine.finetune import settings, time_budget
 from tl_cli.engine.finetune.learning_rate_test import learning_rate_test
 from tl_cli.engine.images import dataset
@@ -24,22 +25,28 @@ def dry_run(
     on_progress: OnProgress = silent,
     *,
     test_rates: bool = False,
+    began: float | None = None,
 ) -> DryRun:
     """Return the plan, the steps, the peak learning rates and an estimate of the time.
 
     The plan comes from the images as it would in a run. One batch of them is decoded, passed and,
     where the plan tunes, trained on, for the time; no weight is kept. `test_rates`: with the loss
-    by learning rate, where the plan tunes.
+    by learning rate, where the plan tunes. `began`: when whoever asks began, by
+    `time.perf_counter`: what went by since, such as the framework's start, comes again in a run.
     """
     started = time.perf_counter()
+    seconds: dict[str, float] = {} if began is None else {"start": started - began}
     config = rank.resolved(config.for_task(manifest.task), manifest, on_progress)
     context = prepare(config, manifest)
-    seconds = {"build": time.perf_counter() - started}
+    building = time.perf_counter() - started
+    seconds["build"] = building
     plan = recommend_freeze.advise(context, on_progress)
-    seconds["features"] = _features(context)
+    passing, tracing = _features(context)
+    seconds["features"] = passing + tracing
     if plan.trains_backbone:
-        plan, tuning = _tuning(context, plan, sum(seconds.values()), on_progress)
+        plan, tuning = _tuning(context, plan, building + seconds["features"], on_progress)
         seconds |= tuning
+    seconds |= time_budget.ending_seconds(context, building + tracing)
     steps = dataset.steps(plan.size, plan.batch_size) if plan.trains_backbone else 0
     others = alternatives(plan, context.backbone.blocks)
     return DryRun(
@@ -71,12 +78,17 @@ def rates(backbone: Backbone, plan: FreezePlan) -> dict[str, float]:
     return peaks
 
 
-def _features(context: RunContext) -> float:
-    """Return the seconds of the one pass, from one batch of the user's own images."""
+def _features(context: RunContext) -> tuple[float, float]:
+    """Return the seconds of the one pass, from one batch of the user's own images.
+
+    And what its first batch took beyond the others, to trace the network.
+    """
     if context.config.from_scratch:
-        return 0.0
+        return 0.0, 0.0
+    started = time.perf_counter()
     one = time_budget.image_seconds(context, context.backbone.model)
-    return len(context.manifest.records) * one
+    tracing = time.perf_counter() - started - time_budget.TIMED * BATCH * one
+    return len(context.manifest.records) * one, max(0.0, tracing)
 
 
 def _tuning(
@@ -87,7 +99,7 @@ def _tuning(
         context.backbone,
         context.classes,
         context.taps,
-        context.config.pooling,
+        context.config.pooled,
         batchnorm_trains=context.config.from_scratch,
     )
     chosen = settings.decide(context, plan)

@@ -17,11 +17,12 @@ from tl_cli.config import RunConfig
 from tl_cli.data import grey_levels
 from tl_cli.data.manifest import TASKS, Record
 from tl_cli.engine import features, predict
-from tl_cli.engine.context import feature_spec_of, tap_widths
+from tl_cli.engine.context import feature_spec_of
 from tl_cli.engine.features import FeatureSpec
 from tl_cli.engine.networks import loading
 from tl_cli.engine.networks.classifier import Classifier
 from tl_cli.engine.networks.loading import Backbone
+from tl_cli.engine.networks.pooling import DEVIATION, POOLINGS
 from tl_cli.errors import TLError
 from tl_cli.results.progress import OnProgress
 from tl_cli.store import run_dir
@@ -30,11 +31,15 @@ from tl_cli.store.run_dir import RunDir
 
 @dataclass(frozen=True)
 class Embedder:
-    """A network that is asked for features: the last `width` columns of the rows of a table."""
+    """A network that is asked for features: `width` columns of the rows of a table.
+
+    They end `after` columns from the right.
+    """
 
     backbone: Backbone
     spec: FeatureSpec
     width: int
+    after: int = 0
 
     def passed(self, records: Sequence[Record]) -> int:
         """Return how many of the images passed before, so that their features are kept."""
@@ -47,7 +52,8 @@ class Embedder:
         Raises TLError where an image can no longer be read, or has another content by now.
         """
         [rows] = features.extract(self.backbone, records, [self.spec], on_progress=on_progress)
-        return rows[:][:, -self.width :].astype("float32")
+        end = self.spec.width(self.backbone) - self.after
+        return rows[:][:, end - self.width : end].astype("float32")
 
 
 def of_run(run: RunDir) -> Embedder:
@@ -70,7 +76,7 @@ def of_classifier(run: RunDir, built: Classifier) -> Embedder:
 
 
 def of_backbone(card: Card, image_size: int, records: Sequence[Record]) -> Embedder:
-    """Return the pooled last map of a pretrained backbone, at images of that side in pixels.
+    """Return the averages of a pretrained backbone's last map, at images of that side in pixels.
 
     Its table is that of a training with this backbone and nothing else asked for. Levels of more
     than 8 bits are scaled by what these images hold, as a training on them would.
@@ -78,6 +84,8 @@ def of_backbone(card: Card, image_size: int, records: Sequence[Record]) -> Embed
     engine.prepare("float32", seed=0)
     grey_levels.use(grey_levels.held(records))
     backbone = loading.load(card, image_size)
-    defaults = RunConfig(data="", backbone=card.name)
-    [width] = tap_widths(backbone, defaults, [len(backbone.blocks)])
-    return Embedder(backbone, feature_spec_of(backbone, defaults), width)
+    defaults = RunConfig(data="", backbone=card.name).effective(pooling=DEVIATION)
+    spec = feature_spec_of(backbone, defaults)
+    shape = backbone.blocks[-1].output_shape
+    average, pooled = (POOLINGS[way].width(shape) for way in ("avg", DEVIATION))
+    return Embedder(backbone, spec, average, after=pooled - average)

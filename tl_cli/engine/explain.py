@@ -2,7 +2,8 @@
 
 Selvaraju et al. 2017, arXiv:1610.02391, with one change: what counts as evidence is what speaks for
 the class more than the image does on average, not more than zero. The score of a class in a solved
-head has no natural zero, so that a map cut off there may be lit everywhere or nowhere.
+head has no natural zero, so that a map cut off there may be lit everywhere or nowhere. Of a number
+it is what raises it.
 """
 
 from __future__ import annotations
@@ -15,11 +16,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tl_cli.data.manifest import NAMED, Record
+from tl_cli.data.manifest import REGRESSION, TASKS, Record
 from tl_cli.engine import features, predict
 from tl_cli.engine.features.neighbours import Nearest
 from tl_cli.engine.networks.classifier import Classifier
-from tl_cli.engine.tasks import TASKS
+from tl_cli.engine.tasks import tuning_of
 from tl_cli.errors import TLError, unknown
 from tl_cli.plan.blocks import Block
 from tl_cli.results.explanations import Explanation
@@ -43,10 +44,10 @@ class Explainer:
         return self.classifier.backbone.blocks[self.cut - 1]
 
     def probabilities(self, images: np.ndarray) -> np.ndarray:
-        """Return float32 [n, C] for images float32 [n, size, size, 3]."""
+        """Return float32 [n, C] for images float32 [n, size, size, 3]; of a number its values."""
         parts = [self.model(part, training=False)[1] for part in _parts(images)]
         scores = np.concatenate([tf.cast(p, tf.float32).numpy() for p in parts])
-        return np.asarray(TASKS[self.classifier.task].tuning.activate(scores), "float32")
+        return np.asarray(tuning_of(self.classifier).activate(scores), "float32")
 
     def maps(self, images: np.ndarray, numbers: Sequence[int] | np.ndarray) -> np.ndarray:
         """Return how much each place speaks for a class: float32 [n, height, width], 0..1.
@@ -79,7 +80,7 @@ def _parts(images: np.ndarray) -> list[np.ndarray]:
 
 def load(run: RunDir, at: str | None = None) -> Explainer:
     """Load a checkpoint and open it at a cut. Raises TLError as `classifier.load` and `opened`."""
-    return opened(predict.load_checkpoint(run, NAMED), at)
+    return opened(predict.load_checkpoint(run, TASKS), at)
 
 
 def opened(built: Classifier, at: str | None = None) -> Explainer:
@@ -151,6 +152,12 @@ def _told(
     numbers = probabilities.argmax(1) if chosen is None else np.full(len(x), chosen)
     alike = nearest.of(x, most) if nearest else [()] * len(x)
     maps = explainer.maps(x, numbers)
+    if explainer.classifier.task == REGRESSION:
+        values = map(float, probabilities[:, 0])
+        return [
+            Explanation("", classes[0], heat=heat, neighbours=near, value=value)
+            for value, heat, near in zip(values, maps, alike, strict=True)
+        ]
     return [
         Explanation("", classes[number], float(p[number]), heat, near)
         for number, p, heat, near in zip(numbers, probabilities, maps, alike, strict=True)

@@ -195,7 +195,7 @@ def unknown_score(run: RunDir, built: Classifier, wanted: bool | None) -> Unknow
 
     Raises TLError where it is asked for and is not to be had, and where it is damaged.
     """
-    if wanted is False or TASKS[built.task].kinds is None:
+    if wanted is False:
         return None
     if UNKNOWN in built.classes:
         why = f"a class of this network is called '{UNKNOWN}'"
@@ -223,7 +223,7 @@ def _answer(
     classes = built.classes
     if built.task == REGRESSION:
         radius = built.interval.radius if built.interval else None
-        return ValuePrediction(path, value=float(p[0]), radius=radius)
+        return ValuePrediction(path, unknown_score=unlike, value=float(p[0]), radius=radius)
     if built.thresholds:
         return _several(path, p, built, unlike)
     best = np.argsort(-p, kind="stable")[:top]

@@ -25,7 +25,6 @@ from tl_cli.engine.finetune import time_budget
 from tl_cli.engine.finetune.settings import STEP_COST
 from tl_cli.engine.head import choice
 from tl_cli.engine.head.linear_head import paired_gain
-from tl_cli.engine.metrics.figures import log_losses
 from tl_cli.engine.tasks import Head, Task
 from tl_cli.plan import FreezePlan
 from tl_cli.results.progress import Note, OnProgress
@@ -54,12 +53,13 @@ def rank(
     candidates: Sequence[Candidate],
     on_progress: OnProgress,
 ) -> Ranking:
-    """Return the candidates, best first, by held-out accuracy on the same images.
+    """Return the candidates, best first, by their figure on the same held-out images.
 
     `manifest`: split as a training would have it; its test images take no part. With
     `config.max_minutes` no further look is begun once that time is over: the first is made in any
     case. A round that was cut short does not count, since it judges on other images.
     """
+    config = config.for_task(manifest.task)
     until = time.monotonic() + 60 * (config.max_minutes or math.inf)
     records = [r for r in manifest.records if r.split != "test"]
     rounds = _rounds(records, len(candidates), len(manifest.classes))
@@ -171,7 +171,7 @@ def _look(
         images=len(part.records),
         accuracy=figure,
         interval=task.interval(head.held_out, labels),
-        log_loss=_log_loss(head.held_out, labels),
+        log_loss=float(task.tuning.losses(head.held_out, labels).mean()),
         milliseconds=1000 * seconds,
         parameters=context.backbone.model.count_params(),
         look_seconds=look,
@@ -180,12 +180,9 @@ def _look(
         similarity=seen.similarity,
         similarity_estimated=seen.estimated,
         figure=task.tuning.figure_name,
+        loss=task.tuning.loss_name,
     )
     return _Looked(candidate, head, labels, row, task)
-
-
-def _log_loss(held_out: np.ndarray, labels: np.ndarray) -> float:
-    return float(log_losses(held_out, labels).mean())
 
 
 def _passes(plan: FreezePlan) -> float:
@@ -200,7 +197,9 @@ def _halved(looks: Sequence[_Looked]) -> tuple[list[_Looked], list[_Looked]]:
     kept = order[:half]
     lost: list[_Looked] = []
     for one in order[half:]:
-        loss, error = paired_gain(best.head.held_out, one.head.held_out, best.labels)
+        loss, error = paired_gain(
+            best.head.held_out, one.head.held_out, best.labels, losses=best.task.tuning.losses
+        )
         (lost if loss > SURELY * error else kept).append(one)
     return kept, lost
 

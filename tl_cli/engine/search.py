@@ -11,7 +11,7 @@ from dataclasses import asdict
 
 import numpy as np
 
-from tl_cli.data.manifest import NAMED
+from tl_cli.data.manifest import TASKS
 from tl_cli.data.packed import file_of
 from tl_cli.data.sources.samples import SCHEME
 from tl_cli.engine import predict
@@ -31,7 +31,7 @@ def load(run: RunDir, on_progress: OnProgress) -> Nearest:
 
     Raises TLError where nothing of them is left, and as `neighbours.load`.
     """
-    nearest = neighbours.load(run, predict.load_checkpoint(run, NAMED).backbone, on_progress)
+    nearest = neighbours.load(run, predict.load_checkpoint(run, TASKS).backbone, on_progress)
     if not nearest.records:
         raise TLError(
             f"the training images of {run.path} are gone, and nothing of them is kept",

@@ -30,6 +30,7 @@ from tl_cli.engine.head.multilabel import MultilabelHead
 from tl_cli.engine.head.regression import RegressionHead, Scale
 from tl_cli.engine.metrics import figures, multilabel
 from tl_cli.engine.metrics import regression as regression_figures
+from tl_cli.engine.networks.classifier import Classifier
 from tl_cli.engine.tuning import Tuning
 from tl_cli.results.evaluation import Evaluation
 from tl_cli.results.intervals import Interval, wilson
@@ -67,8 +68,8 @@ class Task:
     thresholds: Callable[[np.ndarray, np.ndarray], tuple[float, ...]]
     evaluate: Callable[..., Figures]
     answer: Callable[[np.ndarray, Sequence[str], Sequence[float]], tuple[str, float]]
-    # targets -> int64 [n], the groups of images alike that the unknown are far from; None: untold
-    kinds: Callable[[np.ndarray], np.ndarray] | None
+    # targets -> int64 [n], the groups of images alike that the unknown are far from
+    kinds: Callable[[np.ndarray], np.ndarray]
 
 
 def _numbers(records: Sequence[Record], classes: Sequence[str]) -> np.ndarray:
@@ -129,14 +130,13 @@ def _value(p: np.ndarray, classes: Sequence[str], thresholds: Sequence[float]) -
     return repr(float(p[0])), 1.0
 
 
+def _one_kind(targets: np.ndarray) -> np.ndarray:
+    return np.zeros(len(targets), "int64")
+
+
 def _average_precision(head: MultilabelHead, indicators: np.ndarray) -> tuple[float, float]:
     error = multilabel.average_precision_error(head.held_out, indicators)
     return head.average_precision, error
-
-
-def _not_ranked(*_: np.ndarray) -> Any:
-    """The command refuses before it comes to this."""
-    raise TypeError("networks are ranked by classes")
 
 
 def _share(head: RegressionHead, values: np.ndarray) -> tuple[float, float]:
@@ -170,8 +170,7 @@ TASKS = {
         thresholds=multilabel_head.thresholds,
         evaluate=_evaluate_labels,
         answer=_above,
-        # one: known labels in a new combination are not unknown
-        kinds=lambda indicators: np.zeros(len(indicators), "int64"),
+        kinds=_one_kind,  # known labels in a new combination are not unknown
     ),
     REGRESSION: Task(
         targets=_values,
@@ -179,14 +178,21 @@ TASKS = {
         bend=partial(kernel.solve_kernel, solve=regression.solve, loss=attrgetter("cv_rmse")),
         tuning=tuning.values(Scale(0.0, 1.0)),
         held_out=_share,
-        interval=_not_ranked,
-        p_value=_not_ranked,
+        interval=regression_figures.r2_interval,
+        p_value=regression_figures.r2_p_value,
         thresholds=lambda answers, values: (),
         evaluate=_evaluate_values,
         answer=_value,
-        kinds=None,
+        kinds=_one_kind,
     ),
 }
+
+
+def tuning_of(built: Classifier) -> Tuning:
+    """Return how a run's own scores become answers: numbers by the scale that it was trained on."""
+    return (
+        tuning.values(Scale(*built.scale)) if built.task == REGRESSION else TASKS[built.task].tuning
+    )
 
 
 def for_run(name: str, training: np.ndarray) -> Task:

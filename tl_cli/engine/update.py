@@ -15,8 +15,8 @@ import numpy as np
 
 from tl_cli import engine
 from tl_cli.config import RunConfig
-from tl_cli.data import erasure
-from tl_cli.data.manifest import Record
+from tl_cli.data import erasure, quantities
+from tl_cli.data.manifest import CLASSIFICATION, REGRESSION, Manifest, Record
 from tl_cli.data.update import Update, near_of, trainable
 from tl_cli.engine import features, fitted_images, run_files, run_images
 from tl_cli.engine.context import RunContext, room
@@ -33,7 +33,13 @@ from tl_cli.errors import TLError
 from tl_cli.plan import FreezePlan
 from tl_cli.results.progress import OnProgress, begun
 from tl_cli.results.training import CandidateResult, FinetuneResult, FromScratchResult
-from tl_cli.results.update import Recognised, UpdateResult, compared
+from tl_cli.results.update import (
+    Pair,
+    Recognised,
+    UpdateResult,
+    compared,
+    errors_compared,
+)
 from tl_cli.store import run_dir
 from tl_cli.store.run_dir import RunDir
 
@@ -78,7 +84,7 @@ def update(
     """
     clock = Clock(on_begin=lambda stage: on_progress(begun(stage)))
     with clock.stage("build"):
-        before = load_checkpoint(earlier.run)
+        before = load_checkpoint(earlier.run, tuple(MEASURED))
         engine.prepare("float32", config.seed, deterministic=config.deterministic)
         context = RunContext(config, changed.manifest, before.backbone, "float32", room(config))
         context = _workable(context, earlier, on_progress)
@@ -201,25 +207,68 @@ def _compared(
     records = context.manifest.of(split)
     asked = choice.by_split(context, row_blocks.kept(rows, rows.shape[1]))[split]
     said = trained.held_out if split == "val" else choice.probabilities_of(context, saved, asked)
-    now = _right(records, said, saved.classes)
-    was = _right(records, _answers_before(context, earlier, before, records, asked), before.classes)
+    then = _answers_before(context, earlier, before, records, asked)
     added = {record.digest for record in changed.added}
-    known = [record.label in before.classes for record in records]
     fresh = [record.digest in added for record in records]
+    manifest, measured = context.manifest, MEASURED[context.manifest.task]
+    same, more, by_class = measured(records, said, saved.classes, then, before.classes, fresh)
     return UpdateResult(
         of=str(earlier.run.path),
-        added=_counted(changed.added),
-        removed=_counted(changed.removed),
+        added=_counted(manifest, changed.added),
+        removed=_counted(manifest, changed.removed),
         relabelled=len(changed.relabelled),
         new_classes=tuple(c for c in context.classes if c not in before.classes),
         gone_classes=tuple(c for c in before.classes if c not in context.classes),
         passed=passing,
         tuned=earlier.tuned,
         split=split,
-        same=compared(now, was, [k and not f for k, f in zip(known, fresh, strict=True)]),
-        more=compared(now, was, [k and f for k, f in zip(known, fresh, strict=True)]),
-        by_class=tuple(_by_class(records, now, was, before.classes)),
+        same=same,
+        more=more,
+        by_class=by_class,
     )
+
+
+Moved = tuple[Pair | None, Pair | None, tuple[Recognised, ...]]  # of the same images, of more
+
+
+def _recognised(
+    records: Sequence[Record],
+    said: np.ndarray,
+    classes: Sequence[str],
+    then: np.ndarray,
+    before: Sequence[str],
+    fresh: Sequence[bool],
+) -> Moved:
+    """Return which images are recognised now and before, of those that are not fresh, and are.
+
+    `said`, `then`: probabilities [n, C] of `classes`, and of those of `before`.
+    """
+    now, was = _right(records, said, classes), _right(records, then, before)
+    known = [record.label in before for record in records]
+    return (
+        compared(now, was, [k and not f for k, f in zip(known, fresh, strict=True)]),
+        compared(now, was, [k and f for k, f in zip(known, fresh, strict=True)]),
+        tuple(_by_class(records, now, was, before)),
+    )
+
+
+def _off(
+    records: Sequence[Record],
+    said: np.ndarray,
+    classes: Sequence[str],
+    then: np.ndarray,
+    before: Sequence[str],
+    fresh: Sequence[bool],
+) -> Moved:
+    """Return by how much numbers [n, 1] are off now and before; see `_recognised`."""
+    true = np.array([quantities.value(record) for record in records])
+    now, was = (np.abs(answers[:, 0] - true) for answers in (said, then))
+    new = np.array(fresh, bool)
+    same, more = (errors_compared(now[rows], was[rows]) for rows in (~new, new))
+    return same, more, ()
+
+
+MEASURED = {CLASSIFICATION: _recognised, REGRESSION: _off}
 
 
 def _answers_before(
@@ -266,5 +315,6 @@ def _erased(told: UpdateResult, changed: Update, earlier: Earlier, run: RunDir) 
     )
 
 
-def _counted(records: Sequence[Record]) -> dict[str, int]:
-    return dict(sorted(Counter(record.label for record in records).items()))
+def _counted(manifest: Manifest, records: Sequence[Record]) -> dict[str, int]:
+    names = (name for record in records for name in manifest.names(record))
+    return dict(sorted(Counter(names).items()))

@@ -15,8 +15,13 @@ from typing import Any
 CLAIM_FROM = 20  # images a class below which the depths are not compared
 JUDGED_FROM = 10  # validation images from which on a gain of tuning can be told from chance
 
-ACCURACY, AVERAGE_PRECISION = "accuracy", "average_precision"  # what a probe's figure may be
-FIGURES = {ACCURACY: "an accuracy", AVERAGE_PRECISION: "a mean average precision"}
+# what a probe's figure may be
+ACCURACY, AVERAGE_PRECISION, R2 = "accuracy", "average_precision", "r2"
+FIGURES = {
+    ACCURACY: "an accuracy",
+    AVERAGE_PRECISION: "a mean average precision",
+    R2: "a share of the variance",
+}
 
 # What the two anchors are called: photographs such as ImageNet's, and handwritten letters.
 LIKE_PHOTOS, LIKE_LETTERS = 0.85, 0.30

@@ -16,6 +16,7 @@ from tl_cli.report import images
 from tl_cli.report.heat import overlay
 from tl_cli.report.page import rendered
 from tl_cli.results.explanations import Explanation
+from tl_cli.results.regression import said
 from tl_cli.store import own_pages
 from tl_cli.store.file_names import shortened
 from tl_cli.store.run_dir import replacing
@@ -34,6 +35,7 @@ class Sheet:
 
     folder: Path
     about: str  # what was looked at, one line
+    number: bool = False  # whether that a number is predicted is explained
     told: list[dict[str, Any]] = field(default_factory=list)  # as in docs/json.md
     failed: int = 0
     _shown: list[dict[str, Any]] = field(default_factory=list)
@@ -94,6 +96,7 @@ class Sheet:
             about=self.about,
             shown=self._shown,
             total=len(self.told),
+            number=self.number,
         )
         with replacing(self.page) as beside:
             beside.write_text(page, encoding="utf-8")
@@ -103,6 +106,7 @@ def _shown(each: Explanation) -> dict[str, Any]:
     record = Record(each.path, each.label)
     return {
         "each": each,
+        "value": "" if each.value is None else said(each.value),
         "file": short(each.path).strip("'\""),
         "picture": "" if each.heat is None else images.picture(record, images.LARGE),
         "heat": "" if each.heat is None else images.with_heat(record, each.heat),

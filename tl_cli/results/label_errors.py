@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from tl_cli import csv_cells
 
-COLUMNS = ("path", "label", "suggested", "label_probability", "suggested_probability")
 DECISION = "correct_label"  # the column that a person fills in
 OUT = "-"  # there: the image is to be left out
 NOT = "not "  # where images have several labels: before one that an image does not have
@@ -32,11 +31,46 @@ class LabelError:
         return asdict(self)
 
 
-def csv_text(found: Sequence[LabelError], *, decided: bool = True) -> str:
-    """Return a table of them. `decided`: with an empty column in which a person decides."""
-    rows = (
-        (each.path, each.label, each.suggested,
-         f"{each.label_probability:.4f}", f"{each.suggested_probability:.4f}", *[""] * decided)
-        for each in found
-    )  # fmt: skip
-    return csv_cells.table((*COLUMNS, *[DECISION] * decided), rows)
+@dataclass(frozen=True)
+class DoubtfulValue:
+    """Which number it is labelled with, and which a head says that never saw it."""
+
+    path: str
+    label: float
+    suggested: float
+    deviations: float  # how far apart these are, in robust standard deviations of such errors
+
+    @property
+    def spread(self) -> float:
+        """One deviation, in the unit of the labels: no digit far below it means anything."""
+        return abs((self.suggested - self.label) / self.deviations)
+
+    @property
+    def written(self) -> str:
+        """The number that it is labelled with, as tables have it."""
+        return f"{self.label:.12g}"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return JSON types, keys as documented in docs/json.md."""
+        return asdict(self)
+
+
+Doubted = LabelError | DoubtfulValue
+
+
+def csv_text(found: Sequence[Doubted], *, decided: bool = True) -> str:
+    """Return a table of them, which are of one kind, and at least one.
+
+    `decided`: with an empty column in which a person decides.
+    """
+    columns = [field.name for field in fields(found[0])]
+    rows = ([*_cells(each), *[""] * decided] for each in found)
+    return csv_cells.table((*columns, *[DECISION] * decided), rows)
+
+
+def _cells(doubted: Doubted) -> list[str]:
+    if isinstance(doubted, DoubtfulValue):
+        numbers = (doubted.label, doubted.suggested)
+        return [doubted.path, *map(repr, numbers), f"{doubted.deviations:.2f}"]
+    shares = (doubted.label_probability, doubted.suggested_probability)
+    return [doubted.path, doubted.label, doubted.suggested, *(f"{share:.4f}" for share in shares)]

@@ -13,6 +13,8 @@ from typing import Any
 from tl_cli.plan.evidence import ACCURACY
 from tl_cli.results.paired import LEVEL
 
+LOG_LOSS = "log_loss"
+
 
 @dataclass(frozen=True)
 class Candidate:
@@ -32,7 +34,7 @@ class RankedNetwork:
     images: int  # that it was judged on; fewer than the others' where it was left behind
     accuracy: float  # share of held-out images that were right, or what else `figure` says
     interval: tuple[float, float]  # of that, 95 %
-    log_loss: float  # nats a held-out image
+    log_loss: float  # nats a held-out image, or what else `loss` says
     milliseconds: float  # an image, decoding and the forward pass
     parameters: int
     look_seconds: float  # the pass over all images that there are
@@ -41,9 +43,10 @@ class RankedNetwork:
     similarity: float | None = None
     similarity_estimated: bool = False  # with anchors of other networks
     finalist: bool = True  # judged on all images of the ranking
-    p_value: float = 1.0  # exact McNemar against the best, on the same held-out images
+    p_value: float = 1.0  # against the best, paired, on the same held-out images
     pareto: bool = False  # no other finalist is both better and faster
-    figure: str = ACCURACY
+    figure: str = ACCURACY  # a row of `evidence.FIGURES`
+    loss: str = LOG_LOSS
 
     @property
     def said(self) -> str:
@@ -92,9 +95,9 @@ class Ranking:
 
 
 def _named(row: dict[str, Any]) -> dict[str, Any]:
-    """Return a row with its figure under its name."""
-    name = row.pop("figure")
-    return {name if key == ACCURACY else key: value for key, value in row.items()}
+    """Return a row with its figure and its loss under their names."""
+    names = {ACCURACY: row.pop("figure"), LOG_LOSS: row.pop("loss")}
+    return {names.get(key, key): value for key, value in row.items()}
 
 
 def on_the_front(points: Sequence[tuple[float, float]]) -> list[bool]:

@@ -7,9 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from tl_cli.results.paired import Paired, paired
+from tl_cli.results.paired import DRAWS, Paired, paired
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 @dataclass(frozen=True)
@@ -20,6 +23,21 @@ class Erased:
     features: int = 0  # rows of features, in all tables
     pixels: int = 0  # rows of decoded images
     looks: int = 0  # what the scan remembered of files
+
+
+@dataclass(frozen=True)
+class PairedErrors:
+    """How far numbers are off, mean absolute error on the same images, in their unit."""
+
+    n: int
+    before: float
+    after: float
+    difference: float  # after minus before: less than 0 is better
+    interval: tuple[float, float]  # of the difference, 95 %
+    p_value: float  # of a paired bootstrap, two-sided
+
+
+Pair = Paired | PairedErrors
 
 
 @dataclass(frozen=True)
@@ -45,8 +63,10 @@ class UpdateResult:
     passed: int  # images that passed the network
     tuned: bool  # whether that network is a tuned one, which was not tuned again
     split: str  # what is compared: test, or val
-    same: Paired | None  # now and before, on the held-out images that the run had; None for none
-    more: Paired | None  # the same on added held-out images of classes that it knew
+    same: (
+        Paired | PairedErrors | None
+    )  # now and before, on the held-out images that the run had; None for none
+    more: Pair | None  # the same on added held-out images of classes that it knew
     by_class: tuple[Recognised, ...]
     erased: Erased | None = None  # None where nothing was taken out
     holding: tuple[str, ...] = ()  # runs that still hold what was taken out
@@ -73,10 +93,12 @@ class UpdateResult:
         }
 
 
-def _pair(pair: Paired | None) -> dict[str, Any] | None:
+def _pair(pair: Pair | None) -> dict[str, Any] | None:
     """Return a comparison by what its sides are here."""
     if pair is None:
         return None
+    if isinstance(pair, PairedErrors):
+        return asdict(pair) | {"interval": list(pair.interval)}
     return {
         "n": pair.n,
         "before": pair.second_accuracy,
@@ -85,6 +107,29 @@ def _pair(pair: Paired | None) -> dict[str, Any] | None:
         "interval": list(pair.interval),
         "p_value": pair.p_value,
     }
+
+
+def errors_compared(now: np.ndarray[Any, Any], before: np.ndarray[Any, Any]) -> PairedErrors | None:
+    """Compare how far numbers are off, float [n] each, by a paired bootstrap; None for no images.
+
+    The images are drawn anew (Efron 1993); one more draw of no difference is counted in.
+    """
+    import numpy as np
+
+    if not len(now):
+        return None
+    apart, draw = now - before, np.random.default_rng(0)
+    means = np.array([draw.choice(apart, len(apart)).mean() for _ in range(DRAWS)])
+    beyond = min(int((means <= 0).sum()), int((means >= 0).sum()))
+    low, high = (float(np.percentile(means, q)) for q in (2.5, 97.5))
+    return PairedErrors(
+        n=len(now),
+        before=float(before.mean()),
+        after=float(now.mean()),
+        difference=float(apart.mean()),
+        interval=(low, high),
+        p_value=min(1.0, 2 * (beyond + 1) / (DRAWS + 1)),
+    )
 
 
 def compared(now: Sequence[bool], before: Sequence[bool], chosen: Sequence[bool]) -> Paired | None:

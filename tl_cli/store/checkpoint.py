@@ -143,7 +143,7 @@ DOES = {MULTILABEL: "gives an image several labels", REGRESSION: "predicts a num
 KNOWS = "knows one label an image"
 KNOWN = {
     MULTILABEL: "tl compare, demo, train --add and --remove, inspect --apply know one alone",
-    REGRESSION: "tl evaluate, predict, report, export and embed know numbers",
+    REGRESSION: "tl compare and suggest know classes alone, and some options of others do",
 }
 AGAIN = "train again, or copy it again"
 NEEDED = ("format", "backbone", "image_size", "taps", "classes")

@@ -93,17 +93,19 @@ class ValuePrediction(ImagePrediction):
             "lower": low,
             "upper": high,
             "error": self.error or None,
+            "unknown_score": None if self.unknown_score is None else round(self.unknown_score, 4),
         }
 
 
-VALUES = ("path", "value", "lower", "upper", "error")
+VALUES = ("path", "value", "lower", "upper", "error", "unknown_score")
 
 
 def value_row(answer: ImagePrediction, top: int) -> str:
     """Return the row of one image of which a number is said; seven digits, as float32 has them."""
     numbers = [answer.to_json().get(name) for name in VALUES[1:4]]
     told = ("" if number is None else f"{number:.7g}" for number in numbers)
-    return csv_cells.row([answer.path, *told, answer.error])
+    score = "" if answer.unknown_score is None else f"{answer.unknown_score:.4f}"
+    return csv_cells.row([answer.path, *told, answer.error, score])
 
 
 def csv_header(top: int, *, sets: bool = False) -> str:

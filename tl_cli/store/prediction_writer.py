@@ -222,7 +222,14 @@ def _go_on(
         sheet.begin()
     sheet.rows, sheet.failed = len(rows), sum(bool(row["error"]) for row in rows)
     sheet.labels.update(row["label"] for row in rows if row.get("label"))
-    sheet.unknown = sum(bool(r.get("unknown_score")) and r.get("label") == UNKNOWN for r in rows)
+    sheet.unknown = sum(map(_is_unknown, rows))
+
+
+def _is_unknown(row: dict[str, Any]) -> bool:
+    """Return whether a row that was read back is of an image that is unlike all others."""
+    if "value" in row:  # a number is said of any image
+        return float(row["unknown_score"] or 0) > 1
+    return bool(row.get("unknown_score")) and row.get("label") == UNKNOWN
 
 
 def _begins(content: str, header: str) -> bool:

@@ -41,7 +41,7 @@ class Network:
     @property
     def outputs(self) -> tuple[str, ...]:
         """The names of what comes out, in the order that every format keeps: the alphabet's."""
-        return (self.output, *((unknown.SCORE,) if self.unlike else ()))
+        return tuple(sorted((self.output, *((unknown.SCORE,) if self.unlike else ()))))
 
     @property
     def size(self) -> int:
@@ -70,9 +70,9 @@ class Network:
             return keras.Model(image, self.built.model(image, training=False))
         whole = self.built.with_features
         image = whole.inputs[0]
-        probabilities, seen = whole(image, training=False)
+        answers, seen = whole(image, training=False)
         score = unknown.layers(self.unlike)(seen, training=False)
-        return keras.Model(image, {PROBABILITIES: probabilities, unknown.SCORE: score})
+        return keras.Model(image, {self.output: answers, unknown.SCORE: score})
 
     @cached_property
     def function(self) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:

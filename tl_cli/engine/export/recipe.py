@@ -39,7 +39,7 @@ sum to 1. A label is said from its threshold on; in the order of `CLASSES` they 
 """
 UNKNOWN = """
 A second output, `unknown_score`, [batch], tells how unlike all training images an image is: above 1
-call it `unknown`, whatever the probabilities say. `probabilities` stays the first output{}.
+call it `unknown`, whatever `{}` says. `{}` is the first output{}.
 """
 BY_NAME = """; since
 there are two, Keras answers with a dictionary by these names"""
@@ -88,7 +88,8 @@ def page(network: Network, form: Format, name: str) -> str:
 def _more(network: Network, form: Format) -> str:
     """Return what is to be known of several labels an image, or of unknown images."""
     if network.unlike:
-        return UNKNOWN.format(BY_NAME if form.name == KERAS else "")
+        first = network.outputs[0]
+        return UNKNOWN.format(network.output, first, BY_NAME if form.name == KERAS else "")
     thresholds = network.built.thresholds
     return SEVERAL.format(", ".join(f"{value:.4f}" for value in thresholds)) if thresholds else ""
 

@@ -59,10 +59,10 @@ def load(run: RunDir, backbone: Backbone, on_progress: OnProgress) -> Nearest:
     run_images.tell(there, on_progress)
     [last] = tap_widths(backbone, settings, [len(backbone.blocks)])
     if not there.records:
-        return Nearest(backbone, (), np.empty((0, last), "float32"), settings.pooling)
+        return Nearest(backbone, (), np.empty((0, last), "float32"), settings.pooled)
     [rows] = features.extract(backbone, there.records, [spec], on_progress=on_progress)
     units = _unit(rows.array()[:, -last:].astype("float32"))
-    return Nearest(backbone, there.records, units, settings.pooling)
+    return Nearest(backbone, there.records, units, settings.pooled)
 
 
 def _unit(rows: np.ndarray) -> np.ndarray:

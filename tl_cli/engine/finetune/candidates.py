@@ -190,13 +190,10 @@ def _with_head(
 
 def _unknown(context: RunContext, solved: SolvedHead) -> UnknownScore | None:
     """Return what tells images unlike all that the saved head is fitted to."""
-    kinds = context.task.kinds
-    if kinds is None:
-        return None
     splits = ("train", "val") if context.config.refit else ("train",)
     return unknown.fit(
         stacked([solved.features[split] for split in splits]),
-        kinds(context.labels(*splits)),
+        context.task.kinds(context.labels(*splits)),
         solved.widths,
         groups=context.groups(*splits),
         seed=context.config.seed,

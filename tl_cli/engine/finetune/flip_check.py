@@ -45,7 +45,7 @@ def decide(context: RunContext, head: SolvedHead, on_progress: OnProgress) -> bo
         return False
     records = [context.manifest.of("train")[i] for i in held]
     flipped = View(flip=True)
-    wanted = FeatureSpec(head.taps, None, flipped, config.feature_dtype, config.pooling)
+    wanted = FeatureSpec(head.taps, None, flipped, config.feature_dtype, config.pooled)
     [mirrored] = features.extract(
         context.backbone,
         records,

@@ -74,7 +74,7 @@ def random_classifier(context: RunContext) -> Classifier:
         context.backbone,
         context.classes,
         taps,
-        context.config.pooling,
+        context.config.pooled,
         batchnorm_trains=True,
         thresholds=context.task.thresholds(none, none),  # until there are answers
     )

@@ -22,8 +22,11 @@ from tl_cli.engine.images import dataset
 from tl_cli.engine.networks.classifier import Classifier
 from tl_cli.results.progress import Note, OnProgress
 
-# What else a stage costs: to trace a step and its way back, to solve again, to load and to look.
-OVERHEAD = {"tune": 0.5, "epoch": 1.5, "again": 0.5, "save": 0.3, "evaluate": 0.7}
+# What else a stage costs, in times of what it took to build and trace a network: to trace a step
+# and its way back, to solve again, to load from disk again and look; and what a report asks for.
+OVERHEAD = {"tune": 0.5, "epoch": 1.5, "again": 0.5, "save": 0.3}
+ENDING, REPORT = {"evaluate": 0.9}, {"report": 1.4}
+TIMED = 4  # calls of `least_seconds`: the first traces
 VALIDATION = 0.35  # of a training step: a forward pass without the way back
 
 
@@ -73,7 +76,7 @@ def _decoded(context: RunContext, records: Sequence[Record]) -> tuple[np.ndarray
     return images, decode
 
 
-def least_seconds(call: Callable[[], object], times: int = 3) -> float:
+def least_seconds(call: Callable[[], object], times: int = TIMED - 1) -> float:
     """Return the least seconds of some calls, after one that traces and builds."""
     call()
     seen = []
@@ -89,21 +92,28 @@ def forecast(context: RunContext, settings: FinetuneSettings, building: float) -
 
     As multiples of a forward pass, where `tl train --dry-run` measures: no step is traced for it,
     so it costs under a second. `building`: what it took to build and trace a network; that comes
-    again (OVERHEAD). Nothing where the backbone is not trained.
+    again (OVERHEAD). Where the backbone is not trained, the end alone is left.
     """
     plan, manifest = settings.plan, context.manifest
+    ending = ending_seconds(context, building)
     if not plan.trains_backbone:
-        return {}
+        return ending
     decode, forward = untraced_seconds(context)
     tuned = (1 - plan.frozen_compute_share) * forward
     epoch = plan.size * STEP_COST * tuned + len(manifest.of("val")) * tuned
     frozen = decode + plan.frozen_compute_share * forward
-    seconds = {stage: times * building for stage, times in OVERHEAD.items()}
+    seconds = {stage: times * building for stage, times in OVERHEAD.items()} | ending
     if settings.cut:
         seconds["view"] = settings.views * plan.size * frozen
     seconds["epoch"] += plan.epochs * epoch
     seconds["evaluate"] += len(manifest.of("test")) * (decode + forward)
     return seconds
+
+
+def ending_seconds(context: RunContext, building: float) -> dict[str, float]:
+    """Return the seconds in which what is saved is loaded and measured, and a report is made."""
+    stages = ENDING | (REPORT if context.config.report else {})
+    return {stage: times * building for stage, times in stages.items()}
 
 
 def untraced_seconds(context: RunContext) -> tuple[float, float]:

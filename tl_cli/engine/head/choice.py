@@ -191,7 +191,7 @@ def attach(
         context.backbone,
         context.classes,
         solved.taps,
-        context.config.pooling,
+        context.config.pooled,
         task=context.manifest.task,
         thresholds=own if thresholds is None else thresholds,
         scale=getattr(solved.head, "scale", (0.0, 1.0)),

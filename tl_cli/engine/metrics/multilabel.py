@@ -117,12 +117,9 @@ def average_precision_interval(probabilities: Array, indicators: Array) -> Inter
 def average_precision_p_value(probabilities: Array, others: Array, indicators: Array) -> float:
     """Return how likely chance alone parts two mean average precisions on the same images so far.
 
-    Two-sided, by the draws of a paired bootstrap on whose other side the difference lies; one more
-    of them counted in.
+    Two-sided, by the draws of a paired bootstrap on whose other side the difference lies.
     """
-    apart = _drawn(probabilities, indicators) - _drawn(others, indicators)
-    beyond = min(int((apart <= 0).sum()), int((apart >= 0).sum()))
-    return min(1.0, 2 * (beyond + 1) / (len(apart) + 1))
+    return figures.paired_p_value(_drawn(probabilities, indicators) - _drawn(others, indicators))
 
 
 def _drawn(probabilities: Array, indicators: Array, seed: int = 0) -> Array:

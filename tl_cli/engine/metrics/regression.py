@@ -69,6 +69,26 @@ def evaluate(
     )
 
 
+def r2_interval(held_out: Array, values: Array) -> Interval:
+    """Return the 95 % interval of R2 of answers [N, 1] to values [N, 1], by resampling images."""
+    drawn = _drawn_r2(held_out, values)
+    return _percentiles(drawn) or (0.0, 0.0)
+
+
+def r2_p_value(held_out: Array, others: Array, values: Array) -> float:
+    """Return how likely chance alone parts R2 of two answers on the same images so far.
+
+    Two-sided, by the draws of a paired bootstrap on whose other side the difference lies.
+    """
+    return figures.paired_p_value(_drawn_r2(held_out, values) - _drawn_r2(others, values))
+
+
+def _drawn_r2(held_out: Array, values: Array) -> Array:
+    """Return R2 of each draw of images, 0 or more as it is told; the same draws every time."""
+    said, true = held_out[:, 0].astype(np.float64), values[:, 0]
+    return np.maximum(_resampled(said, true, np.abs(true - np.median(true)), 0)["r2"], 0)
+
+
 def _resampled(said: Array, true: Array, guess: Array, seed: int) -> dict[str, Array]:
     """Return the figures of each draw of images, float64 [draws]; `gain` over guessing's error.
 
