@@ -52,9 +52,10 @@ def _show_usage(screen: Screen, result: Export) -> None:
             + naming((f"{value:.2f}" for value in result.thresholds), MOST_CLASSES),
         )
     if result.unknown_threshold:
+        place = "First" if result.outputs[0] == "unknown_score" else "Second"
         say(
             screen,
-            f"And another: unknown_score, float32 \\[batch]: above {result.unknown_threshold:g} "
+            f"{place} output: unknown_score, float32 \\[batch]: above {result.unknown_threshold:g} "
             "an image is unlike all training images, `unknown`",
         )
     if result.unknown_left_out:
