@@ -111,7 +111,7 @@ def test_a_run_keeps_its_bands_for_whatever_comes_after(tmp_path):
     asked = tl("inspect", data)
     assert asked.exit_code == 1
     assert "say which are red, green and blue (--channels 3,2,1)" in asked.stderr
-    run = trained(data, tmp_path / "run", "--channels", "5,5,5")
+    run = trained(data, tmp_path / "run", "--channels", "5,5,5", "--freeze", "head")
     assert json.loads((run / "checkpoint.json").read_text())["channels"] == [5, 5, 5]
     channels.use(None)
     done = tl("evaluate", run, "--data", data, "--split", "all", "--json")

@@ -127,6 +127,7 @@ def test_the_average_is_what_is_validated_and_remembered(data, monkeypatch):
     assert row["val_log_loss"] == pytest.approx(validation_loss(context, averaged), abs=1e-6)
 
 
+@pytest.mark.slow  # test_resume_epochs.py trains twice in each mode, and compares every bit
 def test_tuning_is_repeatable(data):
     def once():
         context = tiny_context(data, "half", epochs=2, learning_rate=0.01)

@@ -100,6 +100,7 @@ def test_the_weights_are_those_of_the_best_epoch_not_of_the_last(data, monkeypat
     assert not all(np.array_equal(a, b) for a, b in zip(kept, seen[3], strict=False))
 
 
+@pytest.mark.slow  # test_resume_epochs.py trains twice in each mode, and compares every bit
 def test_it_is_repeatable(data):
     def once():
         keras.utils.set_random_seed(0)

@@ -117,7 +117,7 @@ def test_a_run_keeps_its_scale_for_whatever_comes_after(tmp_path: Path) -> None:
     from trained import trained
 
     deep = folder_of(tmp_path / "deep", 12)
-    run = trained(deep, tmp_path / "run")
+    run = trained(deep, tmp_path / "run", "--freeze", "head")
     grey_levels.use(grey_levels.FILE)
     _, described = classifier.load(RunDir(run))
     assert described["grey_bits"] == grey_levels.in_use() == 12
