@@ -15,13 +15,10 @@ Markdown is printed, and with --docs written: test accuracy and log loss of each
 
 from __future__ import annotations
 
-import json
-import sys
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from bench_heads import looked_at, options, rows_in, show
+from bench_heads import fill, looked_at, options, rows_in, show
 
 from tl_cli.data.manifest import Manifest
 from tl_cli.data.subset import limit
@@ -95,21 +92,7 @@ def _figure(each: np.ndarray) -> str:
 def main() -> None:
     given = options(__doc__ or "", "200,400,1000", "docs/data/depths.jsonl").parse_args()
     found = rows_in(given.out)
-    done = {(row["set"], row["images"], row["seed"]) for row in found}
-    roots = [] if given.docs else given.sets
-    folders = [p for root in roots if root for p in sorted(Path(root).iterdir()) if p.is_dir()]
-    for images in map(int, given.images.split(",")):
-        for folder in folders:
-            todo = [s for s in range(given.seeds) if (folder.name, images, s) not in done]
-            if not todo:
-                continue
-            manifest, rows, widths = looked_at(folder, given)
-            for seed in todo:
-                row = {"set": folder.name, "images": images, "seed": seed}
-                found.append(row | cell(manifest, rows, widths, images, seed))
-                with given.out.open("a") as file:
-                    file.write(json.dumps(found[-1]) + "\n")
-                print(found[-1], file=sys.stderr, flush=True)
+    fill(given, found, looked_at, cell)
     show(table(found), (BEGIN, END), docs=given.docs)
 
 

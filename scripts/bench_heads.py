@@ -19,10 +19,12 @@ it, by less log loss (better) or by more than a standard error less (surely).
 """
 
 import argparse
+import itertools
 import json
 import os
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -48,13 +50,18 @@ BEGIN, END = "<!-- gains -->\n", "<!-- /gains -->\n"
 RULES = ("always", "better", "surely")  # how the folds may choose the kernel
 
 
-def looked_at(images: Path, given: argparse.Namespace) -> tuple[Manifest, dict, tuple[int, ...]]:
-    """Return the images, what the network makes of each by its path, and the depths' widths."""
+def some_of(images: Path, given: argparse.Namespace) -> tuple[Path, Manifest]:
+    """Return the folder where what is made of a set is kept, and the images of it that are used."""
     folder = given.features / images.name
     some = folder / "images" / images.name
     if not some.exists():
         copy_some(images, {"train": given.limit, "test": given.limit_test}, folder / "images")
-    manifest = scan(str(some))
+    return folder, scan(str(some))
+
+
+def looked_at(images: Path, given: argparse.Namespace) -> tuple[Manifest, dict, tuple[int, ...]]:
+    """Return the images, what the network makes of each by its path, and the depths' widths."""
+    folder, manifest = some_of(images, given)
     kept = folder / f"{given.size}.npz"
     if not kept.exists():
         engine.prepare("float32", 0)
@@ -91,7 +98,12 @@ def figures(head: LinearHead, x: np.ndarray, labels: np.ndarray) -> dict:
     }
 
 
-def cell(manifest: Manifest, rows: dict, widths: tuple[int, ...], n: int | None, seed: int) -> dict:
+def cell(
+    manifest: Manifest, rows: dict, widths: tuple[int, ...], n: int | None, seed: int
+) -> dict | None:
+    """Return the figures of both heads; None where there are not as many images."""
+    if n and n >= sum(record.split != "test" for record in manifest.records):
+        return None
     few = assign_splits(limit(manifest, n, seed=seed), seed=seed)
     of = {s: few.of(s) for s in ("train", "val", "test")}
     x = {s: np.stack([rows[r.path] for r in records]) for s, records in of.items()}
@@ -202,27 +214,38 @@ def show(lines: list[str], marks: tuple[str, str], *, docs: bool) -> None:
         PAGE.write_text(before + marks[0] + "\n".join(lines) + "\n" + marks[1] + after)
 
 
+def fill(
+    given: argparse.Namespace,
+    found: list[dict],
+    look: Callable[[Path, argparse.Namespace], tuple],
+    cell: Callable[..., dict | None],
+) -> None:
+    """Measure each cell (set, images, seed) that is lacking, and append its line to the file.
+
+    `look`: a set's folder -> its manifest and what else `cell` is given before the number of images
+    ("all" or digits) and the seed. None: there is no such cell.
+    """
+    done = {(row["set"], str(row["images"]), row["seed"]) for row in found}
+    roots = [] if given.docs else given.sets
+    for folder in (p for root in roots if root for p in sorted(Path(root).iterdir()) if p.is_dir()):
+        looked = look(folder, given)
+        for n, seed in itertools.product(given.images.split(","), range(given.seeds)):
+            if (folder.name, n, seed) in done:
+                continue
+            made = cell(*looked, None if n == "all" else int(n), seed)
+            if made is None:
+                continue
+            images = n if n == "all" else int(n)
+            found.append({"set": folder.name, "images": images, "seed": seed, **made})
+            with given.out.open("a") as file:
+                file.write(json.dumps(found[-1]) + "\n")
+            print(found[-1], file=sys.stderr, flush=True)
+
+
 def main() -> None:
     given = options(__doc__, "200,400,all", "docs/data/heads.jsonl").parse_args()
     found = rows_in(given.out)
-    done = {(row["set"], row["images"], row["seed"]) for row in found}
-    roots = [] if given.docs else given.sets
-    folders = [p for root in roots if root for p in sorted(Path(root).iterdir()) if p.is_dir()]
-    for images in folders:
-        manifest, rows, widths = looked_at(images, given)
-        for n in given.images.split(","):
-            for seed in range(given.seeds):
-                if (images.name, n, seed) in done:
-                    continue
-                pool = sum(record.split != "test" for record in manifest.records)
-                if n != "all" and int(n) >= pool:
-                    continue
-                row = cell(manifest, rows, widths, None if n == "all" else int(n), seed)
-                found.append({"set": images.name, "images": n, "seed": seed, **row})
-                with given.out.open("a") as file:
-                    file.write(json.dumps(found[-1]) + "\n")
-                print(images.name, n, seed, row["linear"]["test_accuracy"],
-                      row["kernel"]["test_accuracy"], file=sys.stderr, flush=True)  # fmt: skip
+    fill(given, found, looked_at, cell)
     show(table(found), (BEGIN, END), docs=given.docs)
 
 

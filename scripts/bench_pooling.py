@@ -18,19 +18,15 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import json
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from bench_backbones import copy_some
-from bench_heads import figures, linear, options, rows_in, show
+from bench_heads import figures, fill, linear, options, rows_in, show, some_of
 
 from tl_cli import catalog, engine
 from tl_cli.data import groups
 from tl_cli.data.manifest import Manifest
-from tl_cli.data.scan import scan
 from tl_cli.data.split import assign_splits
 from tl_cli.data.subset import limit
 from tl_cli.engine import features
@@ -55,11 +51,7 @@ def looked_at(
     images: Path, given: argparse.Namespace
 ) -> tuple[Manifest, dict[str, Any], list[int]]:
     """Return the images, by path what of each map is kept, and the channels of each depth."""
-    folder = given.features / images.name
-    some = folder / "images" / images.name
-    if not some.exists():
-        copy_some(images, {"train": given.limit, "test": given.limit_test}, folder / "images")
-    manifest = scan(str(some))
+    folder, manifest = some_of(images, given)
     file = folder / f"{given.size}-pooled.npz"
     if not file.exists():
         engine.prepare("float32", 0)
@@ -117,7 +109,10 @@ def saved(
 
 def cell(
     manifest: Manifest, rows: dict[str, Any], widths: list[int], n: int, seed: int
-) -> dict[str, Any]:
+) -> dict[str, Any] | None:
+    """Return each way's figures; None where there are too many classes for so few images."""
+    if n < 2 * len(manifest.classes):
+        return None
     few = assign_splits(limit(manifest, n, seed=seed), seed=seed)
     of = {s: few.of(s) for s in ("train", "val", "test")}
     y = {s: encode([r.label for r in records], few.classes) for s, records in of.items()}
@@ -165,22 +160,7 @@ def table(found: list[dict[str, Any]]) -> list[str]:
 def main() -> None:
     given = options(__doc__ or "", "60,150,400,1000", "docs/data/pooling.jsonl").parse_args()
     found = rows_in(given.out)
-    done = {(row["set"], row["images"], row["seed"]) for row in found}
-    roots = [] if given.docs else given.sets
-    folders = [p for root in roots if root for p in sorted(Path(root).iterdir()) if p.is_dir()]
-    for folder in folders:
-        manifest, rows, widths = looked_at(folder, given)
-        for n in map(int, given.images.split(",")):
-            for seed in range(given.seeds):
-                if (folder.name, n, seed) in done:
-                    continue
-                if n < 2 * len(manifest.classes):
-                    continue
-                row = {"set": folder.name, "images": n, "seed": seed}
-                found.append(row | cell(manifest, rows, widths, n, seed))
-                with given.out.open("a") as file:
-                    file.write(json.dumps(found[-1]) + "\n")
-                print(found[-1], file=sys.stderr, flush=True)
+    fill(given, found, looked_at, cell)
     show(table(found), (BEGIN, END), docs=given.docs)
 
 
