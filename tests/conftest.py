@@ -22,9 +22,10 @@ from PIL import Image
 
 # The files that take longest, begun first: the last file alone should not keep a worker busy.
 LONGEST = (
-    "test_export", "test_cli", "test_readme", "test_finetune", "test_hub", "test_resume_epochs",
-    "test_evaluate", "test_from_scratch", "test_devices", "test_python_docs", "test_graph",
-    "test_explain", "test_export_use", "test_export_recipe", "test_update", "test_api",
+    "test_cli", "test_hub", "test_export", "test_finetune", "test_resume_epochs", "test_readme",
+    "test_auxiliary_heads", "test_explain", "test_export_recipe", "test_from_scratch",
+    "test_python_docs", "test_devices", "test_compare", "test_export_use", "test_evaluate",
+    "test_api", "test_graph", "test_candidates", "test_cache_faults", "test_predict", "test_embed",
 )  # fmt: skip
 ImageFolder = Callable[..., Path]
 Trained = Callable[..., Path]

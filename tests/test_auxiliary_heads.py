@@ -94,7 +94,7 @@ def test_their_loss_reaches_what_lies_before_them_and_nothing_after():
 
 @pytest.mark.parametrize(
     ("ratio", "options"),
-    [("0.3", {"balance": "weights", "unfreeze": "gradual"}),
+    [pytest.param("0.3", {"balance": "weights", "unfreeze": "gradual"}, marks=pytest.mark.slow),
      ("full", {"augment": "strong", "ema": 0.9})],
     ids=str,
 )  # fmt: skip

@@ -76,7 +76,9 @@ def test_an_architecture_is_built_again_without_the_preset(folder, family):
     assert again.digest == backbone.digest
 
 
-@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
+@pytest.mark.parametrize(
+    "policy", [pytest.param("float32", marks=pytest.mark.slow), "mixed_bfloat16"]
+)
 def test_what_is_frozen_does_not_move_by_a_bit(folder, policy):
     engine.prepare(policy, 0)
     try:
