@@ -30,7 +30,7 @@ def test_a_head_on_two_networks_is_saved_and_comes_back(tmp_path, both):
     [joined] = built.backbone.blocks
     parts = [loading.load(each, 32, None) for each in catalog.side_by_side(built.backbone.card)]
     widths = [part.blocks[end - 1].output_shape[-1] for part in parts for end in part.stage_ends]
-    assert len(widths) > len(parts) and joined.output_shape == (sum(widths),)
+    assert len(widths) > len(parts) and joined.output_shape == (2 * sum(widths),)  # and deviations
     x = np.random.default_rng(0).uniform(0, 255, (2, 32, 32, 3)).astype("float32")
     plain = keras.models.load_model(run / "model.keras")
     assert np.abs(plain(x, training=False) - built.model(x, training=False)).max() < 1e-5

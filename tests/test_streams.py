@@ -40,6 +40,7 @@ class Interrupting:
         if name == moment:
             os.kill(os.getpid(), signal.SIGINT)
 moment = sys.argv.pop(1)
+signal.signal(signal.SIGINT, signal.default_int_handler)  # tests in the background have it ignored
 sys.meta_path.insert(0, Interrupting())
 runpy.run_module("tl_cli", run_name="__main__")
 """

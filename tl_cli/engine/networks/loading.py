@@ -38,7 +38,7 @@ from tl_cli.engine.networks import (
 from tl_cli.engine.networks.architectures import NETWORKS, efficientnet_lite
 from tl_cli.engine.networks.depthwise import with_depthwise
 from tl_cli.engine.networks.nodes import flatten_nested
-from tl_cli.engine.networks.pooling import POOLINGS
+from tl_cli.engine.networks.pooling import DEVIATION, POOLINGS
 from tl_cli.engine.networks.weights_file import load_weights
 from tl_cli.errors import TLError
 from tl_cli.plan.blocks import Block
@@ -198,14 +198,14 @@ def _ours(
 def _beside(
     card: Card, inputs: keras.KerasTensor, x: keras.KerasTensor, weights: str | None
 ) -> keras.Model:
-    """Networks side by side: one vector of the ends of the late stages of each, averaged."""
+    """Networks side by side: one vector of the ends of the late stages of each, pooled."""
     vectors = []
     for part in side_by_side(card):
         net = load(part, inputs.shape[1], weights)
         for operation in net.model.operations:  # each has layers of the others' names
             operation.name = f"{part.name}_{operation.name}"
         ends = graph.feature_extractor(net.model, net.stage_ends)(x)
-        vectors += [POOLINGS["avg"].apply(end) for end in keras.tree.flatten(ends)]
+        vectors += [POOLINGS[DEVIATION].apply(end) for end in keras.tree.flatten(ends)]
     return keras.Model(inputs, keras.layers.Concatenate()(vectors), name="side_by_side")
 
 
