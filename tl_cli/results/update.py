@@ -63,9 +63,8 @@ class UpdateResult:
     passed: int  # images that passed the network
     tuned: bool  # whether that network is a tuned one, which was not tuned again
     split: str  # what is compared: test, or val
-    same: (
-        Paired | PairedErrors | None
-    )  # now and before, on the held-out images that the run had; None for none
+    # now and before, on the held-out images that the run had; None for none
+    same: Pair | None
     more: Pair | None  # the same on added held-out images of classes that it knew
     by_class: tuple[Recognised, ...]
     erased: Erased | None = None  # None where nothing was taken out
