@@ -43,7 +43,8 @@ def shown(run) -> dict[str, str]:
 def lines_of(part: str) -> str:
     """Return the lines of Python that an export ends with, as they are printed."""
     lines = [line[2:] for line in part.splitlines() if line.startswith("  ")]
-    assert len(lines) == 5
+    assert 7 <= len(lines) <= 10
+    assert max(len(line) for line in lines if "/" not in line) <= 78  # with no path, on 80 columns
     return "\n".join(lines)
 
 

@@ -67,7 +67,7 @@ class Export:
     path: str
     recipe: str | None  # where it is written how images are opened for it; None if it failed
     card: str | None  # where its model card lies; None if it failed
-    usage: str | None  # five lines of Python that run it; None if it failed
+    usage: str | None  # lines of Python that run it; None if it failed
     bytes: int
     runtime: str  # with its version
     image_size: int

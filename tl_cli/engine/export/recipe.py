@@ -109,7 +109,7 @@ def _bands() -> str:
 
 
 def usage(network: Network, form: Format, exported: Path, image: str) -> str:
-    """Return five lines of Python that run an exported file on an image, from this folder.
+    """Return a few lines of Python that run an exported file on an image, from this folder.
 
     `image`: the path of an image file.
     """
