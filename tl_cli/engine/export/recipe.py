@@ -86,12 +86,13 @@ def page(network: Network, form: Format, name: str) -> str:
 
 
 def _more(network: Network, form: Format) -> str:
-    """Return what is to be known of several labels an image, or of unknown images."""
-    if network.unlike:
-        first = network.outputs[0]
-        return UNKNOWN.format(network.output, first, BY_NAME if form.name == KERAS else "")
-    thresholds = network.built.thresholds
-    return SEVERAL.format(", ".join(f"{value:.4f}" for value in thresholds)) if thresholds else ""
+    """Return what is to be known of several labels an image, and of unknown images."""
+    thresholds = ", ".join(f"{value:.4f}" for value in network.built.thresholds)
+    several = SEVERAL.format(thresholds) if thresholds else ""
+    if not network.unlike:
+        return several
+    first, named = network.outputs[0], BY_NAME if form.name == KERAS else ""
+    return several + UNKNOWN.format(network.output, first, named)
 
 
 def _answer(network: Network, form: Format) -> str:
