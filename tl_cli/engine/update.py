@@ -33,13 +33,7 @@ from tl_cli.errors import TLError
 from tl_cli.plan import FreezePlan
 from tl_cli.results.progress import OnProgress, begun
 from tl_cli.results.training import CandidateResult, FinetuneResult, FromScratchResult
-from tl_cli.results.update import (
-    Pair,
-    Recognised,
-    UpdateResult,
-    compared,
-    errors_compared,
-)
+from tl_cli.results.update import Pair, Recognised, UpdateResult, compared, errors_compared
 from tl_cli.store import run_dir
 from tl_cli.store.run_dir import RunDir
 
@@ -211,7 +205,8 @@ def _compared(
     added = {record.digest for record in changed.added}
     fresh = [record.digest in added for record in records]
     manifest, measured = context.manifest, MEASURED[context.manifest.task]
-    same, more, by_class = measured(records, said, saved.classes, then, before.classes, fresh)
+    now, was = (said, saved.classes), (then, before.classes)
+    same, more, by_class = measured(records, now, was, fresh)
     return UpdateResult(
         of=str(earlier.run.path),
         added=_counted(manifest, changed.added),
@@ -228,22 +223,18 @@ def _compared(
     )
 
 
+Answers = tuple[np.ndarray, Sequence[str]]  # probabilities [n, C] or numbers [n, 1], the classes
 Moved = tuple[Pair | None, Pair | None, tuple[Recognised, ...]]  # of the same images, of more
 
 
 def _recognised(
-    records: Sequence[Record],
-    said: np.ndarray,
-    classes: Sequence[str],
-    then: np.ndarray,
-    before: Sequence[str],
-    fresh: Sequence[bool],
+    records: Sequence[Record], said: Answers, then: Answers, fresh: Sequence[bool]
 ) -> Moved:
     """Return which images are recognised now and before, of those that are not fresh, and are.
 
-    `said`, `then`: probabilities [n, C] of `classes`, and of those of `before`.
+    `said`, `then`: now and before.
     """
-    now, was = _right(records, said, classes), _right(records, then, before)
+    now, was, before = _right(records, *said), _right(records, *then), then[1]
     known = [record.label in before for record in records]
     return (
         compared(now, was, [k and not f for k, f in zip(known, fresh, strict=True)]),
@@ -252,17 +243,10 @@ def _recognised(
     )
 
 
-def _off(
-    records: Sequence[Record],
-    said: np.ndarray,
-    classes: Sequence[str],
-    then: np.ndarray,
-    before: Sequence[str],
-    fresh: Sequence[bool],
-) -> Moved:
+def _off(records: Sequence[Record], said: Answers, then: Answers, fresh: Sequence[bool]) -> Moved:
     """Return by how much numbers [n, 1] are off now and before; see `_recognised`."""
     true = np.array([quantities.value(record) for record in records])
-    now, was = (np.abs(answers[:, 0] - true) for answers in (said, then))
+    now, was = (np.abs(answers[:, 0] - true) for answers, _ in (said, then))
     new = np.array(fresh, bool)
     same, more = (errors_compared(now[rows], was[rows]) for rows in (~new, new))
     return same, more, ()

@@ -84,9 +84,26 @@ def mean_interval(values: np.ndarray[Any, Any], seed: int = 0) -> tuple[float, f
     if not np.ptp(values):
         return None
 
-    draw = np.random.default_rng(seed)
-    means = [values[draw.integers(0, len(values), len(values))].mean() for _ in range(DRAWS)]
+    means = bootstrap_means(values, seed)
     return float(np.percentile(means, 2.5)), float(np.percentile(means, 97.5))
+
+
+def bootstrap_means(values: np.ndarray[Any, Any], seed: int = 0) -> np.ndarray[Any, Any]:
+    """Return the means of resampled images, float64 [draws]; the seed decides the draws."""
+    import numpy as np
+
+    draw, n = np.random.default_rng(seed), len(values)
+    return np.array([values[draw.integers(0, n, n)].mean() for _ in range(DRAWS)])
+
+
+def bootstrap_p_value(apart: np.ndarray[Any, Any]) -> float:
+    """Return how likely chance alone makes of no difference one as great, by draws of it.
+
+    `apart`: of a paired bootstrap. Two-sided, by the draws on whose other side it lies; one more of
+    them counted in.
+    """
+    beyond = min(int((apart <= 0).sum()), int((apart >= 0).sum()))
+    return min(1.0, 2 * (beyond + 1) / (len(apart) + 1))
 
 
 def _chance(p: float) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from tl_cli.results.paired import DRAWS, Paired, paired
+from tl_cli.results.paired import Paired, bootstrap_means, bootstrap_p_value, paired
 
 if TYPE_CHECKING:
     import numpy as np
@@ -111,15 +111,14 @@ def _pair(pair: Pair | None) -> dict[str, Any] | None:
 def errors_compared(now: np.ndarray[Any, Any], before: np.ndarray[Any, Any]) -> PairedErrors | None:
     """Compare how far numbers are off, float [n] each, by a paired bootstrap; None for no images.
 
-    The images are drawn anew (Efron 1993); one more draw of no difference is counted in.
+    The images are drawn anew (Efron 1993).
     """
     import numpy as np
 
     if not len(now):
         return None
-    apart, draw = now - before, np.random.default_rng(0)
-    means = np.array([draw.choice(apart, len(apart)).mean() for _ in range(DRAWS)])
-    beyond = min(int((means <= 0).sum()), int((means >= 0).sum()))
+    apart = now - before
+    means = bootstrap_means(apart)
     low, high = (float(np.percentile(means, q)) for q in (2.5, 97.5))
     return PairedErrors(
         n=len(now),
@@ -127,7 +126,7 @@ def errors_compared(now: np.ndarray[Any, Any], before: np.ndarray[Any, Any]) -> 
         after=float(now.mean()),
         difference=float(apart.mean()),
         interval=(low, high),
-        p_value=min(1.0, 2 * (beyond + 1) / (DRAWS + 1)),
+        p_value=bootstrap_p_value(means),
     )
 
 

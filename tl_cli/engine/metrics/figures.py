@@ -134,16 +134,6 @@ def percentiles(values: np.ndarray) -> Interval | None:
     return (low, high) if high - low > LEAST_SPREAD else None
 
 
-def paired_p_value(apart: np.ndarray) -> float:
-    """Return how likely chance alone makes of no difference one as great, by draws of it.
-
-    `apart`: of a paired bootstrap. Two-sided, by the draws on whose other side it lies; one more of
-    them counted in.
-    """
-    beyond = min(int((apart <= 0).sum()), int((apart >= 0).sum()))
-    return min(1.0, 2 * (beyond + 1) / (len(apart) + 1))
-
-
 def _confusion(cells: np.ndarray, count: int) -> np.ndarray:
     return np.bincount(cells, minlength=count * count).reshape(count, count)
 

@@ -19,6 +19,7 @@ from tl_cli.errors import TLError
 from tl_cli.results import intervals
 from tl_cli.results.intervals import Interval
 from tl_cli.results.multilabel import LabelRow, MultilabelEvaluation
+from tl_cli.results.paired import bootstrap_p_value
 
 Array = NDArray[Any]
 
@@ -119,7 +120,7 @@ def average_precision_p_value(probabilities: Array, others: Array, indicators: A
 
     Two-sided, by the draws of a paired bootstrap on whose other side the difference lies.
     """
-    return figures.paired_p_value(_drawn(probabilities, indicators) - _drawn(others, indicators))
+    return bootstrap_p_value(_drawn(probabilities, indicators) - _drawn(others, indicators))
 
 
 def _drawn(probabilities: Array, indicators: Array, seed: int = 0) -> Array:

@@ -16,6 +16,7 @@ from sklearn import metrics
 from tl_cli.engine.metrics import figures
 from tl_cli.errors import TLError
 from tl_cli.results.intervals import Interval
+from tl_cli.results.paired import bootstrap_p_value
 from tl_cli.results.regression import ConformalInterval, RegressionEvaluation
 
 Array = NDArray[Any]
@@ -80,7 +81,7 @@ def r2_p_value(held_out: Array, others: Array, values: Array) -> float:
 
     Two-sided, by the draws of a paired bootstrap on whose other side the difference lies.
     """
-    return figures.paired_p_value(_drawn_r2(held_out, values) - _drawn_r2(others, values))
+    return bootstrap_p_value(_drawn_r2(held_out, values) - _drawn_r2(others, values))
 
 
 def _drawn_r2(held_out: Array, values: Array) -> Array:
