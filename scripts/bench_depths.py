@@ -18,7 +18,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from bench_heads import fill, looked_at, options, rows_in, show
+from bench_heads import by_set, fill, looked_at, options, rows_in, show
 
 from tl_cli.data.manifest import Manifest
 from tl_cli.data.subset import limit
@@ -71,22 +71,13 @@ def table(found: list[dict[str, Any]]) -> list[str]:
             if not here:
                 continue
             names = sorted({row["set"] for row in here})
-            by_set = [[r for r in here if r["set"] == name] for name in names]
-            means = np.array(
-                [
-                    [np.mean([r[f"{head} {power}"] for r in own], axis=0) for power in POWERS]
-                    for own in by_set
-                ]
-            )  # [sets, powers, (accuracy, log loss)]
-            for name, own in zip(names, means, strict=True):
-                lines.append(f"| {images} | {head} | {name} |" + "".join(map(_figure, own)))
-            whole = "".join(f" **{_figure(each)[1:-2]}** |" for each in means.mean(0))
-            lines.append(f"| {images} | {head} | mean of {len(names)} |{whole}")
+            own = {name: [r for r in here if r["set"] == name] for name in names}
+            means = {
+                name: np.array([np.mean([r[f"{head} {p}"] for r in rows], axis=0) for p in POWERS])
+                for name, rows in own.items()
+            }
+            lines += by_set(f"{images} | {head}", means)
     return lines
-
-
-def _figure(each: np.ndarray) -> str:
-    return f" {each[0]:.3f} / {each[1]:.3f} |"
 
 
 def main() -> None:

@@ -205,6 +205,20 @@ def rows_in(file: Path) -> list[dict]:
     return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
 
 
+def by_set(start: str, means: dict[str, np.ndarray]) -> list[str]:
+    """Return a line of a table a set, and one of their mean: accuracy / log loss [columns, 2]."""
+
+    def line(name: str, said: list[str]) -> str:
+        return f"| {start} | {name} |" + "".join(f" {each} |" for each in said)
+
+    def pairs(each: np.ndarray) -> list[str]:
+        return [f"{right:.3f} / {lost:.3f}" for right, lost in each]
+
+    whole = [f"**{each}**" for each in pairs(np.mean(list(means.values()), axis=0))]
+    lines = [line(name, pairs(own)) for name, own in means.items()]
+    return [*lines, line(f"mean of {len(means)}", whole)]
+
+
 def show(lines: list[str], marks: tuple[str, str], *, docs: bool) -> None:
     """Print a table, and with `docs` put it between its marks on the page."""
     print("\n".join(lines))
@@ -232,11 +246,11 @@ def fill(
         for n, seed in itertools.product(given.images.split(","), range(given.seeds)):
             if (folder.name, n, seed) in done:
                 continue
-            made = cell(*looked, None if n == "all" else int(n), seed)
+            count = None if n == "all" else int(n)
+            made = cell(*looked, count, seed)
             if made is None:
                 continue
-            images = n if n == "all" else int(n)
-            found.append({"set": folder.name, "images": images, "seed": seed, **made})
+            found.append({"set": folder.name, "images": count or n, "seed": seed, **made})
             with given.out.open("a") as file:
                 file.write(json.dumps(found[-1]) + "\n")
             print(found[-1], file=sys.stderr, flush=True)

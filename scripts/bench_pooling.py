@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from bench_heads import figures, fill, linear, options, rows_in, show, some_of
+from bench_heads import by_set, figures, fill, linear, options, rows_in, show, some_of
 
 from tl_cli import catalog, engine
 from tl_cli.data import groups
@@ -39,6 +39,7 @@ Arrays = dict[str, np.ndarray]  # by name
 
 BEGIN, END = "<!-- pooling -->\n", "<!-- /pooling -->\n"
 KEPT = ("avg", "std", "max")  # of each map
+FIGURES = ("test_accuracy", "test_log_loss")
 WAYS = {
     "avg": ("avg",),
     "avgmax": ("avg", "max"),
@@ -139,21 +140,15 @@ def table(found: list[dict[str, Any]]) -> list[str]:
     for images in sorted({row["images"] for row in found}):
         here = [row for row in found if row["images"] == images]
         means = {
-            name: [
+            name: np.array(
                 [
-                    np.mean([row[way][figure] for row in here if row["set"] == name])
-                    for figure in ("test_accuracy", "test_log_loss")
+                    [np.mean([row[way][f] for row in here if row["set"] == name]) for f in FIGURES]
+                    for way in WAYS
                 ]
-                for way in WAYS
-            ]
+            )
             for name in dict.fromkeys(row["set"] for row in here)
         }
-        for name, own in means.items():
-            said = "".join(f" {right:.3f} / {lost:.3f} |" for right, lost in own)
-            lines.append(f"| {images} | {name} |{said}")
-        whole = np.mean(list(means.values()), axis=0)
-        said = "".join(f" **{right:.3f} / {lost:.3f}** |" for right, lost in whole)
-        lines.append(f"| {images} | mean of {len(means)} |{said}")
+        lines += by_set(str(images), means)
     return lines
 
 
