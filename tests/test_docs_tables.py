@@ -27,3 +27,16 @@ def test_a_table_is_what_its_script_makes_of_its_lines(name, monkeypatch, tmp_pa
     assert written
     for page in set(written):
         assert (tmp_path / "docs" / page).read_text() == (ROOT / "docs" / page).read_text(), page
+
+
+@pytest.mark.parametrize(
+    "name", ["coverage", "unknown", "peers", "multilabel", "regression"], ids=str
+)
+def test_what_a_script_prints_of_its_lines_stands_in_docs(name, monkeypatch, capsys):
+    monkeypatch.syspath_prepend(str(ROOT / "scripts"))
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr(sys, "argv", [name, "--table"])
+    importlib.import_module(f"bench_{name}").main()
+    pages = "\n".join(page.read_text() for page in (ROOT / "docs").glob("*.md")).splitlines()
+    printed = [line for line in capsys.readouterr().out.splitlines() if line.startswith("| ")]
+    assert printed and not [line for line in printed if line not in pages]
