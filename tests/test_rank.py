@@ -203,6 +203,7 @@ def test_best_cannot_be_told_without_images():
     assert "chosen by looking" in done.stderr
 
 
+@pytest.mark.long
 def test_a_training_takes_the_network_that_ranks_best(monkeypatch, tmp_path):
     from tiny import coloured
     from tl_cli import catalog
