@@ -204,6 +204,7 @@ def test_best_cannot_be_told_without_images():
     assert "chosen by looking" in done.stderr
 
 
+@pytest.mark.long
 def test_a_training_takes_the_network_that_ranks_best(monkeypatch, tmp_path):
     from tl_cli import catalog
     from tl_cli.engine import rank
