@@ -277,6 +277,7 @@ def out_of_reach(*_):
     raise TLError("the weights of mobilenet_v2 could not be downloaded (no network?)")
 
 
+@pytest.mark.long
 def test_what_may_do_better_is_fetched_and_tried(offered, tmp_path):
     photos = coloured(tmp_path / "photos", 10, noise=30)
     done = tl("rank", photos, "--allow-download", "--image-size", 32, "--json")

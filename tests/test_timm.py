@@ -90,6 +90,7 @@ def stated(folder, **changed):
     (folder / "config.json").write_text(json.dumps(config))
 
 
+@pytest.mark.long
 def test_published_weights_see_what_they_see_from_their_package(published):
     pixels = np.random.default_rng(0).uniform(0, 255, (2, ODD, ODD, 3)).astype("float32")
     from_timm = loading.load(catalog.get(f"timm:{published}"), ODD)
@@ -160,6 +161,7 @@ def test_a_run_is_used_where_the_folder_is_gone(folder, tmp_path):
     assert exported.exit_code == 0, exported.stderr
 
 
+@pytest.mark.long
 def test_fetching_replaces_a_preset_and_nothing_else(tmp_path):
     other = tmp_path / "carried" / "vit"
     other.mkdir(parents=True)
