@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from scipy.special import expit
-from sklearn.metrics import average_precision_score
+from sklearn.metrics import average_precision_score, f1_score
 
 import tl_cli
 from test_cli import COLOURS, SMALL, tl
@@ -35,6 +35,7 @@ from tl_cli.engine.images import dataset
 from tl_cli.engine.metrics import multilabel as metrics
 from tl_cli.engine.tuning import LABELS
 from tl_cli.errors import TLError
+from tl_cli.results import predictions
 
 # -- dealing --------------------------------------------------------------------------------------
 
@@ -425,13 +426,33 @@ def test_the_page_has_a_table_by_label(run: Path) -> None:
     assert "taken for" in page or "All labels of every image are right" in page
 
 
+def test_runs_are_compared_by_f1_of_each_image(run: Path, tmp_path: Path) -> None:
+    worse = tmp_path / "worse"
+    shutil.copytree(run, worse)
+    said = [replace(p, predicted="red") for p in predictions.read(run / "predictions.csv")]
+    (worse / "predictions.csv").write_text(predictions.csv_text(said), encoding="utf-8")
+    done = tl("compare", worse, run, "--json")
+    assert done.exit_code == 0, done.stderr
+    told = json.loads(done.stdout)
+    for each, own in zip(told["runs"], (worse, run), strict=True):
+        rows = [p for p in predictions.read(own / "predictions.csv") if p.split == "test"]
+        sets = [[{*p.label.split(";")}, {*p.predicted.split(";")} - {""}] for p in rows]
+        names = sorted(COLOURS)
+        true, guess = ([[n in s[i] for n in names] for s in sets] for i in (0, 1))
+        assert each["figures"]["image_f1"] == pytest.approx(
+            f1_score(true, guess, average="samples", zero_division=1)
+        )
+    assert "second is better" in told["pairs"][0]["verdict"]
+    shown = " ".join(tl("compare", worse, run).stdout.split())
+    assert f"{run.name} labels images best" in shown and "mean average precision" in shown
+
+
 @pytest.mark.parametrize(
     "command",
     [
         ("evaluate", "--slice", "width"),
         ("predict", "IMAGE", "--top-k", "2"),
         ("predict", "IMAGE", "--sort-into", "sorted"),
-        ("compare", "RUN"),
     ],
     ids=" ".join,
 )

@@ -33,8 +33,9 @@ from tl_cli.engine.head.regression import Scale
 from tl_cli.engine.metrics import regression as figures
 from tl_cli.errors import TLError
 from tl_cli.report.demo import answers_html
+from tl_cli.results import regression as values
 from tl_cli.results.progress import silent
-from tl_cli.results.regression import said
+from tl_cli.results.regression import ValuePrediction, said
 from tl_cli.results.update import errors_compared
 from tl_cli.store.run_dir import RunDir
 from trained import mobilenet_weights
@@ -384,6 +385,33 @@ def test_a_run_in_a_line_and_its_images_to_train_on_again(run: Path) -> None:
     assert again["numbers"]["different"] > 80 and not again["wrong"]
 
 
+def test_runs_are_compared_by_how_far_they_are_off(run: Path, tmp_path: Path) -> None:
+    worse, other = tmp_path / "worse", tmp_path / "other"
+    for copy in (worse, other):
+        shutil.copytree(run, copy)
+    said = [ValuePrediction(p.path, p.split, p.value, p.predicted + 60)
+            for p in values.read(run / "predictions.csv")]  # fmt: skip
+    (worse / "predictions.csv").write_text(values.csv_text(said), encoding="utf-8")
+    told = json.loads((run / "metrics.json").read_text())
+    mae = float(np.mean([abs(p.error) for p in said if p.split == "test"]))
+    told["metrics"]["test"]["mae"] = mae
+    (worse / "metrics.json").write_text(json.dumps(told))
+    told["metrics"]["test"]["quantity"] = "weight"
+    (other / "metrics.json").write_text(json.dumps(told))
+    done = tl("compare", run, worse, "--json")
+    [pair] = json.loads(done.stdout)["pairs"]
+    assert pair["n"] == 18 and pair["p_value"] < 0.05 and pair["second_mean"] == pytest.approx(mae)
+    assert pair["difference"] < pair["interval"][1] < 0 and "first is better" in pair["verdict"]
+    shown = " ".join(tl("compare", worse, run).stdout.split())
+    assert f"{run.name} comes nearest, off by" in shown and "beyond chance." in shown
+    page = tl("report", run, worse, "--output", tmp_path / "both.html")
+    assert page.exit_code == 0, page.stderr
+    seen = (tmp_path / "both.html").read_text(encoding="utf-8")
+    assert "comes nearest" in seen and "a permutation test" in seen
+    refused = tl("compare", run, other)
+    assert refused.exit_code == 1 and "'weight'" in refused.stderr
+
+
 @pytest.mark.parametrize(
     "command",
     [
@@ -391,7 +419,6 @@ def test_a_run_in_a_line_and_its_images_to_train_on_again(run: Path) -> None:
         ("evaluate", "--slice", "width"),
         ("predict", "IMAGE", "--top-k", "2"),
         ("predict", "IMAGE", "--sort-into", "sorted"),
-        ("compare", "RUN"),
     ],
     ids=" ".join,
 )
@@ -529,8 +556,8 @@ def test_images_are_taken_in_and_out_and_how_far_it_is_off_is_compared(
 
 def test_errors_are_compared_in_pairs() -> None:
     rng = np.random.default_rng(0)
-    before = np.abs(rng.normal(0, 1, 200))
-    found = errors_compared(before - 0.2 + rng.normal(0, 0.1, 200), before)
+    before = np.abs(rng.normal(0, 1, 200)).tolist()
+    found = errors_compared([b - 0.2 + rng.normal(0, 0.1) for b in before], before)
     assert found and found.p_value < 0.01 and found.interval[0] < -0.2 < found.interval[1]
     alike = errors_compared(before, before)
     assert alike and alike.p_value == 1 and alike.difference == 0

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from tl_cli.console.screen import Screen, safe
 from tl_cli.humanize import count, naming, percent, short
-from tl_cli.results.paired import LEVEL, Paired
+from tl_cli.results.paired import LEVEL, Paired, PairedMeans
 from tl_cli.results.regression import said
-from tl_cli.results.update import Pair, PairedErrors, Recognised, UpdateResult
+from tl_cli.results.update import Pair, Recognised, UpdateResult
 from tl_cli.store import run_dir
 
 FEW = 5  # classes that are named
@@ -78,8 +78,8 @@ def moved(result: UpdateResult) -> Iterator[str]:
 
 
 def _pair(pair: Pair) -> str:
-    if isinstance(pair, PairedErrors):
-        now, was = (said(error, pair.before) for error in (pair.after, pair.before))
+    if isinstance(pair, PairedMeans):
+        now, was = (said(error, pair.second_mean) for error in (pair.first_mean, pair.second_mean))
         better = "Better" if pair.difference < 0 else "Worse"
         verdict = f"{better} beyond" if pair.p_value < LEVEL else "No difference beyond"
         return f"off by {now} on average now, {was} before. {verdict} chance."

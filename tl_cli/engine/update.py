@@ -248,7 +248,7 @@ def _off(records: Sequence[Record], said: Answers, then: Answers, fresh: Sequenc
     true = np.array([quantities.value(record) for record in records])
     now, was = (np.abs(answers[:, 0] - true) for answers, _ in (said, then))
     new = np.array(fresh, bool)
-    same, more = (errors_compared(now[rows], was[rows]) for rows in (~new, new))
+    same, more = (errors_compared(now[rows].tolist(), was[rows].tolist()) for rows in (~new, new))
     return same, more, ()
 
 
