@@ -36,7 +36,7 @@ from tl_cli.report.demo import answers_html
 from tl_cli.results import regression as values
 from tl_cli.results.progress import silent
 from tl_cli.results.regression import ValuePrediction, said
-from tl_cli.results.update import errors_compared
+from tl_cli.results.update import means_compared
 from tl_cli.store.run_dir import RunDir
 from trained import mobilenet_weights
 
@@ -557,11 +557,13 @@ def test_images_are_taken_in_and_out_and_how_far_it_is_off_is_compared(
 def test_errors_are_compared_in_pairs() -> None:
     rng = np.random.default_rng(0)
     before = np.abs(rng.normal(0, 1, 200)).tolist()
-    found = errors_compared([b - 0.2 + rng.normal(0, 0.1) for b in before], before)
+    found = means_compared(
+        [b - 0.2 + rng.normal(0, 0.1) for b in before], before, less_is_better=True
+    )
     assert found and found.p_value < 0.01 and found.interval[0] < -0.2 < found.interval[1]
-    alike = errors_compared(before, before)
+    alike = means_compared(before, before, less_is_better=True)
     assert alike and alike.p_value == 1 and alike.difference == 0
-    assert errors_compared(before[:0], before[:0]) is None
+    assert means_compared([], [], less_is_better=True) is None
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ Knows what a run wrote of its images, and nothing of how they are shown.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -65,12 +65,17 @@ def right(prediction: Prediction) -> bool:
     return prediction.right
 
 
-def f1(prediction: Prediction) -> float:
+def labels_f1(true: Collection[str], said_of: Collection[str]) -> float:
     """Return F1 of the labels that are said of one image; 1 where it has none and none is said."""
-    true, said_of = (
-        set(names_in(label, MULTILABEL)) for label in (prediction.label, prediction.predicted)
+    both = len({*true} & {*said_of})
+    return 2 * both / (len(true) + len(said_of)) if true or said_of else 1.0
+
+
+def f1(prediction: Prediction) -> float:
+    """Return `labels_f1` of an image."""
+    return labels_f1(
+        *(names_in(each, MULTILABEL) for each in (prediction.label, prediction.predicted))
     )
-    return 2 * len(true & said_of) / (len(true) + len(said_of)) if true or said_of else 1.0
 
 
 def error(prediction: ValuePrediction) -> float:

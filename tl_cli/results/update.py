@@ -22,12 +22,15 @@ class Erased:
     looks: int = 0  # what the scan remembered of files
 
 
-Pair = Paired | PairedMeans  # of the errors of numbers
+Pair = Paired | PairedMeans  # of the errors of numbers, of F1 of the labels of an image
 
 
 @dataclass(frozen=True)
 class Recognised:
-    """How many held-out images of one class are recognised; `before` None: it was no class yet."""
+    """The share of a class's held-out images that are recognised; `before` None: it was none yet.
+
+    Of several labels: of the images that have one, the share that it is said of.
+    """
 
     name: str
     n: int
@@ -40,8 +43,10 @@ class UpdateResult:
     """What `tl train RUN --add` and `--remove` have to tell beside a run's figures."""
 
     of: str  # the run that was changed, and is as it was
-    added: Mapping[str, int]  # images by class
+    added: Mapping[str, int]  # images by class; one may have several labels
     removed: Mapping[str, int]
+    added_images: int
+    removed_images: int
     relabelled: int
     new_classes: tuple[str, ...]
     gone_classes: tuple[str, ...]
@@ -91,9 +96,11 @@ def _pair(pair: Pair | None) -> dict[str, Any] | None:
     }
 
 
-def errors_compared(now: Sequence[float], before: Sequence[float]) -> PairedMeans | None:
-    """Compare how far numbers are off, float [n] each; None for no images."""
-    return paired_means(now, before, less_is_better=True) if len(now) else None
+def means_compared(
+    now: Sequence[float], before: Sequence[float], *, less_is_better: bool
+) -> PairedMeans | None:
+    """Compare a figure of each image, float [n] each; None for no images."""
+    return paired_means(now, before, less_is_better=less_is_better) if len(now) else None
 
 
 def compared(now: Sequence[bool], before: Sequence[bool], chosen: Sequence[bool]) -> Paired | None:

@@ -45,7 +45,14 @@ def comparison_png(found: Comparison, path: Path) -> Path:
 
 def _curve(axes: Axes, run: Compared, name: str, what: str, colour: str) -> None:
     across = [getattr(point, what) for point in run.curve]
-    axes.plot(across, [max(0.0, point.figure) for point in run.curve], "-o", ms=3.5, color=colour, label=name)
+    axes.plot(
+        across,
+        [max(0.0, point.figure) for point in run.curve],
+        "-o",
+        ms=3.5,
+        color=colour,
+        label=name,
+    )
 
 
 def _scaled(axes: Axes, values: list[float]) -> None:
