@@ -28,6 +28,7 @@ from tl_cli.data.manifest import MULTILABEL, Manifest, Record
 from tl_cli.data.scan import scan
 from tl_cli.data.split import assign_added, assign_splits
 from tl_cli.data.subset import limit
+from tl_cli.engine import demo
 from tl_cli.engine.finetune import flip_check
 from tl_cli.engine.head import multilabel, platt
 from tl_cli.engine.head.choice import softened
@@ -36,7 +37,9 @@ from tl_cli.engine.images import dataset
 from tl_cli.engine.metrics import multilabel as metrics
 from tl_cli.engine.tuning import LABELS
 from tl_cli.errors import TLError
+from tl_cli.report.demo import answers_html
 from tl_cli.results import predictions
+from tl_cli.results.progress import silent
 from tl_cli.store.run_dir import RunDir
 
 # -- dealing --------------------------------------------------------------------------------------
@@ -460,6 +463,21 @@ def test_images_and_labels_are_taken_in_and_out(run: Path, tmp_path: Path) -> No
     assert all(row["before"] is None for row in white)
 
 
+def test_the_figure_by_a_column_and_the_page_of_the_demo(run: Path, table: Path) -> None:
+    told = json.loads(tl("evaluate", run, "--slice", "width", "--json").stdout)
+    [row] = told["slices"]
+    own = json.loads(tl("compare", run, run, "--json").stdout)["runs"][0]
+    assert (told["sliced_by"], row["value"], row["n"]) == ("width", "48", told["n"])
+    assert row["image_f1"] == pytest.approx(own["figures"]["image_f1"], abs=0.02)
+    assert "By width, the worst first" in tl("evaluate", run, "--slice", "width").stdout
+    image = str(table.parent / "00.png")
+    said = json.loads(tl("predict", run, image, "--json").stdout)["predictions"][0]["labels"]
+    page = demo.load(RunDir(run), silent, top=1, least=0.5, neighbours=1)
+    assert page.answer(image).labels == tuple(said)
+    html = answers_html(page.answer, [image])
+    assert f"<strong>{', '.join(said)}</strong>" in html and "unsure" not in html
+
+
 def test_a_new_label_needs_an_image_to_train_on() -> None:
     kept = [Record(f"{i}.png", "a;b", "train", digest=f"{i:032x}") for i in range(4)]
     new = [Record("n.png", "a;c", "test", digest=f"{9:032x}")]
@@ -529,7 +547,8 @@ def test_runs_are_compared_by_f1_of_each_image(run: Path, tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     "command",
     [
-        ("evaluate", "--slice", "width"),
+        ("evaluate", "--tta"),
+        ("evaluate", "--against", "RUN"),
         ("predict", "IMAGE", "--top-k", "2"),
         ("predict", "IMAGE", "--sort-into", "sorted"),
     ],

@@ -385,6 +385,37 @@ def test_a_run_in_a_line_and_its_images_to_train_on_again(run: Path) -> None:
     assert again["numbers"]["different"] > 80 and not again["wrong"]
 
 
+def test_the_error_by_a_column(run: Path) -> None:
+    told = json.loads(tl("evaluate", run, "--slice", "width", "--json").stdout)
+    [row] = told["slices"]
+    assert (row["value"], row["n"]) == ("32", 18) and row["mae"] == pytest.approx(told["mae"])
+    assert row["interval"][0] < row["mae"] < row["interval"][1]
+
+
+def test_the_advice_for_numbers_is_the_head_alone(bright: Path, tmp_path: Path) -> None:
+    text = bright.read_text(encoding="utf-8").replace("path,brightness", "path,label")
+    own = bright.with_name("own.csv")
+    own.write_text(text, encoding="utf-8")
+    done = tl("recommend-freeze", own, *SMALL[:2], "--json")
+    assert done.exit_code == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert (told["policy"], told["strategy"]) == ("a number", "head")
+    refused = tl("recommend-freeze", own, "--similarity", "high")
+    assert refused.exit_code == 1 and "labels are numbers" in refused.stderr
+
+
+@pytest.mark.slow
+def test_a_share_of_the_pass_is_that_of_the_training(bright: Path, tmp_path: Path) -> None:
+    asked = ("train", bright, "--columns", "label=brightness", *SMALL, "--test", 0.2)
+    share = json.loads(tl(*asked, "--shard", "1/1", "--json").stdout)
+    assert (share["images"], share["passed"], share["missing"]) == (90, 90, [])
+    again = json.loads(tl(*asked, "--shard", "1/1", "--json").stdout)
+    assert again["passed"] == 0
+    done = tl(*asked, "--output", tmp_path / "run")
+    assert done.exit_code == 0, done.stderr
+    assert json.loads(tl(*asked, "--shard", "1/1", "--json").stdout)["passed"] == 0
+
+
 def test_runs_are_compared_by_how_far_they_are_off(run: Path, tmp_path: Path) -> None:
     worse, other = tmp_path / "worse", tmp_path / "other"
     for copy in (worse, other):
@@ -416,7 +447,7 @@ def test_runs_are_compared_by_how_far_they_are_off(run: Path, tmp_path: Path) ->
     "command",
     [
         ("suggest", "FOLDER", "--count", "2"),
-        ("evaluate", "--slice", "width"),
+        ("evaluate", "--tta"),
         ("predict", "IMAGE", "--top-k", "2"),
         ("predict", "IMAGE", "--sort-into", "sorted"),
     ],

@@ -146,7 +146,7 @@ DOES = {
 }
 KNOWS = "knows one label an image"
 KNOWN = {
-    MULTILABEL: "tl demo and some options of other commands know one alone",
+    MULTILABEL: "give a run that gives an image one class",
     REGRESSION: "tl suggest knows classes alone, and some options of other commands do",
 }
 AGAIN = "train again, or copy it again"
