@@ -8,6 +8,7 @@ import gc
 import os
 import shutil
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -58,10 +59,28 @@ def image_folder(tmp_path: Path) -> ImageFolder:
     return make
 
 
+@pytest.hookimpl(tryfirst=True)  # before -m chooses
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the longest files first; the others, and the tests of each, stay as they were."""
+    """Mark what `others_long` says is long, and put the longest files first.
+
+    The other files, and the tests of each, stay as they were.
+    """
+    seen: Counter[str] = Counter()
+    for item in items:
+        first = item.get_closest_marker("others_long")
+        if first and not item.get_closest_marker("slow"):
+            test = item.nodeid.split("[")[0]
+            seen[test] += 1
+            if seen[test] > first.args[0]:
+                item.add_marker("long")
     place = {name: i for i, name in enumerate(LONGEST)}
     items.sort(key=lambda item: place.get(item.path.stem, len(place)))
+
+
+def pytest_collection_finish() -> None:
+    """Have the garbage collector pass over what was imported: it looks for a second each time."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -174,24 +193,27 @@ def table(folder: Path, text: str | bytes, name: str = "labels.csv") -> Path:
 
 @pytest.fixture(scope="module")
 def loaded_once() -> Iterator[None]:
-    """Load each checkpoint once for all tests of a module: that is what takes their time."""
-    from tl_cli import engine
-    from tl_cli.engine import predict
+    """Load each checkpoint once for all tests of a module: that is what takes their time.
+
+    What was loaded is traced once, too, for each size of batch.
+    """
+    from tl_cli.data import decode
+    from tl_cli.engine.networks import classifier
     from tl_cli.store import run_dir
 
-    whole, loaded = predict.load_checkpoint, {}
+    whole, loaded = classifier.load, {}
 
-    def once(run, *arguments, **options):
+    def once(run):
         files = [run / name for name in (run_dir.CHECKPOINT, run_dir.WEIGHTS)]
         if not all(file.is_file() for file in files):
-            return whole(run, *arguments, **options)
+            return whole(run)
         written = [(file.stat().st_mtime_ns, file.stat().st_size) for file in files]
-        key = str((run.path, arguments, options, written))
+        key = str((run.path, written))
         if key not in loaded:
-            loaded[key] = whole(run, *arguments, **options)
-        engine.prepare("float32", seed=0)  # as loading does
+            loaded[key] = whole(run)
+        decode.use(loaded[key][1])  # as loading does
         return loaded[key]
 
-    predict.load_checkpoint = once
+    classifier.load = once
     yield
-    predict.load_checkpoint = whole
+    classifier.load = whole

@@ -31,6 +31,8 @@ from tl_cli.report import page
 from tl_cli.results.progress import Progress
 from tl_cli.store import run_dir
 
+pytestmark = pytest.mark.usefixtures("loaded_once")
+
 TUNED = {"freeze": 0.9, "epochs": 1}
 NETWORK = {"backbone": small_network.SMALL.name, "image_size": 32, "batch_size": 8}
 SMALL = {**NETWORK, **TUNED, "report": False}
@@ -74,6 +76,7 @@ def files(photos, tmp_path_factory) -> list[Path]:
 # -- the same as the commands ----------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_training_gives_what_the_command_gives_to_the_last_bit(photos, trained):
     run = photos.parent / "by command"
     options = [word for key, value in TUNED.items() for word in (f"--{key}", value)]
@@ -124,6 +127,7 @@ def test_prediction_gives_what_the_command_gives(trained, files):
     assert np.array_equal(again.probabilities, found.probabilities)
 
 
+@pytest.mark.long
 def test_evaluation_gives_what_the_command_gives(trained, photos):
     flags = ("--data", photos, "--split", "all", "--slice", "mode", "--json")
     wanted = json.loads(command("evaluate", trained.run, *flags).stdout)

@@ -159,6 +159,7 @@ def test_a_card_has_the_parameters_counted_by_hand(name):
     assert sum(block.parameters for block in catalog.get(name).blocks) == by_hand(name)
 
 
+@pytest.mark.others_long(2)
 @pytest.mark.parametrize("name", ["googlenet", "resnet18", "plain34"])
 def test_networks_of_small_images(name):
     backbone = loading.load(catalog.get(name), 32, weights=None)
@@ -169,6 +170,7 @@ def test_networks_of_small_images(name):
     assert [b.name for b in backbone.blocks] == [b.name for b in card.blocks]
 
 
+@pytest.mark.long
 def test_the_gradient_reaches_the_first_layer():
     import tensorflow as tf
 

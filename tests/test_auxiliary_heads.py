@@ -47,6 +47,7 @@ def test_they_stand_in_the_trained_part_only():
         auxiliary_heads.places(backbone, 1, frozen=6)
 
 
+@pytest.mark.others_long(1)
 @pytest.mark.parametrize(
     ("policy", "weighted", "sparse"),
     [("float32", False, False), ("float32", True, False), ("float32", True, True),
@@ -92,6 +93,7 @@ def test_their_loss_reaches_what_lies_before_them_and_nothing_after():
     assert moved == ["conv0", "conv1", "conv2"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("ratio", "options"),
     [pytest.param("0.3", {"balance": "weights", "unfreeze": "gradual"}, marks=pytest.mark.slow),
@@ -109,6 +111,7 @@ def test_in_tuning_their_accuracies_are_in_the_history(data, ratio, options):
     np.testing.assert_allclose(whole, tuned.trained.fitted, atol=0.02)
 
 
+@pytest.mark.long
 def test_a_saved_network_holds_nothing_of_them_and_comes_back(tmp_path, monkeypatch):
     import h5py
 

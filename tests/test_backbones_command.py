@@ -92,6 +92,7 @@ def test_mistakes_of_fetching_are_one_sentence(tmp_path):
         assert said in done.stderr
 
 
+@pytest.mark.long
 def test_what_is_fetched_is_the_network_elsewhere(tmp_path):
     from reference_images import reference_images
     from tl_cli.engine.networks import loading

@@ -96,6 +96,7 @@ def test_a_checkpoint_may_say_anything(numbers):
         channels.use(numbers)
 
 
+@pytest.mark.long
 def test_a_run_keeps_its_bands_for_whatever_comes_after(tmp_path):
     """The classes differ in the fifth band alone."""
     from test_cli import tl

@@ -107,6 +107,7 @@ def test_without_a_place_for_a_cache_the_run_goes_on_and_says_so_once(
     assert len(said) == 1 and "goes on without it" in said[0] and "TL_CACHE" in said[0]
 
 
+@pytest.mark.others_long(3)
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO])
 @pytest.mark.parametrize("broken", ["_write", "_sync", "_shorten"])
 @pytest.mark.parametrize("after", [0, 3])
@@ -261,6 +262,7 @@ def _kept(backbone: Backbone, records: tuple[Record, ...]) -> list[Record]:
     return [record for record in records if record.digest in index]
 
 
+@pytest.mark.long
 def test_every_command_goes_on_without_a_cache(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

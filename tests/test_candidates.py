@@ -139,6 +139,7 @@ def test_the_test_images_decide_nothing(context):
 # -- put in place ---------------------------------------------------------------------------------
 
 
+@pytest.mark.others_long(1)
 @pytest.mark.parametrize(
     ("kind", "head"),
     in_turn(
@@ -252,6 +253,7 @@ def test_the_refit_head_is_of_the_kind_that_the_training_images_chose(context, s
     assert solved.head.kind == choice.refit(context, solved).kind == "ridge"
 
 
+@pytest.mark.long
 def test_what_is_told_of_validation_never_saw_its_labels(context, solved):
     other = shuffled(context)
     one, two = from_head(context, solved), from_head(other, solved)

@@ -8,6 +8,7 @@ from tl_cli.engine.networks import loading
 from tl_cli.errors import TLError
 
 
+@pytest.mark.others_long(1)
 @pytest.mark.parametrize("name", ["efficientnet_lite0", "efficientnet_lite2", "mobilenet_025"])
 def test_the_card_is_what_the_network_is(name):
     card = catalog.get(name)

@@ -21,6 +21,8 @@ from tl_cli.cli.app import app
 from tl_cli.results import predictions
 from tl_cli.store import run_dir
 
+pytestmark = pytest.mark.usefixtures("loaded_once")
+
 SMALL = (
     *("--backbone", small_network.SMALL.name),
     *("--image-size", "32", "--batch-size", "8", "--no-report"),
@@ -61,7 +63,12 @@ def folder(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(
-    scope="module", params=["head", "0.9", pytest.param("full", marks=pytest.mark.slow)]
+    scope="module",
+    params=[
+        pytest.param("head", marks=pytest.mark.long),  # on the real network
+        "0.9",
+        pytest.param("full", marks=pytest.mark.slow),
+    ],
 )
 def run(request, folder, tmp_path_factory) -> tuple[Path, dict, str]:
     """A finished run of each kind of plan, with what it printed as JSON."""
@@ -112,6 +119,7 @@ def test_evaluate_finds_the_figures_of_the_training_again(run):
     assert {"balanced_accuracy", "macro_f1", "intervals", "majority_baseline"} <= set(found)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("run", ["0.9"], indirect=True)
 def test_the_exported_model_opens_without_this_package(run):
     path, _, _ = run
@@ -129,6 +137,7 @@ def test_the_exported_model_opens_without_this_package(run):
     assert probabilities.argmax(1).tolist() == [2, 2]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("run", ["0.9"], indirect=True)
 def test_the_configuration_repeats_the_run(run, tmp_path):
     path, told, _ = run
@@ -139,6 +148,7 @@ def test_the_configuration_repeats_the_run(run, tmp_path):
     assert again["plan"]["freeze_ratio"] == told["plan"]["freeze_ratio"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("run", ["head"], indirect=True)
 def test_a_run_is_repeated_from_its_manifest(run, tmp_path):
     path, told, freeze = run
@@ -152,6 +162,7 @@ def test_a_run_is_repeated_from_its_manifest(run, tmp_path):
     assert again["metrics"]["test"]["accuracy"] == told["metrics"]["test"]["accuracy"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("freeze", ["head", pytest.param("half", marks=pytest.mark.slow)])
 def test_a_network_of_keras_applications_with_weights_from_a_file(folder, tmp_path, freeze):
     weights = tmp_path / "random.weights.h5"
@@ -167,6 +178,7 @@ def test_a_network_of_keras_applications_with_weights_from_a_file(folder, tmp_pa
     assert found["log_loss"] == pytest.approx(told["metrics"]["test"]["log_loss"], abs=0.02)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "precision", ["mixed_float16", pytest.param("mixed_bfloat16", marks=pytest.mark.slow)]
 )
@@ -186,11 +198,8 @@ def test_mixed_precision_trains_and_comes_back(folder, tmp_path, precision):
 
 
 @pytest.fixture(scope="module")
-def head_run(folder, tmp_path_factory) -> Path:
-    path = tmp_path_factory.mktemp("head") / "run"
-    done = tl("train", "--data", folder, "--freeze", "head", *SMALL, "--output", path, "-q")
-    assert done.exit_code == 0, done.stderr
-    return path
+def head_run(trained_once) -> Path:
+    return trained_once("--freeze", "head")
 
 
 def test_a_folder_that_lacks_a_class_is_evaluated_on_those_it_has(head_run, folder, tmp_path):
@@ -211,14 +220,6 @@ def test_an_unknown_class_is_named(head_run, folder, tmp_path):
     said = " ".join(done.stderr.split())
     assert "does not know left out" in said
     assert "'reds' (did you mean 'red'?)" in said
-
-
-def test_the_confusion_matrix_is_drawn_on_request(head_run):
-    done = tl("evaluate", head_run, "--plots")
-    assert done.exit_code == 0, done.stderr
-    with Image.open(head_run / "confusion.png") as picture:
-        assert picture.width > 300
-    assert "true \\ predicted" in done.stdout
 
 
 @pytest.mark.parametrize("name", [run_dir.WEIGHTS, run_dir.CHECKPOINT])
@@ -375,6 +376,7 @@ def test_a_run_that_overwrites_takes_the_place_only_when_it_is_whole(
     assert [p.name for p in tmp_path.iterdir()] == ["run"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("signal_sent", "code"),
     [

@@ -104,6 +104,7 @@ def test_looking_at_a_folder_loads_no_framework_and_no_plotting(image_folder):
     assert not modules & set(HEAVY)
 
 
+@pytest.mark.long
 def test_drawing_a_folder_loads_no_framework(image_folder, tmp_path):
     folder = image_folder(n=4)
     modules, done = modules_after("inspect", str(folder), "--plots", "--output", str(tmp_path))

@@ -7,6 +7,7 @@ import shutil
 import pytest
 from PIL import Image
 
+from finished import finished, records
 from test_cli import COLOURS, SMALL, paint, tl
 from tl_cli.store import run_dir
 
@@ -31,6 +32,7 @@ def told(tmp_path_factory):
     return root, json.loads(done.stdout)
 
 
+@pytest.mark.long
 def test_both_ways_are_told_on_one_split(told):
     root, found = told
     transfer, scratch = found["runs"]
@@ -43,6 +45,7 @@ def test_both_ways_are_told_on_one_split(told):
         assert min(picture.size) > 300
 
 
+@pytest.mark.long
 def test_the_plan_of_the_least_log_loss_is_the_best(told):
     root, found = told
     names = [row["name"] for row in found["plans"]]
@@ -54,6 +57,7 @@ def test_the_plan_of_the_least_log_loss_is_the_best(told):
     assert losses["asked for"] == tune["candidates"][-1]["log_loss"]
 
 
+@pytest.mark.long
 def test_a_plan_that_is_the_same_is_trained_once(told, tmp_path):
     root, _ = told
     weights = root / "own.weights.h5"
@@ -74,6 +78,7 @@ def test_a_plan_that_is_the_same_is_trained_once(told, tmp_path):
     assert done.stdout.count("Recognises") == table.count("Recognises") == 1  # the best
 
 
+@pytest.mark.long
 def test_a_place_that_is_taken_is_told_before_anything_is_trained(told, tmp_path):
     root, _ = told
     shutil.copytree(root / "run", tmp_path / "run-full")
@@ -84,6 +89,7 @@ def test_a_place_that_is_taken_is_told_before_anything_is_trained(told, tmp_path
     assert [path.name for path in tmp_path.iterdir()] == ["run-full"]
 
 
+@pytest.mark.long
 def test_the_pair_is_counted_on_the_same_images(told):
     _, found = told
     [pair] = found["pairs"]
@@ -94,6 +100,7 @@ def test_the_pair_is_counted_on_the_same_images(told):
     )
 
 
+@pytest.mark.long
 def test_curves_count_what_was_seen(told):
     _, found = told
     transfer, scratch = (run["curve"] for run in found["runs"])
@@ -105,6 +112,7 @@ def test_curves_count_what_was_seen(told):
         assert 0 < seconds[0] <= seconds[-1] < run["seconds"]
 
 
+@pytest.mark.long
 def test_the_table_names_each_run_and_the_verdict(told):
     root, _ = told
     done = tl("compare", root / "run", root / "run-scratch", "--plot", root / "two.png")
@@ -115,21 +123,23 @@ def test_the_table_names_each_run_and_the_verdict(told):
     assert (root / "two.png").is_file()
 
 
-def test_other_images_are_not_paired_and_damage_is_one_sentence(told, tmp_path):
-    root, _ = told
-    other = tmp_path / "other"
-    shutil.copytree(root / "run", other)
+def test_runs_are_paired_where_the_images_are_the_same_and_damage_is_one_sentence(tmp_path):
+    found = records([tmp_path / "photos" / f"{i}.png" for i in range(40)], ["cat", "dog"], 12)
+    one, other = (finished(tmp_path / f"{k}", found, skill=k).path for k in (2, 1))
+    done = tl("compare", one, other)
+    assert done.exit_code == 0, done.stderr
+    assert "24 images in common" in " ".join(done.stdout.split())
     path = other / run_dir.PREDICTIONS
     path.write_text(path.read_text().replace("/photos/", "/elsewhere/"))
-    done = tl("compare", root / "run", other)
+    done = tl("compare", one, other)
     assert done.exit_code == 0, done.stderr
     assert "not tested on the same images" in done.stdout
     (other / run_dir.METRICS).write_text("{}")
-    done = tl("compare", root / "run", other)
+    done = tl("compare", one, other)
     assert (done.exit_code, run_dir.METRICS in done.stderr) == (1, True)
-    done = tl("compare", root / "run", tmp_path / "nothing")
+    done = tl("compare", one, tmp_path / "nothing")
     assert (done.exit_code, "holds no finished run" in done.stderr) == (1, True)
-    assert tl("compare", root / "run").exit_code == 2
+    assert tl("compare", one).exit_code == 2
 
 
 def test_comparing_scratch_with_scratch_is_wrong_usage():

@@ -39,6 +39,7 @@ def offered(words: str, folder=None) -> list[str]:
     return done.stdout.split()
 
 
+@pytest.mark.others_long(2)
 @pytest.mark.parametrize(
     ("words", "values"),
     [

@@ -114,6 +114,7 @@ def test_a_run_without_a_map_has_a_page_without_one(tmp_path, mapped):
     assert page.of_run(report.read(other)) is None
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not browser.find(), reason="needs Chromium")
 @pytest.mark.parametrize(("width", "dark"), [(1200, False), (390, True)], ids=["wide", "phone"])
 def test_a_picture_is_shown_where_it_is_pointed_at(mapped, tmp_path, width, dark):

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from conftest import picture
+from test_cli import said, tl
 from tl_cli.cli import demo
 from tl_cli.cli.session import Terminated
 from tl_cli.console.screen import Screen
@@ -122,3 +123,7 @@ def test_ctrl_c_closes_the_page_and_is_no_error(monkeypatch, capsys, stop, ends)
     said = capsys.readouterr()
     assert said.out == f"The page is at http://127.0.0.1:{port} (Ctrl-C ends it)\n"
     assert said.err == "the page is closed\n"
+
+
+def test_a_run_that_is_none_is_told_before_the_page_opens(tmp_path):
+    said(tl("demo", tmp_path), "holds no checkpoint.json")

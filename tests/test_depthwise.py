@@ -29,6 +29,7 @@ def test_a_network_without_is_left_as_it_is():
     assert with_depthwise(model) is model
 
 
+@pytest.mark.long
 def test_convnext_has_none_in_groups_and_says_the_same():
     card = catalog.get("convnext_tiny")
     backbone = loading.load(card, 32, weights=None)

@@ -33,6 +33,7 @@ def check(training: dict[str, Any], within: float) -> None:
     assert training["weights"] < within and training["scores"] < 10 * within
 
 
+@pytest.mark.long
 def test_two_devices_train_as_one_does(tmp_path: Path) -> None:
     """Batches of 7 images that are weighted by class, in stages, with an average of the weights."""
     found = compared(tmp_path, "odd")

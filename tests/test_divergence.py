@@ -71,6 +71,7 @@ def same(one, other):
     return all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
 
 
+@pytest.mark.others_long(1)
 @pytest.mark.parametrize("options", [{}, {"ema": 0.9}, {"aux_heads": 1}], ids=str)
 def test_in_the_first_epoch_it_begins_again_from_the_start(data, poisoned, begun, options):
     poisoned(1, times=1)
@@ -89,6 +90,7 @@ def test_in_the_first_epoch_it_begins_again_from_the_start(data, poisoned, begun
     assert sum("no longer a number" in text and "0.001" in text for text in notes) == 1
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("options", [{}, {"aux_heads": 1}, {"unfreeze": "gradual"}], ids=str)
 def test_in_the_middle_it_goes_on_from_the_last_good_epoch(
     data, poisoned, begun, monkeypatch, options
@@ -112,6 +114,7 @@ def test_in_the_middle_it_goes_on_from_the_last_good_epoch(
     assert not fitted.diverged
 
 
+@pytest.mark.long
 def test_always_from_the_third_epoch_on_the_first_two_are_what_there_is(data, poisoned, begun):
     poisoned(3)
     context = tiny_context(data, "half", epochs=6, learning_rate=RATE)
@@ -140,6 +143,7 @@ def test_where_it_never_trains_the_head_is_kept_and_the_reason_says_so(data, poi
     assert np.array_equal(tuned.trained.held_out, solved.probabilities("val"))
 
 
+@pytest.mark.long
 def test_an_absurd_rate_never_raises(data):
     context = tiny_context(data, "full", epochs=2)
     context = replace(context, config=context.config.effective(learning_rate=1e30))
@@ -162,6 +166,7 @@ def test_an_epoch_that_is_no_number_is_neither_the_best_nor_the_last(bad, key):
     assert len(best.history) == 2
 
 
+@pytest.mark.long
 def test_from_scratch_there_is_nothing_to_keep(data, poisoned, begun):
     poisoned(1)
     context = scratch_context(data, epochs=3, learning_rate=RATE)
@@ -172,6 +177,7 @@ def test_from_scratch_there_is_nothing_to_keep(data, poisoned, begun):
     assert same(begun[0][1], begun[2][1])  # BatchNorm's moments among them
 
 
+@pytest.mark.long
 def test_from_scratch_the_figures_are_those_of_the_epoch_that_came_right(data, poisoned):
     poisoned(1, times=1)
     context = scratch_context(data, epochs=1)

@@ -31,7 +31,7 @@ def promised(heading: str) -> set[str]:
 
 
 @pytest.fixture(scope="module")
-def told(tmp_path_factory) -> dict[str, dict]:
+def told(tmp_path_factory, loaded_once) -> dict[str, dict]:
     root = tmp_path_factory.mktemp("docs")
     for seed, (name, colour) in enumerate(COLOURS.items()):
         paint(root / "photos" / name, seed, 12, colour)

@@ -24,9 +24,13 @@ PARAMETERS = {
     "efficientnet_lite1": 5_416_680,
     "efficientnet_lite2": 6_092_072,
 }
+LARGER = tuple(PARAMETERS)[1:]
 
 
-@pytest.fixture(scope="module", params=PARAMETERS)
+@pytest.fixture(
+    scope="module",
+    params=["efficientnet_lite0", *(pytest.param(n, marks=pytest.mark.long) for n in LARGER)],
+)
 def name(request):
     return request.param
 
@@ -44,12 +48,18 @@ def classifier(name: str, size: int, tensors) -> keras.Model:
     return model
 
 
-def test_the_class_scores_are_those_of_pytorch(name, tensors):
+@pytest.fixture(scope="module")
+def whole(name, tensors):
+    return classifier(name, 96, tensors)
+
+
+def test_the_class_scores_are_those_of_pytorch(name, whole):
     reference = json.loads((DATA / f"{name}_reference.json").read_text())
-    scores = classifier(name, 96, tensors).predict_on_batch(reference_images())
+    scores = whole.predict_on_batch(reference_images())
     assert np.abs(scores[:, :: reference["every"]] - reference["scores"]).max() < 1e-4
 
 
+@pytest.mark.long
 def test_the_classifier_knows_the_uniform_on_a_picture_of_one(name, tensors):
     from matplotlib import cbook
 
@@ -64,9 +74,8 @@ def test_the_classifier_knows_the_uniform_on_a_picture_of_one(name, tensors):
     assert sum(int(np.prod(w.shape)) for w in model.trainable_weights) == PARAMETERS[name]
 
 
-def test_the_backbone_is_the_classifier_without_its_top(name, tensors):
+def test_the_backbone_is_the_classifier_without_its_top(name, whole):
     backbone = loading.load(catalog.get(name), 96)
-    whole = classifier(name, 96, tensors)
     before_top = keras.Model(whole.inputs, whole.get_layer("head_relu").output)
     images = reference_images()
     expected = before_top.predict_on_batch(images)

@@ -80,7 +80,8 @@ def test_a_column_of_the_users_own_table(run, data, tmp_path):
     said(done, "unknown column 'camra': did you mean 'camera'")
 
 
-@pytest.mark.parametrize("allowed", ["yes", "no"])
+@pytest.mark.others_long(1)
+@pytest.mark.parametrize("allowed", ["no", "yes"])
 def test_mirror_images_only_where_the_run_allows_them(run, tmp_path, allowed):
     copy = shutil.copytree(run, tmp_path / "run")
     text = (copy / run_dir.CONFIG).read_text()
@@ -96,6 +97,7 @@ def test_where_mirroring_is_open_the_validation_images_decide(run):
     assert "Mirroring: yes" in err
 
 
+@pytest.mark.long
 def test_two_classes_have_thresholds(data, tmp_path):
     for name in ("blue", "red"):
         shutil.copytree(data / "train" / name, tmp_path / "two" / name)
@@ -105,6 +107,7 @@ def test_two_classes_have_thresholds(data, tmp_path):
     assert all(each["recall"] >= 0.8 for each in found["thresholds"][2:])
 
 
+@pytest.mark.long
 def test_validation_images_that_are_gone_cost_only_the_temperature(run, data, tmp_path):
     copy = shutil.copytree(run, tmp_path / "run")
     (copy / run_dir.MANIFEST).unlink()
@@ -145,6 +148,7 @@ def test_validation_images_are_judged_by_what_was_held_out(run):
     assert np.mean(fitted) < again["log_loss"]
 
 
+@pytest.mark.long
 def test_without_a_refit_the_network_itself_is_asked(data, tmp_path):
     path = trained(data, tmp_path / "run", "--freeze", "head", "--no-refit")
     figures = json.loads((path / run_dir.METRICS).read_text())
@@ -169,6 +173,7 @@ def test_images_that_were_trained_on_are_counted_and_left_out_of_a_second_figure
     assert "trained on" not in err and found["trained_on"] is None
 
 
+@pytest.mark.long
 def test_copies_that_were_saved_anew_count_as_trained_on(tmp_path):
     for i in range(12):
         path = tmp_path / "data" / "train" / "ab"[i % 2] / f"{i}.png"
@@ -196,6 +201,7 @@ def test_copies_that_were_saved_anew_count_as_trained_on(tmp_path):
     )
 
 
+@pytest.mark.others_long(2)
 @pytest.mark.parametrize("damage", ["gone", "cut", "pickle", "rows"])
 def test_held_out_answers_that_are_damaged_are_one_sentence(run, tmp_path, damage):
     path = shutil.copytree(run, tmp_path / "run") / run_dir.HELD_OUT

@@ -81,6 +81,7 @@ def test_half_precision_rows_change_little(context, backbone):
     assert np.abs(exact / half - 1).max() < 0.01
 
 
+@pytest.mark.long
 def test_images_like_those_that_batchnorm_remembers_are_at_no_distance(context):
     backbone = tiny_backbone()
     images = features.images(context.manifest.of("train"), 32)

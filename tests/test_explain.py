@@ -99,6 +99,7 @@ def test_another_class_another_block_and_equal_names(run, data, tmp_path):
     ]  # fmt: skip
 
 
+@pytest.mark.long
 def test_a_nested_network(data, tmp_path):
     weights = mobilenet_weights(tmp_path / "random.weights.h5")
     run = trained(data, tmp_path / "run", "--freeze", "head", "--backbone", "mobilenet_025",
@@ -144,6 +145,7 @@ def test_unless_told_otherwise_the_pictures_lie_in_the_run(run, data, tmp_path, 
     shutil.rmtree(run / "explain")
 
 
+@pytest.mark.long
 def test_the_page_says_of_an_image_what_the_commands_say(run, data, why, tmp_path):
     page = demo.load(run_dir.RunDir(run), lambda event: None, top=2, least=0.5, neighbours=3)
     _, told = why
@@ -185,6 +187,7 @@ def test_mistakes_are_one_sentence(run, data, tmp_path, monkeypatch):
     assert not (run / "explain").exists()
 
 
+@pytest.mark.long
 def test_a_run_without_its_manifest_has_no_neighbours(run, data, tmp_path):
     copy = shutil.copytree(run, tmp_path / "run")
     (copy / run_dir.MANIFEST).unlink()
@@ -194,6 +197,7 @@ def test_a_run_without_its_manifest_has_no_neighbours(run, data, tmp_path):
     said(tl("explain", copy, image, "--output", tmp_path / "out"), "damaged")
 
 
+@pytest.mark.long
 def test_the_neighbours_come_from_what_the_one_pass_kept(data, tmp_path, monkeypatch):
     run = trained(data, tmp_path / "run", "--freeze", "head")
     monkeypatch.setattr(extraction._Job, "compute", None)  # called, it would fail

@@ -53,7 +53,7 @@ def pattern(name: str, seed: int) -> np.ndarray:
     return (level[..., None] * one + (1 - level[..., None]) * other).astype("float32")
 
 
-@pytest.fixture(scope="module", params=["last", "multi"])
+@pytest.fixture(scope="module", params=["last", pytest.param("multi", marks=pytest.mark.long)])
 def patterned(request, tmp_path_factory):
     root = tmp_path_factory.mktemp("patterns")
     for number, name in enumerate(PATTERNS):

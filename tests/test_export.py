@@ -30,6 +30,8 @@ from tl_cli.store import run_dir
 from tl_cli.store.run_dir import RunDir
 from trained import mobilenet_weights, trained
 
+pytestmark = pytest.mark.usefixtures("loaded_once")
+
 ALL = tuple(export_formats.FORMATS)
 
 
@@ -40,6 +42,11 @@ def data(colours) -> Path:
 
 @pytest.fixture(scope="module")
 def run(trained_once) -> Path:
+    return trained_once("--freeze", "head")
+
+
+@pytest.fixture(scope="module")
+def tuned(trained_once) -> Path:
     """A head that joins several depths, on a small network that was tuned as a whole."""
     return trained_once("--freeze", "full", "--head", "multi", "--learning-rate", "1e-4")
 
@@ -156,8 +163,17 @@ def expect_the_numbers_of_predict(run: Path, told: dict, tolerance: float) -> No
         assert dict(zip(names, p.tolist(), strict=True)) == pytest.approx(predicted, abs=tolerance)
 
 
+def test_a_saved_model_gives_the_numbers_of_predict(run):
+    check_an_export(run, "saved_model")
+
+
+@pytest.mark.long
 @pytest.mark.parametrize("form", ALL)
-def test_an_exported_file_gives_the_numbers_of_predict(run, form):
+def test_an_exported_file_gives_the_numbers_of_predict(tuned, form):
+    check_an_export(tuned, form)
+
+
+def check_an_export(run: Path, form: str) -> None:
     told = exported(run, "--format", form)
     expect_the_numbers_of_predict(run, told, 1e-4)
     equality = told["equality"]
@@ -202,7 +218,8 @@ def test_a_saved_model_opens_odd_images_as_we_do(data, tmp_path):
 
 
 @pytest.mark.slow
-def test_quantized_files_are_smaller_and_held_to_their_own_measure(run, monkeypatch):
+def test_quantized_files_are_smaller_and_held_to_their_own_measure(tuned, monkeypatch):
+    run = tuned
     monkeypatch.setattr(check, "CALIBRATION", 12)
     half = exported(run, "--format", "onnx", "--quantize", "float16")
     assert "threshold is of features that are not rounded" in half["unknown_left_out"]

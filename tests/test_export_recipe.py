@@ -21,6 +21,8 @@ from tl_cli import catalog, export_formats
 from tl_cli.data.decode import open_rgb_bytes, squash
 from tl_cli.engine.export import recipe
 
+pytestmark = pytest.mark.usefixtures("loaded_once")
+
 CLOSE = 0.01
 
 
@@ -97,6 +99,7 @@ def printed(run, images, tmp_path_factory):
     }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("form", export_formats.FORMATS)
 def test_the_python_program_gives_the_numbers_of_predict(
     run, images, predicted, printed, form, tmp_path
@@ -116,6 +119,7 @@ def test_the_python_program_gives_the_numbers_of_predict(
         assert subprocess.run(["node", "--check", script], check=False).returncode == 0
 
 
+@pytest.mark.long
 def test_a_saved_model_opens_files_itself_and_turns_them(run, images, predicted):
     import tensorflow as tf
 
@@ -159,6 +163,7 @@ def test_a_damaged_segment_tells_no_orientation(data):
     assert int(saved_model.exif_orientation(tf.constant(data))) == 1
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not browser.find(), reason="there is no Chromium")
 def test_the_javascript_opens_images_as_predict_does(run, images, predicted, tmp_path):
     import onnxruntime

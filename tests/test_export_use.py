@@ -18,6 +18,8 @@ from tl_cli.engine.export import check, recipe
 from tl_cli.errors import TLError
 from trained import trained
 
+pytestmark = pytest.mark.usefixtures("loaded_once")
+
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory) -> Path:
@@ -70,6 +72,7 @@ def predicted(run, shown) -> tuple[dict[str, float], str]:
     return {guess["label"]: guess["probability"] for guess in told["top"]}, verdict
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("form", export_formats.FORMATS)
 def test_the_lines_that_are_shown_run_and_give_the_numbers_of_predict(printed, predicted, form):
     (found, verdict), (wanted, wanted_verdict) = printed[form], predicted
@@ -77,6 +80,7 @@ def test_the_lines_that_are_shown_run_and_give_the_numbers_of_predict(printed, p
     assert verdict == wanted_verdict
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("form", export_formats.FORMATS)
 def test_what_goes_in_and_comes_out_is_said(run, shown, form):
     assert "Input: image, float32 [batch, 32, 32, 3], RGB from 0 to 255" in shown[form]
@@ -91,6 +95,7 @@ def test_what_goes_in_and_comes_out_is_said(run, shown, form):
         assert Path(told[key]).exists() and told[key] in shown[form]
 
 
+@pytest.mark.long
 def test_all_formats_go_into_the_folder_that_is_given(run, tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     said(tl("export", run, "--format", "all", "--output", tmp_path / "file"), "need a folder")
@@ -129,6 +134,7 @@ def test_what_there_will_not_be_is_refused_with_a_reason_and_a_way(typed):
     assert "--format " in raised.value.hint
 
 
+@pytest.mark.long
 def test_torch_is_refused_at_the_command_too(run):
     said(tl("export", run, "--format", "torch"), "PyTorch opens no network", "--format onnx")
 

@@ -188,6 +188,7 @@ def test_an_image_that_is_gone_is_named(backbone, records):
         features.extract(backbone, records, [FeatureSpec((6,))])
 
 
+@pytest.mark.others_long(1)
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
 def test_features_are_float32_whatever_the_training_computes_in(backbone, records, policy, passes):
     specs = [FeatureSpec((2, 6), 3, dtype="float32", pixels=True), FeatureSpec(moments=True)]

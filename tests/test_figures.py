@@ -42,6 +42,7 @@ def test_the_intervals_hold_the_figure_and_narrow_with_more_images():
         assert other[1] - other[0] < 0.4 * (high - low)
 
 
+@pytest.mark.long
 def test_the_intervals_cover_the_truth_about_as_often_as_they_say():
     truth = evaluate(*sample(100_000, seed=99), CLASSES, split="test").accuracy
     hits = 0

@@ -33,6 +33,7 @@ def scores_on(context, classifier, decided, split="val"):
 # -- the start ------------------------------------------------------------------------------------
 
 
+@pytest.mark.others_long(1)
 @pytest.mark.parametrize("head", ["last", "multi"])
 def test_the_softened_start_answers_as_the_solved_head_a_quarter_as_surely(data, head):
     context = tiny_context(data, "half", head=head, feature_dtype="float32")
@@ -43,6 +44,7 @@ def test_the_softened_start_answers_as_the_solved_head_a_quarter_as_surely(data,
     assert (soft.argmax(1) == solved.probabilities("val").argmax(1)).all()
 
 
+@pytest.mark.long
 def test_tuning_starts_from_the_softened_head(data, monkeypatch):
     context = tiny_context(data, "half", epochs=1)
     solved, starts = tiny_head(context), []
@@ -58,6 +60,7 @@ def test_tuning_starts_from_the_softened_head(data, monkeypatch):
     np.testing.assert_allclose(bias, tuning.SOFTENING * solved.head.bias, rtol=1e-6)
 
 
+@pytest.mark.others_long(2)
 @pytest.mark.parametrize(
     ("kind", "head"),
     in_turn(
@@ -79,6 +82,7 @@ def test_the_part_after_the_cut_gives_what_the_solved_head_gives(data, kind, hea
 # -- what trains ----------------------------------------------------------------------------------
 
 
+@pytest.mark.others_long(2)
 @pytest.mark.parametrize(
     ("options", "ratio"),
     in_turn(
@@ -113,6 +117,7 @@ def test_tuning_changes_what_the_plan_frees_and_nothing_else(data, options, rati
         assert trains is not np.array_equal(old, weight), weight.path
 
 
+@pytest.mark.long
 def test_the_average_is_what_is_validated_and_remembered(data, monkeypatch):
     context = tiny_context(data, "half", epochs=1, learning_rate=0.05, ema=0.99)
     decided, solved = tiny_settings(context), tiny_head(context)
@@ -246,6 +251,7 @@ def test_how_the_trained_part_is_fed_is_one_sentence(data, ratio, options, said)
     assert settings.feeding(context, tiny_settings(context)).startswith(said)
 
 
+@pytest.mark.long
 def test_without_a_cache_nothing_is_kept(data, tmp_path, monkeypatch):
     monkeypatch.setenv("TL_CACHE", str(tmp_path))
     context = tiny_context(data, "half", epochs=1, cache=False)

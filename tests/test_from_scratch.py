@@ -82,6 +82,7 @@ def test_everything_trains_and_the_best_epoch_is_kept(data, monkeypatch):
     assert trained.refit is False
 
 
+@pytest.mark.long
 def test_the_weights_are_those_of_the_best_epoch_not_of_the_last(data, monkeypatch):
     losses = iter((0.5, 0.2, 0.9, 0.8))
     monkeypatch.setattr(validation, "validation_loss", lambda *_: next(losses))
@@ -119,6 +120,7 @@ def photos(tmp_path_factory):
     return root
 
 
+@pytest.mark.long
 def test_a_run_from_scratch_tells_what_it_is_and_comes_back(photos, tmp_path):
     run = tmp_path / "run"
     done = tl(
@@ -144,6 +146,7 @@ def test_a_run_from_scratch_tells_what_it_is_and_comes_back(photos, tmp_path):
     assert not [entry for entry in cache.entries() if entry.kind == KIND]  # nothing passes twice
 
 
+@pytest.mark.long
 def test_a_rehearsal_from_scratch_looks_at_nothing(photos):
     done = tl("train", "--data", photos, "--from-scratch", *SMALL,
               "--dry-run", "--json")  # fmt: skip

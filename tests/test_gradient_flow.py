@@ -46,6 +46,7 @@ def test_the_size_is_that_of_the_gradient():
     assert np.array(bias) == pytest.approx([2 * error.mean()])
 
 
+@pytest.mark.long
 def test_in_tuning_only_what_is_trained_has_a_gradient(data):
     context = tiny_context(data, "half", epochs=2, gradient_flow=True)
     decided = tiny_settings(context)
@@ -57,6 +58,7 @@ def test_in_tuning_only_what_is_trained_has_a_gradient(data):
     assert {row["kind"] for row in rows} == {"Conv2D", "Dense"}
 
 
+@pytest.mark.long
 def test_one_step_an_epoch_is_looked_at_once(data):
     context = scratch_context(data, gradient_flow=True, epochs=1, batch_size=64)
     made = from_scratch.train_from_scratch(context, tiny_settings(context), silent)

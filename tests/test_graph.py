@@ -141,17 +141,23 @@ def assert_halves_add_up(model, cuts, x):
 
 
 @pytest.mark.parametrize(
-    "gate", [pytest.param(False, marks=pytest.mark.slow), True], ids=["plain", "gated"]
+    ("gate", "step"),
+    [
+        pytest.param(True, 3, id="gated"),
+        pytest.param(True, 1, id="gated, every cut", marks=pytest.mark.long),
+        pytest.param(False, 1, id="plain, every cut", marks=pytest.mark.slow),
+    ],
 )
-def test_halves_of_a_tiny_network_add_up_at_every_cut(gate):
+def test_halves_of_a_tiny_network_add_up(gate, step):
     model = stirred(tiny_mbnet(gate))
-    assert_halves_add_up(model, range(len(graph.blocks(model))), images(model))
+    assert_halves_add_up(model, range(0, len(graph.blocks(model)), step), images(model))
 
 
 def spread(count):
     return sorted({1, count // 4, count // 2, 3 * count // 4, count - 1})
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["MobileNetV3Small"])  # the others: at every cut, slow
 def test_halves_of_a_known_network_add_up(name):
     model = stirred(application(name))
@@ -227,6 +233,7 @@ def test_taps_are_the_tensors_at_the_cuts_in_the_order_asked_for():
     assert_near(graph.feature_extractor(model, [3])(x), graph.split(model, 3)[0](x))
 
 
+@pytest.mark.others_long(1)
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
 def test_halves_under_mixed_precision(policy):
     keras.config.set_dtype_policy(policy)
@@ -405,6 +412,7 @@ def test_a_functional_model_with_a_call_of_its_own_is_one_operation():
 # --- Where the cuts fall -----------------------------------------------------------------------
 
 
+@pytest.mark.others_long(2)
 @pytest.mark.parametrize("name", EACH_KIND)
 def test_blocks_of_known_networks(name):
     model = application(name)

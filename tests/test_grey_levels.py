@@ -109,6 +109,7 @@ def test_inspect_finds_the_bits_that_are_not_used(tmp_path: Path) -> None:
     assert "grey_bits" not in {f.kind for f in inspect(whole, None).findings}
 
 
+@pytest.mark.long
 def test_a_run_keeps_its_scale_for_whatever_comes_after(tmp_path: Path) -> None:
     from test_cli import tl
     from tl_cli.engine.export import saved_model

@@ -58,6 +58,7 @@ def test_a_pipe_under_the_name_is_not_waited_for(tmp_path):
         checkpoint.describe(tmp_path / "checkpoint.json")
 
 
+@pytest.mark.others_long(8)
 @pytest.mark.parametrize("name", WEIGHTS)
 def test_weights_that_are_none_are_refused_at_once(copy, data, name):
     wreck(copy / run_dir.WEIGHTS, name)

@@ -86,6 +86,7 @@ def test_the_report_shows_them_and_runs_none(place):
     check_page(place / "run" / run_dir.REPORT)
 
 
+@pytest.mark.long
 def test_evaluating_and_drawing_says_none_to_the_terminal(place):
     done = tl("evaluate", place / "run", "--plots")
     assert done.exit_code == 0, done.stderr
@@ -93,6 +94,7 @@ def test_evaluating_and_drawing_says_none_to_the_terminal(place):
     assert tl("evaluate", place / "run", "--data", place / "labels.jsonl").exit_code == 0
 
 
+@pytest.mark.others_long(1)
 @pytest.mark.parametrize("link", [(), ("--link",)])
 def test_sorting_keeps_them_apart_and_inside(place, tmp_path, link):
     before, into = outside(place), tmp_path / "deep" / "er" / "sorted"

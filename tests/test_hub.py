@@ -18,6 +18,7 @@ from tl_cli.engine.networks import classifier, graph, loading
 from tl_cli.errors import TLError
 from tl_cli.store.run_dir import RunDir
 
+QUICK = ("vgg", "dinov3")  # of each kind the one that is built the soonest
 SMALL = ("--image-size", 32, "--batch-size", 8, "--epochs", 1, "--no-report", "-q", "--json")
 
 
@@ -44,7 +45,8 @@ def pictures(size=32):
     return rng.uniform(0, 255, (2, size, size, 3)).astype("float32")
 
 
-@pytest.mark.parametrize("family", presets.FAMILIES)
+@pytest.mark.others_long(2)
+@pytest.mark.parametrize("family", dict.fromkeys((*QUICK, *presets.FAMILIES)))
 def test_it_says_what_kerashub_says(folder, family):
     import keras_hub
 
@@ -65,6 +67,7 @@ def test_it_says_what_kerashub_says(folder, family):
     assert np.abs(token - expected[:, None, None, 0]).max() < 1e-4
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("family", ["vit", "dinov3"])
 def test_an_architecture_is_built_again_without_the_preset(folder, family):
     backbone = loading.load(catalog.get(f"hub:{folder(family)}"), 32)
@@ -76,6 +79,7 @@ def test_an_architecture_is_built_again_without_the_preset(folder, family):
     assert again.digest == backbone.digest
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "policy", [pytest.param("float32", marks=pytest.mark.slow), "mixed_bfloat16"]
 )
@@ -101,6 +105,7 @@ def test_what_is_frozen_does_not_move_by_a_bit(folder, policy):
     assert {w.dtype for w in backbone.model.weights} == {"float32"}
 
 
+@pytest.mark.long
 def test_a_run_from_a_preset_is_used_where_the_preset_is_gone(folder, tmp_path):
     images, run = coloured(tmp_path / "data", 10), tmp_path / "run"
     preset = presets.saved(tmp_path / "vit", "vit")
@@ -126,6 +131,7 @@ def test_a_run_from_a_preset_is_used_where_the_preset_is_gone(folder, tmp_path):
     assert np.abs(gap).max() < 1e-5
 
 
+@pytest.mark.long
 def test_a_table_of_positions_is_of_one_size_or_interpolated(folder):
     card = catalog.get(f"hub:{folder('vit')}")
     assert catalog.fitting_size(card, 1) == card.image_size == 32

@@ -289,6 +289,7 @@ def writer(records: list[Record], stop: int) -> subprocess.Popen[str]:
     return subprocess.Popen([sys.executable, "-c", program], text=True, **pipes)
 
 
+@pytest.mark.long
 def test_a_killed_writer_is_gone_on_from(tmp_path: Path, decoded: list[str]) -> None:
     records = pictures(tmp_path / "set", 7)
     process = writer(records, stop=4)
@@ -305,6 +306,7 @@ def test_a_killed_writer_is_gone_on_from(tmp_path: Path, decoded: list[str]) -> 
     np.testing.assert_array_equal(got, want.take(np.arange(7)))
 
 
+@pytest.mark.long
 def test_two_processes_may_write_the_same_store(tmp_path: Path) -> None:
     records = pictures(tmp_path / "set", 6)
     first = writer(records, stop=2)
@@ -362,6 +364,7 @@ def test_a_later_epoch_can_be_the_first_one_asked_for() -> None:
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.others_long(2)
 @pytest.mark.parametrize("augment", LEVELS)
 def test_the_same_seed_gives_the_same_batches_whatever_the_parallelism(augment: str) -> None:
     def run(threads: int) -> list[tuple[np.ndarray, np.ndarray]]:

@@ -293,6 +293,7 @@ def test_names_in_pictures_are_short_and_can_be_told_apart():
     assert len(shown[4]) <= 28
 
 
+@pytest.mark.long
 def test_five_hundred_classes_are_drawn_and_shown(image_folder, tmp_path):
     folder = image_folder([f"c{i:03d}" for i in range(500)], n=2, size=(8, 8))
     done = tl("inspect", folder, "--plots", "--output", tmp_path / "out")

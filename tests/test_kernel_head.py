@@ -130,6 +130,7 @@ def test_a_head_that_is_refit_compares_with_validation_images_too(context, solve
     assert len(head.kernel.centres) == sum(seen) > len(solved.head.kernel.centres) == seen[0]
 
 
+@pytest.mark.long
 def test_saved_loaded_and_opened_without_this_package_it_is_the_same(run, loaded, tmp_path):
     built, described = loaded
     manifest = read_csv(run / run_dir.MANIFEST)

@@ -36,6 +36,7 @@ def test_the_rate_grows_by_one_factor_and_no_weight_is_kept(context):
     assert all(np.array_equal(a, b) for a, b in zip(before, after, strict=True))
 
 
+@pytest.mark.long
 def test_it_ends_where_the_loss_runs_away(context, monkeypatch):
     seen = []
 
@@ -76,6 +77,7 @@ def test_a_rate_beyond_the_least_loss_is_warned_of():
     assert 1e-4 < found.steepest < 1e-2
 
 
+@pytest.mark.long
 def test_the_picture_lies_beside_the_run_and_the_figures_in_the_json(tmp_path, monkeypatch):
     for seed, (name, colour) in enumerate(COLOURS.items()):
         paint(tmp_path / "photos" / name, seed, 12, colour)

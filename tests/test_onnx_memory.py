@@ -12,6 +12,7 @@ from tl_cli.engine.export.network import Network
 from tl_cli.engine.networks import classifier
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("activation", ["relu", "gelu"])
 def test_no_copy_of_the_graph_is_made_and_gelu_is_known(tmp_path, monkeypatch, activation):
     copied = []

@@ -47,6 +47,7 @@ def test_the_end_of_the_memory_is_one_sentence(raised):
     assert "--image-size" in caught.value.hint
 
 
+@pytest.mark.long
 def test_an_image_that_cannot_fit_is_not_begun_and_the_head_is_kept(tmp_path, monkeypatch):
     data = coloured(tmp_path / "data")
     monkeypatch.setattr(resources, "available_memory", lambda: 2_000)
@@ -112,6 +113,7 @@ def test_where_the_memory_ends_the_parts_are_doubled_from_the_same_weights(tuned
         in_parts.trained(context, settings, never, said.append)
 
 
+@pytest.mark.long
 def test_a_run_in_little_memory_is_finished_and_says_so(tmp_path, monkeypatch):
     """Kept with the run, so that it is gone on with in the same parts."""
     data = coloured(tmp_path / "data")

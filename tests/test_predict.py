@@ -293,6 +293,7 @@ def test_a_full_disk_is_one_sentence_and_says_where_it_stopped(run, data, tmp_pa
     said(done, "stopped after 8 of 30 images", "the disk is full", "o.csv")
 
 
+@pytest.mark.long
 def test_ctrl_c_leaves_whole_rows_and_says_where_it_stopped(run, data, tmp_path):
     many = tmp_path / "list.txt"
     many.write_text(f"{data / 'test' / 'red' / '00.png'}\n" * 20_000)

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import tl_cli as tl
 from conftest import picture
 from test_cli import COLOURS, paint
@@ -15,6 +17,7 @@ from tl_cli.config import RunConfig
 TEXT = (Path(__file__).parent.parent / "docs" / "python.md").read_text()
 
 
+@pytest.mark.long
 def test_the_example_runs_as_it_stands(tmp_path):
     for seed, (name, colour) in enumerate(COLOURS.items()):
         paint(tmp_path / "photos" / name, seed, 12, colour, size=(8, 10))  # small: 32 px are enough

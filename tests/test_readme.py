@@ -42,6 +42,7 @@ LONG = re.compile(r"--effort thorough|--compare-freeze|--freeze half|--policy ru
 TOUR = [line for line in LINES if line.startswith("tl ")]
 
 
+@pytest.mark.long
 def test_the_tour(home, monkeypatch, tmp_path, stand_in):
     take_the_tour(home, monkeypatch, tmp_path)
 

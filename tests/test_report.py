@@ -257,6 +257,7 @@ def test_mistakes_are_shown_with_the_evidence_for_them(tmp_path):
     assert "Grad-CAM" not in (run / run_dir.REPORT).read_text()
 
 
+@pytest.mark.long
 def test_a_head_that_was_not_refit_is_not_said_to_be(tmp_path, monkeypatch):
     monkeypatch.setattr(finetune, "choose", lambda context, plan, head, again: (again, 0.1, 0.1))
     for seed, (name, colour) in enumerate(COLOURS.items()):
@@ -313,6 +314,7 @@ HIDDEN = """[...document.images].filter(i => {
 OUTSIDE = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["run", "comparison"])
 def test_a_browser_shows_it_whole(html, run, kind, tmp_path):
     if not browser.find():

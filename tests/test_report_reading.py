@@ -296,6 +296,7 @@ HIDDEN_CELLS = """[...document.querySelectorAll('table.stack td')].filter(c => {
 }).length"""
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("width", [390, 1280])
 def test_in_a_browser_charts_are_legible_and_no_figure_is_out_of_sight(tmp_path, pictures, width):
     if not browser.find():

@@ -71,6 +71,7 @@ def test_who_cut_it_off_is_told_the_command_to_go_on(place):
                      "epoch-0002.npz"}  # fmt: skip
 
 
+@pytest.mark.long
 def test_from_another_folder_it_goes_on_to_what_it_would_have_been(
     place, cut, tmp_path, monkeypatch
 ):
@@ -191,6 +192,7 @@ def test_a_mistake_in_the_data_leaves_no_run_behind(tmp_path, monkeypatch):
     assert list((tmp_path / "runs").iterdir()) == []
 
 
+@pytest.mark.long
 def test_what_was_to_replace_a_run_is_gone_on_with(place, cut, tmp_path, monkeypatch):
     """The run beside an old one that it was to replace was killed: it is found by the old name."""
     old = tmp_path / "run"

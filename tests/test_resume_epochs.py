@@ -100,6 +100,7 @@ def check_equal(one, other):
     assert one[1:] == other[1:]
 
 
+@pytest.mark.others_long(1)
 @pytest.mark.parametrize(
     "mode", ["half", "scratch", pytest.param("together", marks=pytest.mark.slow)]
 )
@@ -122,6 +123,7 @@ def test_in_every_mode_it_is_cut_off_twice(data, run, monkeypatch, mode):
     check_equal(tuned(data, run, **options), whole)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("mode", ["half", pytest.param("together", marks=pytest.mark.slow)])
 def test_after_the_last_epoch_nothing_is_trained_again(data, run, monkeypatch, mode):
     whole = undisturbed(data, mode)
@@ -133,6 +135,7 @@ def test_after_the_last_epoch_nothing_is_trained_again(data, run, monkeypatch, m
     assert after == killed_files
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "epoch", [pytest.param(1, marks=pytest.mark.slow), 2, pytest.param(3, marks=pytest.mark.slow)]
 )
@@ -220,6 +223,7 @@ def harmed(path, harm):
         np.savez(opened, **arrays)
 
 
+@pytest.mark.long
 def test_a_state_that_cannot_be_written_does_not_end_the_training(data, run, monkeypatch):
     whole = undisturbed(data, "half")
     killed(monkeypatch, data, run, 2)
@@ -238,6 +242,7 @@ def test_a_state_that_cannot_be_written_does_not_end_the_training(data, run, mon
     check_equal(tuned(data, run), whole)
 
 
+@pytest.mark.long
 def test_each_array_is_written_once_and_what_is_frozen_not_at_all(data, run, monkeypatch):
     killed(monkeypatch, data, run, 1)
     with zipfile.ZipFile(run / resume.FOLDER / "epoch-0001.npz") as archive:

@@ -34,6 +34,7 @@ def rows(records, monkeypatch, tmp_path):
     return computed
 
 
+@pytest.mark.others_long(1)
 @pytest.mark.parametrize("ahead", [(2,), (0, 2), (1, 2)])
 def test_whichever_table_is_ahead(rows, ahead):
     whole = rows("whole")

@@ -286,6 +286,7 @@ def test_rows_without_their_digest_are_cut_off(tmp_path):
     assert again.rows(["c" * 32, "a" * 32])[:].tolist() == [[5, 5], [1, 1]]
 
 
+@pytest.mark.long
 def test_a_table_begun_anew_by_another_process_is_not_read_by_the_old_index(tmp_path):
     table = Table(tmp_path / "t", 1, "float16")
     with table.writing() as append:

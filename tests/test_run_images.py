@@ -143,6 +143,7 @@ def test_each_command_on_a_run_without_its_images(moved, tmp_path):
     assert tl("predict", run, photos / "test" / "red").exit_code == 0
 
 
+@pytest.mark.long
 def test_export_is_checked_on_any_images(moved, tmp_path):
     run, photos = moved
     (photos / "test" / "red" / "broken.png").write_bytes(b"no image")
@@ -154,6 +155,7 @@ def test_export_is_checked_on_any_images(moved, tmp_path):
     assert (told["checked_on"], told["equality"]["images"]) == ("data", 54)
 
 
+@pytest.mark.long
 def test_export_goes_by_kept_pixels(own, tmp_path):
     run, photos = own
     assert tl("evaluate", run, "--split", "val").exit_code == 0
@@ -166,6 +168,7 @@ def test_export_goes_by_kept_pixels(own, tmp_path):
     assert json.loads(done.stdout)["checked_on"] == "val"
 
 
+@pytest.mark.long
 def test_replaced_images_are_counted_and_not_taken_for_the_old_ones(own):
     run, photos = own
     before = json.loads(tl("evaluate", run, "--json").stdout)
@@ -212,6 +215,7 @@ def test_an_image_that_goes_while_batches_are_made_is_one_sentence(made, tmp_pat
         raise tf.errors.InvalidArgumentError(None, None, "anything else")
 
 
+@pytest.mark.long
 def test_others_are_evaluated_from_a_table_whose_columns_have_other_names(made, tmp_path):
     rows = [
         f"{path},{path.parent.name},K" for path in sorted((made / "photos/test").rglob("*.png"))

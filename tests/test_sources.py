@@ -428,6 +428,7 @@ def prepare(data_dir: Path, *configs: str) -> None:
     subprocess.run(command, check=True, capture_output=True, timeout=120)
 
 
+@pytest.mark.long
 def test_a_prepared_tfds_dataset_becomes_files_with_its_splits_and_class_names(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -108,6 +108,7 @@ def test_a_result_holds_for_the_same_start_and_settings_alone(context, tmp_path)
         assert Races(run).result(chosen, head) is None
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("kept", "strategies"), [("head", {"head"}), ("tuned", {"partial", "full"})]
 )

@@ -102,3 +102,13 @@ def test_mistakes_are_one_sentence(arguments, said, code):
     done = tl("summarize", *arguments)
     assert done.exit_code == code
     assert said in done.stderr
+
+
+def test_blocks_are_listed_with_the_freeze_ratios_that_end_at_them():
+    done = tl("blocks", "small", "--image-size", 32, "--json")
+    assert done.exit_code == 0, done.stderr
+    rows = json.loads(done.stdout)["blocks"]
+    assert [row["name"] for row in rows] == [b.name for b in catalog.get("small").blocks]
+    assert [ratio for row in rows for ratio in row["freeze_ratios"]] == [0.25, 0.5, 0.75]
+    shown = tl("blocks", "small", "--image-size", 32).stdout
+    assert all(row["name"] in shown for row in rows) and "--freeze" in shown

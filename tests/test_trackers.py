@@ -103,6 +103,7 @@ def only_run(client):
     return run
 
 
+@pytest.mark.long
 def test_mlflow_reads_epochs_figures_parameters_and_the_report(tmp_path, client):
     events = follow("mlflow", written(tmp_path / "run"))
     run = only_run(client)

@@ -44,6 +44,7 @@ def test_a_training_fits_on_one_screen_and_ends_in_what_to_type_next(home, monke
     assert Path(image.strip("'")).is_file()
 
 
+@pytest.mark.long
 def test_quiet_prints_the_result_alone(home, monkeypatch):
     monkeypatch.chdir(home)
     done = tl("train", "photos", "--effort", "quick", *SMALL, "--output", "runs/q", "-q")

@@ -94,6 +94,7 @@ def two(root) -> tuple[Path, object]:
     return run, done
 
 
+@pytest.mark.long
 def test_only_added_images_pass_and_the_others_stay_in_their_split(root, two):
     run, _ = two
     told = json.loads((run / run_dir.METRICS).read_text())
