@@ -275,7 +275,7 @@ def _compare(
             raise TLError(
                 "trainings are compared by accuracy, and of "
                 f"{'a number' if manifest.task == REGRESSION else 'several labels'} there is none",
-                "train one by one, --freeze head and --freeze half: each says how far it is off",
+                "train one by one, --freeze head and --freeze half, and then tl compare RUN RUN",
             )
         for other in others.values():
             other.for_task(manifest.task)
