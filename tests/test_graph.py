@@ -192,6 +192,7 @@ def test_gradients_of_the_suffix_are_those_of_the_whole():
         np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5)
 
 
+@pytest.mark.long
 def test_training_the_suffix_trains_the_network_and_nothing_before_the_cut():
     model = stirred(tiny_mbnet())
     x = images(model)

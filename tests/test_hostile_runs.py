@@ -69,7 +69,7 @@ def readable(copy: Path, name: str, every: int = 1) -> list[tuple[str, object]]:
 
 @pytest.mark.parametrize("name", JSONS)
 def test_anything_in_any_place_is_a_sentence_or_a_page(copy, name):
-    kept = readable(copy, name, every=19)
+    kept = readable(copy, name, every=57)
     assert kept
     for change, value in kept[:: max(1, len(kept) // DRAWN)]:
         dump(copy / name, value)

@@ -266,9 +266,11 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def run(table: Path, tmp_path_factory: pytest.TempPathFactory, loaded_once: None) -> Path:
-    path = tmp_path_factory.mktemp("runs") / "several"
-    tuned = ("--freeze", "half", "--epochs", 2, "--augment", "light")
-    done = tl("train", table, *SMALL, *tuned, "--report", "--test", 0.2,
+    return trained(table, tmp_path_factory.mktemp("runs") / "several", "--freeze", "head")
+
+
+def trained(table: Path, path: Path, *options: object) -> Path:
+    done = tl("train", table, *SMALL, *options, "--report", "--test", 0.2,
               "--output", path, "--json")  # fmt: skip
     assert done.exit_code == 0, done.stderr
     told = json.loads(done.stdout)
@@ -278,7 +280,9 @@ def run(table: Path, tmp_path_factory: pytest.TempPathFactory, loaded_once: None
     return path
 
 
-def test_tuning_tries_what_it_made_beside_the_head(run: Path) -> None:
+@pytest.mark.long
+def test_tuning_tries_what_it_made_beside_the_head(table: Path, tmp_path: Path) -> None:
+    run = trained(table, tmp_path / "run", "--freeze", "half", "--epochs", 2, "--augment", "light")
     tune = json.loads((run / "metrics.json").read_text())["tune"]
     assert [each["name"] for each in tune["candidates"]] == ["head", "tuned", "solved again"]
     for each in tune["candidates"]:
@@ -408,6 +412,7 @@ def test_two_heads_are_told_apart_by_how_they_order_images() -> None:
     assert low < LABELS.figure(good, y) < high
 
 
+@pytest.mark.long
 def test_an_export_says_that_it_ends_in_sigmoids(run: Path) -> None:
     done = tl("export", run, "--format", "keras", "--json")
     assert done.exit_code == 0, done.stderr

@@ -115,6 +115,7 @@ def spoilt(monkeypatch):
     monkeypatch.setattr(Classifier, "save", other)
 
 
+@pytest.mark.others_long(1)
 @pytest.mark.parametrize(
     "options",
     [{"freeze": "head"}, {"freeze": "half"},
@@ -134,6 +135,7 @@ def test_what_is_measured_is_what_was_reloaded(data, tmp_path, options, spoilt, 
     assert "differ by up to" in warning.text
 
 
+@pytest.mark.long
 def test_a_difference_is_a_warning_and_not_the_end(data, tmp_path, monkeypatch):
     monkeypatch.setattr(outcome, "_difference", lambda *_: float("nan"))
     said = []
@@ -142,6 +144,7 @@ def test_a_difference_is_a_warning_and_not_the_end(data, tmp_path, monkeypatch):
     assert made.result.metrics["test"].n == len([r for r in split_of_run(run) if r.split == "test"])
 
 
+@pytest.mark.others_long(1)
 @pytest.mark.parametrize("freeze", ["head", "half"])
 def test_without_a_difference_nothing_is_said_and_the_run_is_whole(data, tmp_path, freeze):
     said = []
