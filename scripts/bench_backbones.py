@@ -22,6 +22,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import pages
 from scipy.stats import binomtest
 
 from tl_cli import catalog, config
@@ -33,8 +34,6 @@ from tl_cli.engine.metrics.figures import log_losses
 from tl_cli.results.progress import silent
 
 NETWORKS = "efficientnet_lite0,efficientnet_lite1,efficientnet_lite2"
-PAGE = Path(__file__).parent.parent / "docs" / "backbones.md"
-BEGIN, END = "<!-- heads -->\n", "<!-- /heads -->\n"
 LEAST = 3  # images a class, where it has them
 
 
@@ -141,8 +140,7 @@ def main() -> None:
     lines = table(found)
     print("\n".join(lines))
     if given.docs:
-        before, rest = PAGE.read_text().split(BEGIN)
-        PAGE.write_text(before + BEGIN + "\n".join(lines) + "\n" + END + rest.split(END)[1])
+        pages.put("backbones.md", "heads", lines)
 
 
 if __name__ == "__main__":

@@ -25,7 +25,6 @@ from tl_cli.data.subset import limit
 from tl_cli.engine.head import kernel, solver
 from tl_cli.engine.metrics.figures import encode, log_losses
 
-BEGIN, END = "<!-- depths -->\n", "<!-- /depths -->\n"
 POWERS = (0.0, 0.25, 0.5, 0.75)
 KERNEL_FROM = 320  # images, below which `tl train` tries none
 
@@ -84,7 +83,7 @@ def main() -> None:
     given = options(__doc__ or "", "200,400,1000", "docs/data/depths.jsonl").parse_args()
     found = rows_in(given.out)
     fill(given, found, looked_at, cell)
-    show(table(found), (BEGIN, END), docs=given.docs)
+    show(table(found), "depths", docs=given.docs)
 
 
 if __name__ == "__main__":

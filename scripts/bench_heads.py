@@ -28,6 +28,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pages
 from bench_backbones import copy_some
 
 from tl_cli import catalog, engine
@@ -45,8 +46,6 @@ from tl_cli.engine.metrics.figures import encode, log_losses
 from tl_cli.engine.networks import loading
 from tl_cli.engine.networks.pooling import POOLINGS
 
-PAGE = Path(__file__).parent.parent / "docs" / "heads.md"
-BEGIN, END = "<!-- gains -->\n", "<!-- /gains -->\n"
 RULES = ("always", "better", "surely")  # how the folds may choose the kernel
 
 
@@ -219,13 +218,11 @@ def by_set(start: str, means: dict[str, np.ndarray]) -> list[str]:
     return [*lines, line(f"mean of {len(means)}", whole)]
 
 
-def show(lines: list[str], marks: tuple[str, str], *, docs: bool) -> None:
-    """Print a table, and with `docs` put it between its marks on the page."""
+def show(lines: list[str], name: str, *, docs: bool) -> None:
+    """Print a table, and with `docs` put it on the page."""
     print("\n".join(lines))
     if docs:
-        before, rest = PAGE.read_text().split(marks[0])
-        after = rest.split(marks[1])[1]
-        PAGE.write_text(before + marks[0] + "\n".join(lines) + "\n" + marks[1] + after)
+        pages.put("heads.md", name, lines)
 
 
 def fill(
@@ -260,7 +257,7 @@ def main() -> None:
     given = options(__doc__, "200,400,all", "docs/data/heads.jsonl").parse_args()
     found = rows_in(given.out)
     fill(given, found, looked_at, cell)
-    show(table(found), (BEGIN, END), docs=given.docs)
+    show(table(found), "gains", docs=given.docs)
 
 
 if __name__ == "__main__":

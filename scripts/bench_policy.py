@@ -197,6 +197,7 @@ def cell(folder: Path, per_class: int | None, seed: int, size: int, todo: list) 
         row = solved(context) if plan == "head" else tuned(context, TUNED[plan])
         seconds = round(time.perf_counter() - start, 1)
         row = {"classes": len(manifest.classes), **counts, **row, "seconds": seconds}
+        row["pooling"] = context.config.pooled
         print(json.dumps({"plan": plan, "variant": variant, **row}), flush=True)
 
 

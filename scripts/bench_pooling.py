@@ -37,7 +37,6 @@ from tl_cli.engine.networks import loading
 
 Arrays = dict[str, np.ndarray]  # by name
 
-BEGIN, END = "<!-- pooling -->\n", "<!-- /pooling -->\n"
 KEPT = ("avg", "std", "max")  # of each map
 FIGURES = ("test_accuracy", "test_log_loss")
 WAYS = {
@@ -156,7 +155,7 @@ def main() -> None:
     given = options(__doc__ or "", "60,150,400,1000", "docs/data/pooling.jsonl").parse_args()
     found = rows_in(given.out)
     fill(given, found, looked_at, cell)
-    show(table(found), (BEGIN, END), docs=given.docs)
+    show(table(found), "pooling", docs=given.docs)
 
 
 if __name__ == "__main__":

@@ -21,7 +21,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from bench_backbones import PAGE, copy_some
+import pages
+from bench_backbones import copy_some
 
 from tl_cli import config
 from tl_cli.data.scan import scan
@@ -29,8 +30,6 @@ from tl_cli.data.split import assign_splits
 from tl_cli.engine import rank
 from tl_cli.results.progress import silent
 from tl_cli.results.ranking import Candidate
-
-BEGIN, END = "<!-- rank -->\n", "<!-- /rank -->\n"
 
 
 def measure(images: Path, among: str, limit: int) -> dict:
@@ -100,8 +99,7 @@ def main() -> None:
     lines = table(rankings, heads)
     print("\n".join(lines))
     if given.docs:
-        before, rest = PAGE.read_text().split(BEGIN)
-        PAGE.write_text(before + BEGIN + "\n".join(lines) + "\n" + END + rest.split(END)[1])
+        pages.put("backbones.md", "rank", lines)
 
 
 def read(file: Path) -> list[dict]:

@@ -18,6 +18,7 @@ import os
 from pathlib import Path
 
 import numpy as np
+import pages
 
 from tl_cli import catalog, engine
 from tl_cli.data.scan import scan
@@ -31,8 +32,6 @@ from tl_cli.store import cache_folder
 PHOTOS, LETTERS = ("flowers", "ants_bees"), ("omniglot_greek",)
 OTHERS = ("trashnet", "sign_digits", "fashion_mnist", "hand_shapes")
 SUBSETS, OF = 30, 100
-PAGE = Path(__file__).parent.parent / "docs" / "policy.md"
-BEGIN, END = "<!-- agreement -->\n", "<!-- /agreement -->\n"
 
 
 def measured(source: str, backbone: loading.Backbone, images: int) -> dict:
@@ -175,8 +174,7 @@ def main() -> None:
     agreed = agreement(found, names, sizes[0]) if sizes else []
     print("\n".join(agreed))
     if given.docs:
-        before, rest = PAGE.read_text().split(BEGIN)
-        PAGE.write_text(before + BEGIN + "\n".join(agreed) + "\n" + END + rest.split(END)[1])
+        pages.put("policy.md", "agreement", agreed)
 
 
 if __name__ == "__main__":

@@ -21,10 +21,10 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import pages
+
 ROOT = Path(__file__).parent.parent
 OUT = ROOT / "docs" / "data" / "backbones_check.jsonl"
-PAGE = ROOT / "docs" / "backbones.md"
-BEGIN, END = "<!-- checked -->\n", "<!-- /checked -->\n"
 LEAST = 64  # pixels, or what the network takes at least
 IMAGES, CLASSES = 9, ("a", "b", "c")
 ALLOWED = 1e-3  # of a probability, between a network and itself elsewhere
@@ -214,7 +214,7 @@ def in_a_process(names: list[str]) -> Iterator[dict]:
         yield from in_a_process([name])
 
 
-def table(rows: dict[str, dict]) -> str:
+def table(rows: dict[str, dict]) -> list[str]:
     """One line a network, in the order of the catalogue."""
     from tl_cli import catalog
 
@@ -234,13 +234,7 @@ def table(rows: dict[str, dict]) -> str:
         gaps = (f"{row[key]:.0e}" for key in ("reloaded", "saved_model", "onnx", "plain"))
         cells = " | ".join([*map(str, counts), *gaps, f"{row['seconds']:.0f}"])
         lines.append(f"| {name} | {cells} |")
-    return "\n".join(lines) + "\n"
-
-
-def write_docs(rows: dict[str, dict]) -> None:
-    before, rest = PAGE.read_text().split(BEGIN)
-    _, after = rest.split(END)
-    PAGE.write_text(before + BEGIN + table(rows) + END + after)
+    return lines
 
 
 def main() -> int:
@@ -268,7 +262,7 @@ def main() -> int:
                 file.write(json.dumps(row) + "\n")
             print(f"{row['backbone']}: {'passes' if row['ok'] else row['error']}", flush=True)
     if given.docs:
-        write_docs(rows)
+        pages.put("backbones.md", "checked", table(rows))
     return int(not all(row["ok"] for row in rows.values()))
 
 

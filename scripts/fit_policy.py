@@ -1,14 +1,14 @@
 """The freeze policies judged on the grid of bench_policy.py, and what to keep after a tuning.
 
     python scripts/fit_policy.py [docs/data/policy.jsonl] [--plot docs/policy.png]
+        [--variants docs/data/policy_variants.jsonl] [--docs]
 
-Reads the JSON lines and prints Markdown: test accuracies by plan, what each candidate of a tuning
-came to beside the solved head, by which rule it should be kept, and
+Reads the JSON lines and prints Markdown, with --docs into docs/policy.md: test accuracies by plan,
+what each candidate of a tuning came to beside the solved head, by which rule it should be kept, and
 the regret of each policy: accuracy of the cell's best plan minus that of the policy's plan, both
-as saved. Where several seeds were run the best plan is chosen on the other seeds. A policy with
-fitted numbers is judged on each set with numbers fitted to the others. Cost: passes of one image
-through the whole network (a training step counts as three) for each image that there is. Intervals:
-95 % bootstrap over sets.
+as saved. Where several seeds were run the best plan is chosen on the other seeds. Cost: passes of
+one image through the whole network (a training step counts as three) for each image that there is.
+Intervals: 95 % bootstrap over sets. A star marks the rows of a version whose head saw averages.
 """
 
 import argparse
@@ -20,6 +20,7 @@ from pathlib import Path
 from statistics import fmean
 
 import numpy as np
+import pages
 from bench_policy import AS_IS
 
 from tl_cli.engine.finetune.candidates import AGAIN, HEAD
@@ -96,7 +97,7 @@ def read(path: Path) -> list[Cell]:
 
 
 def evidence_of(row: dict) -> Evidence:
-    known = {name: row[name] for name in Evidence.__dataclass_fields__}
+    known = {name: row[name] for name in Evidence.__dataclass_fields__ if name in row}
     known["probes"] = tuple(Probe(**probe) for probe in row["probes"])
     return Evidence(**known | {name: Probe(**row[name]) for name in ("joined", "pixels")})
 
@@ -197,7 +198,7 @@ def prior_line(cells: Sequence[Cell]) -> str:
             size = np.log10(min(row["train"], MOST_IMAGES))
             off.append(true_gain(row) - other @ (1, size, row["similarity"]))
     return (
-        f"usual gain = {a:+.2f} {b:+.2f} log10(images) {c:+.2f} S, deviation {spread:.2f}, "
+        f"> usual gain = {a:+.2f} {b:+.2f} log10(images) {c:+.2f} S, deviation {spread:.2f}, "
         f"{np.sqrt(np.mean(np.square(off))):.2f} on sets it was not fitted to ({len(rows)} runs)"
     )
 
@@ -317,7 +318,8 @@ def accuracy_table(cells: Sequence[Cell]) -> str:
         )
         times = times if spent > ONE_PASS else "the images had passed before"
         lines.append(
-            f"| {cell.set} | {head['size']} | {cell.per_class or 'all'} | "
+            f"| {cell.set}{'' if 'pooling' in head else ' *'} | {head['size']} | "
+            f"{cell.per_class or 'all'} | "
             f"{head['train']} / {head['val']} / {head['test']} | {cell.seed} | "
             f"{cell.stats.similarity:.2f} | {' | '.join(shown)} | {policy(cell)} | "
             f"{times} |"
@@ -369,15 +371,28 @@ def picture(cells: Sequence[Cell], path: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("lines", nargs="?", type=Path, default=Path("docs/data/policy.jsonl"))
+    parser.add_argument(
+        "--variants", type=Path, default=Path("docs/data/policy_variants.jsonl"),
+        help="runs of other options beside the plan's own",
+    )  # fmt: skip
     parser.add_argument("--plot", type=Path, help="PNG of regret against cost")
+    parser.add_argument("--docs", action="store_true", help="Write docs/policy.md.")
     options = parser.parse_args()
     cells = read(options.lines)
     if options.plot:
         picture(cells, options.plot)
-    for table in (
-        accuracy_table, candidate_table, prior_line, acceptance_table, variant_table, regret_table,
-    ):  # fmt: skip
-        print(table(cells), end="\n\n")
+    tables = {
+        "usual": prior_line(cells),
+        "grid": accuracy_table(cells),
+        "candidates": candidate_table(cells),
+        "kept": acceptance_table(cells),
+        "variants": variant_table(read(options.variants)),
+        "regret": regret_table(cells),
+    }
+    for name, table in tables.items():
+        print(table, end="\n\n")
+        if options.docs:
+            pages.put("policy.md", name, [table])
 
 
 if __name__ == "__main__":

@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 
 from test_cli import tl
+from tiny import coloured
 from tl_cli.cli.rank import candidates_of
 from tl_cli.data.manifest import CLASSIFICATION
+from tl_cli.engine.networks import loading
 from tl_cli.errors import TLError
 from tl_cli.results.ranking import Candidate, RankedNetwork, Ranking, on_the_front
 
@@ -161,7 +163,6 @@ def test_a_second_round_that_is_cut_short_does_not_count(monkeypatch, images):
 
 
 def test_the_command_ranks_two_networks_on_real_passes(tmp_path):
-    from tiny import coloured
     from tl_cli import catalog
     from tl_cli.engine.networks import loading
 
@@ -205,7 +206,6 @@ def test_best_cannot_be_told_without_images():
 
 @pytest.mark.long
 def test_a_training_takes_the_network_that_ranks_best(monkeypatch, tmp_path):
-    from tiny import coloured
     from tl_cli import catalog
     from tl_cli.engine import rank
 
@@ -248,3 +248,69 @@ def test_where_there_is_one_network_it_is_taken_without_a_look(monkeypatch):
     settings = config.load(flags={"data": "photos", "backbone": "best"})
     assert rank.resolved(settings, None, notes.append).backbone == "efficientnet_lite0"
     assert "the only one" in notes[0].text
+
+
+# -- --allow-download ----------------------------------------------------------------------------
+
+
+def test_worth_fetching_is_the_best_of_each_family_at_a_bearable_cost(monkeypatch):
+    from tl_cli import catalog
+    from tl_cli.cards import presence
+
+    monkeypatch.setattr(presence, "keras_home", lambda: Path("/nowhere"))
+    assert catalog.worth_fetching() == ["efficientnet_b3", "efficientnetv2_b2"]
+    monkeypatch.setattr(presence, "state", lambda card: presence.HERE)
+    assert catalog.worth_fetching() == []
+
+
+@pytest.fixture
+def offered(monkeypatch):
+    """Have `small` here, `smaller` be worth fetching, and another that cannot be had."""
+    from tl_cli import catalog
+
+    monkeypatch.setattr(catalog, "at_hand", lambda: ["small"])
+    monkeypatch.setattr(catalog, "worth_fetching", lambda: ["smaller", "mobilenet_v2"])
+    monkeypatch.setitem(loading.SOURCES, "keras", out_of_reach)
+
+
+def out_of_reach(*_):
+    raise TLError("the weights of mobilenet_v2 could not be downloaded (no network?)")
+
+
+@pytest.mark.long
+def test_what_may_do_better_is_fetched_and_tried(offered, tmp_path):
+    photos = coloured(tmp_path / "photos", 10, noise=30)
+    done = tl("rank", photos, "--allow-download", "--image-size", 32, "--json")
+    assert done.exit_code == 0, done.stderr
+    names = {row["name"] for row in json.loads(done.stdout)["networks"]}
+    assert names == {"small", "smaller"}
+    assert "Fetching smaller" in done.stderr
+    assert "mobilenet_v2 is left out: the weights of mobilenet_v2 could not be" in done.stderr
+
+
+def test_a_training_chooses_among_what_was_fetched(offered):
+    from tl_cli import config
+    from tl_cli.engine import rank
+
+    given = {"data": "photos", "effort": "thorough"}
+    assert rank.resolved(config.load(flags=given), None, print).backbone == "small"
+    looked_at = []
+    rank_of, rank.rank = rank.rank, lambda *given: looked_at.extend(given[2]) or ranking_of(given)
+    try:
+        settings = config.load(flags=given | {"allow_download": True})
+        assert rank.resolved(settings, None, lambda note: None).backbone == "smaller"
+    finally:
+        rank.rank = rank_of
+    assert [each.name for each in looked_at] == ["small", "smaller"]
+
+
+def ranking_of(given):
+    return Ranking(tuple(network(each.name, 0.9, 1.0) for each in given[2][::-1]), 100, 100)
+
+
+@pytest.mark.parametrize("given", [{}, {"effort": "thorough", "backbone": "efficientnet_lite0"}])
+def test_nothing_is_fetched_where_nothing_is_chosen(given):
+    from tl_cli import config
+
+    with pytest.raises(TLError, match="allow_download is for who has the network chosen"):
+        config.load(flags={"data": "photos", "allow_download": True, **given})

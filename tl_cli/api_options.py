@@ -33,6 +33,7 @@ class Options(TypedDict, total=False):
     policy: Literal["evidence", "rule"]
     freeze: str | float
     effort: Literal["quick", "normal", "thorough"]
+    allow_download: bool
     unfreeze: Literal["at_once", "gradual"]
     head: Literal["auto", "last", "multi", "kernel"]
     pooling: Literal["avg", "avgstd", "max", "avgmax", "flatten", "gem"] | None

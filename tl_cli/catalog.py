@@ -168,6 +168,18 @@ def at_hand() -> list[str]:
     ]
 
 
+def worth_fetching() -> list[str]:
+    """Return the networks that Keras could fetch and that would probably do better: one a family.
+
+    As `stronger` finds them, beside the default: with `--allow-download` they are tried as well.
+    """
+    found: dict[str, Card] = {}
+    for card in sorted(CARDS.values(), key=lambda card: -(card.top1 or 0.0)):
+        if presence.state(card) == presence.TO_FETCH and _is_stronger(card, CARDS[DEFAULT]):
+            found.setdefault(card.name.split("_")[0], card)
+    return [card.name for card in found.values()]
+
+
 def relative_cost(card: Card) -> float:
     """Return the multiply-adds of an image at the network's own size, in those of the default."""
     return card.multiply_adds / CARDS[DEFAULT].multiply_adds
@@ -180,17 +192,19 @@ def stronger(card: Card) -> Card | None:
     much: what is better there is mostly better elsewhere too (Kornblith et al. 2019,
     arXiv:1805.08974, correlations of 0.96 and 0.99 over twelve sets).
     """
-    if card.top1 is None:
-        return None
-    found = [
-        other
-        for other in CARDS.values()
-        if other.top1 is not None
+    found = [other for other in CARDS.values() if _is_stronger(other, card)]
+    return max(found, key=lambda other: (other.top1 or 0.0, -other.multiply_adds), default=None)
+
+
+def _is_stronger(other: Card, card: Card) -> bool:
+    """Return whether another network is probably better by a few points, at a bearable cost."""
+    return (
+        card.top1 is not None
+        and other.top1 is not None
         and other.top1 >= card.top1 + WORTH_NAMING
         and other.multiply_adds <= BEARABLE * card.multiply_adds
         and not other.terms
-    ]
-    return max(found, key=lambda other: (other.top1 or 0.0, -other.multiply_adds), default=None)
+    )
 
 
 def require_pretrained(card: Card) -> None:

@@ -126,6 +126,9 @@ class RunConfig(BaseModel):
     effort: Literal["quick", "normal", "thorough"] = _what(
         "The head alone; as advised; or networks and plans tried out first.", "normal"
     )
+    allow_download: bool = _what(
+        "Of networks to choose from, fetch those that may do better, too.", False, rare=True
+    )
     unfreeze: Literal["at_once", "gradual"] = _what(
         "At once, or from the end backwards in steps.", "at_once", rare=True
     )

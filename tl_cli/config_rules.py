@@ -29,6 +29,11 @@ def contradictions(config: RunConfig) -> list[str]:
     if config.backbone == catalog.BEST and (config.from_scratch or config.weights):
         other = "from_scratch" if config.from_scratch else f"weights {config.weights}"
         return [f"backbone best is chosen among pretrained networks: leave out {other}"]
+    if config.allow_download and catalog.BEST not in (config.backbone, *implied(config).values()):
+        return [
+            "allow_download is for who has the network chosen: with backbone best, or with effort "
+            "thorough and no backbone"
+        ]
     if catalog.BESIDE in config.backbone:
         tuned = config.freeze if config.freeze not in ("auto", "head", "1") else None
         thorough = config.effort if config.effort == "thorough" else None

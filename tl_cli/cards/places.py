@@ -20,14 +20,18 @@ from tl_cli.store.reading import json_of
 SCHEMES = {
     "file:": "PATH.keras, a Keras functional model of your own",
     "hub:": "NAME of a KerasHub preset, or a FOLDER that holds one",
-    "hf://": "OWNER/MODEL of Hugging Face, in KerasHub's format",
+    "timm:": "NAME of a model of timm on Hugging Face, or a FOLDER that holds one",
+    "hf://": "OWNER/MODEL of Hugging Face, in the format of KerasHub, timm or Transformers",
     "kaggle://": "OWNER/MODEL/keras/VARIANT of Kaggle",
 }
 DEFAULT_SIZE = 224  # pixels; of a network that takes any
 MOST_CONFIG = 50_000_000  # bytes
-OF_ONE_SIZE = ("ViTBackbone", "DeiTBackbone")  # by their table of positions
+# by their table of positions; as KerasHub calls them, and as Transformers does
+OF_ONE_SIZE = ("ViTBackbone", "DeiTBackbone", "vit", "deit")
 RESCALES = ("Rescaling", "Normalization")
-PRESET_FILES = ("config.json", "model.weights.h5")
+CONFIG = "config.json"
+WEIGHTS = ("model.weights.h5", "model.safetensors")  # KerasHub's; timm's and Transformers'
+UNSTATED = "stated nowhere"
 
 
 def scheme_of(name: str) -> str:
@@ -42,20 +46,32 @@ def card(name: str, preprocessing: str | None = None) -> Card:
     """
     scheme = scheme_of(name)
     place = name if scheme.endswith("//") else name.removeprefix(scheme)
-    fixed = False
     if scheme == "file:":
         size, inside = _file_says(Path(place))
-    else:
-        (size, fixed), inside = _preset_says(place), False
+        return Card(
+            name=name,
+            source="file",
+            place=place,
+            image_size=size or DEFAULT_SIZE,
+            preprocessing=preprocessing or ("included" if inside else ""),
+            pretrained_on=UNSTATED,
+            licence=UNSTATED,
+        )
+    if scheme == "timm:" and not is_path(place):
+        place = f"hf://timm/{place}"
+    config = _preset_config(place)
+    size, fixed = size_in(config) if config else _size_in_name(place)
+    licence, tag = _timm_says(config)
     return Card(
         name=name,
-        source="file" if scheme == "file:" else "hub",
+        source="hub",
         place=place,
         image_size=size or DEFAULT_SIZE,
-        preprocessing=preprocessing or ("included" if inside else ""),
-        pretrained_on="stated nowhere",
-        licence="stated nowhere",
+        preprocessing=preprocessing or "",
+        pretrained_on=tag or UNSTATED,
+        licence=licence or UNSTATED,
         smallest=size if fixed and size else 32,
+        terms="non-commercial" if "-nc" in licence else "",
     )
 
 
@@ -70,13 +86,15 @@ def check(card: Card) -> None:
         if not path.is_file():
             raise TLError(f"there is no file '{card.place}'", "give file:PATH.keras, a saved model")
         return
-    if scheme != "hub:" or not is_path(card.place):
+    if not is_folder(card):
         return
-    lacking = [file for file in PRESET_FILES if not _holds(path, file)]
+    wanted = (CONFIG, " or ".join(WEIGHTS))
+    holds = (_holds(path, CONFIG), any(_holds(path, file) for file in WEIGHTS))
+    lacking = [file for file, there in zip(wanted, holds, strict=True) if not there]
     if lacking:
         raise TLError(
             f"the folder '{card.place}' holds no {' and no '.join(lacking)}",
-            f"put {' and '.join(PRESET_FILES)} there",
+            f"put {' and '.join(wanted)} there",
         )
 
 
@@ -85,8 +103,15 @@ def folder_name(card: Card) -> str:
     return card.place.rstrip("/").rsplit("/", 1)[-1] or "preset"
 
 
+def is_folder(card: Card) -> bool:
+    """Return whether a card's network lies in a folder here."""
+    return scheme_of(card.name) in ("hub:", "timm:") and is_path(card.place)
+
+
 def is_path(place: str) -> bool:
-    """Return whether a place of hub: is a folder rather than the name of a preset."""
+    """Return whether a place of hub: or timm: is a folder rather than the name of a preset."""
+    if "://" in place:
+        return False
     return "/" in place or "\\" in place or place.startswith(("~", ".")) or Path(place).is_dir()
 
 
@@ -96,19 +121,47 @@ def _holds(folder: Path, file: str) -> bool:
     return (folder / file).is_file() or any(folder.glob(f"{stem}*.{ending.split('.')[0]}*.json"))
 
 
-def _preset_says(place: str) -> tuple[int | None, bool]:
-    """Return the image size of a preset, None for any, and whether it takes that one alone.
-
-    By its settings where it lies here, else by its name: vit_base_patch16_224_imagenet.
-    """
+def _preset_config(place: str) -> Mapping[str, Any]:
+    """Return what a preset that lies here says of itself; nothing of any other."""
     try:
-        config = json_of(Path(place).expanduser() / "config.json")
-        kind, shape = str(config["class_name"]), config["config"]["image_shape"]
-        return (shape[0], kind in OF_ONE_SIZE) if isinstance(shape[0], int) else (None, False)
-    except (OSError, ValueError, TypeError, LookupError):
-        name = place.rsplit("/", 1)[-1]
-        numbers = re.findall(r"(?<![0-9a-z])(\d{3})(?![0-9a-z])", name)
-        return int(numbers[-1]) if numbers else None, name.startswith(("vit_", "deit_"))
+        config = json_of(Path(place).expanduser() / CONFIG)
+    except (OSError, ValueError):
+        return {}
+    return config if isinstance(config, dict) else {}
+
+
+def size_in(config: Mapping[str, Any]) -> tuple[int | None, bool]:
+    """Return the image size that a preset states, None for any, and whether it takes that alone.
+
+    `config`: its config.json, in the format of KerasHub, Transformers or timm.
+    """
+    kind = str(config.get("class_name") or config.get("model_type") or "")
+    stated = (
+        _inside(config, "config", "image_shape")
+        or _inside(config, "pretrained_cfg", "input_size")  # [channels, height, width]
+        or config.get("image_size")
+    )
+    size = stated[-2] if isinstance(stated, list) and len(stated) > 1 else stated
+    return (size, kind in OF_ONE_SIZE) if isinstance(size, int) else (None, False)
+
+
+def _timm_says(config: Mapping[str, Any]) -> tuple[str, str]:
+    """Return the licence of timm's weights and how they came to be, "" where it is not said."""
+    licence = _inside(config, "pretrained_cfg", "license")
+    tag = _inside(config, "pretrained_cfg", "tag")
+    return str(licence or "").lower(), f"timm's {tag}" if tag else ""
+
+
+def _inside(config: Mapping[str, Any], outer: str, inner: str) -> Any:
+    found = config.get(outer)
+    return found.get(inner) if isinstance(found, dict) else None
+
+
+def _size_in_name(place: str) -> tuple[int | None, bool]:
+    """Return the same by a preset's name: vit_base_patch16_224_imagenet."""
+    name = place.rsplit("/", 1)[-1]
+    numbers = re.findall(r"(?<![0-9a-z])(\d{3})(?![0-9a-z])", name)
+    return int(numbers[-1]) if numbers else None, name.startswith(("vit_", "deit_"))
 
 
 def _file_says(path: Path) -> tuple[int | None, bool]:

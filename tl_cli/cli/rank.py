@@ -30,6 +30,10 @@ def rank(
     max_minutes: Annotated[
         str | None, typer.Option(metavar="FLOAT", help="Begin no further look after that.")
     ] = None,
+    allow_download: Annotated[
+        bool,
+        typer.Option("--allow-download", help="Fetch those that may do better, and try them too."),
+    ] = False,
     image_size: Annotated[
         str | None, typer.Option(metavar="INTEGER", help="Pixels a side; auto: each network's own.")
     ] = None,
@@ -44,15 +48,19 @@ def rank(
     with opened_screen(json=json, quiet=quiet) as screen:
         from tl_cli import catalog, config
 
-        candidates = candidates_of(among, catalog.at_hand())
+        offered = [] if among or not allow_download else catalog.worth_fetching()
+        candidates = candidates_of(among, [*catalog.at_hand(), *offered])
         flags = {"data": data, "columns": columns, "task": task, "channels": channels}
         flags["data_dir"] = data_dir
         limits = {"max_minutes": max_minutes, "image_size": image_size}
         settings = config.load(flags=flags | limits)
         manifest = manifest_of(settings, screen, TASKS)
-        from tl_cli.engine.rank import rank as ranked
+        from tl_cli.engine import rank as engine
 
-        found = ranked(settings, manifest, candidates, screen.on_progress)
+        if offered:
+            here = engine.fetched(offered, screen.on_progress)
+            candidates = candidates_of(None, [*catalog.at_hand(), *here])
+        found = engine.rank(settings, manifest, candidates, screen.on_progress)
         if json:
             print(jsonlib.dumps(found.to_json()))
             return

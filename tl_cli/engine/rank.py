@@ -25,7 +25,9 @@ from tl_cli.engine.finetune import time_budget
 from tl_cli.engine.finetune.settings import STEP_COST
 from tl_cli.engine.head import choice
 from tl_cli.engine.head.linear_head import paired_gain
+from tl_cli.engine.networks import loading
 from tl_cli.engine.tasks import Head, Task
+from tl_cli.errors import TLError
 from tl_cli.plan import FreezePlan
 from tl_cli.results.progress import Note, OnProgress
 from tl_cli.results.ranking import Candidate, RankedNetwork, Ranking, on_the_front
@@ -84,11 +86,14 @@ def rank(
 def resolved(config: RunConfig, manifest: Manifest, on_progress: OnProgress) -> RunConfig:
     """Return the configuration with the network that ranks best here in place of `best`.
 
-    Among those whose weights are on this machine; where that is one, it is taken without a look.
+    Among those whose weights are on this machine, and with `allow_download` those worth fetching;
+    where that is one, it is taken without a look.
     """
     if config.backbone != catalog.BEST:
         return config
     names = catalog.at_hand()
+    if config.allow_download:
+        names += fetched(catalog.worth_fetching(), on_progress)
     if len(names) == 1:
         on_progress(Note(f"Network: {names[0]}, the only one whose weights are here."))
         return config.effective(backbone=names[0])
@@ -96,6 +101,20 @@ def resolved(config: RunConfig, manifest: Manifest, on_progress: OnProgress) -> 
     best, *others = ranking.networks
     on_progress(Note(f"Network: {_figure(best)}; {', '.join(map(_figure, others))}."))
     return config.effective(backbone=best.name)
+
+
+def fetched(names: Sequence[str], on_progress: OnProgress) -> list[str]:
+    """Have Keras fetch the weights of networks; return those that are here now."""
+    here = []
+    for card in map(catalog.get, names):
+        on_progress(Note(f"Fetching {card.name}, {card.megabytes:.0f} MB."))
+        try:
+            loading.load(card, card.image_size)
+        except TLError as error:
+            on_progress(Note(f"{card.name} is left out: {error.message}."))
+        else:
+            here.append(card.name)
+    return here
 
 
 def _figure(network: RankedNetwork) -> str:

@@ -40,12 +40,15 @@ Seconds = Annotated[float, Field(ge=0, le=1e10)]
 Text = Annotated[InstanceOf[str], AfterValidator(_short)]  # names on disk are any bytes
 Interval = Annotated[list[Number], Field(min_length=2, max_length=2)]
 Thirds = Annotated[list[Number], Field(min_length=3, max_length=3)]
-LOOSE = ConfigDict(extra="allow", strict=True)
-EXACT = ConfigDict(extra="forbid", strict=True)
 
 
-class _Class(TypedDict):
-    __pydantic_config__ = LOOSE  # type: ignore[misc]
+class _Loose(TypedDict):
+    """Whatever else stands there is let be."""
+
+    __pydantic_config__ = ConfigDict(extra="allow", strict=True)  # type: ignore[misc]
+
+
+class _Class(_Loose):
     name: Text
     precision: Share
     recall: Share
@@ -53,16 +56,14 @@ class _Class(TypedDict):
     support: Count
 
 
-class _Intervals(TypedDict):
-    __pydantic_config__ = LOOSE  # type: ignore[misc]
+class _Intervals(_Loose):
     accuracy: Interval
     balanced_accuracy: Interval | None
     macro_f1: Interval | None
     log_loss: Interval | None
 
 
-class _Figures(TypedDict):
-    __pydantic_config__ = LOOSE  # type: ignore[misc]
+class _Figures(_Loose):
     n: Annotated[Count, Field(ge=1)]
     accuracy: Share
     balanced_accuracy: Share
@@ -86,23 +87,20 @@ def _square(figures: _Figures) -> _Figures:
 Figures = Annotated[_Figures, AfterValidator(_square)]
 
 
-class _Head(TypedDict):
-    __pydantic_config__ = LOOSE  # type: ignore[misc]
+class _Head(_Loose):
     kind: Text
     cv_accuracy: Share
     cv_stderr: Number
 
 
-class _Candidate(TypedDict):
-    __pydantic_config__ = LOOSE  # type: ignore[misc]
+class _Candidate(_Loose):
     name: Text
     log_loss: Number
     accuracy: Share
     test_accuracy: NotRequired[Share | None]
 
 
-class _Tune(TypedDict):
-    __pydantic_config__ = LOOSE  # type: ignore[misc]
+class _Tune(_Loose):
     epochs: Count
     best_epoch: NotRequired[Count]
     kept: NotRequired[Text]
@@ -110,20 +108,18 @@ class _Tune(TypedDict):
     candidates: NotRequired[list[_Candidate]]
 
 
-class _Scratch(TypedDict):
-    __pydantic_config__ = LOOSE  # type: ignore[misc]
+class _Scratch(_Loose):
     best_epoch: NotRequired[Count]
 
 
 class _Point(TypedDict):
-    __pydantic_config__ = EXACT  # type: ignore[misc]
+    __pydantic_config__ = ConfigDict(extra="forbid", strict=True)  # type: ignore[misc]
     images: Annotated[Number, Field(ge=0)]
     accuracy: Share
     repeats: Count
 
 
-class _Curve(TypedDict):
-    __pydantic_config__ = LOOSE  # type: ignore[misc]
+class _Curve(_Loose):
     points: Annotated[list[_Point], Field(min_length=2)]
     held_out: Annotated[Count, Field(ge=1)]
     stderr: Number
@@ -135,27 +131,30 @@ def _with_total(seconds: dict[Text, Seconds]) -> dict[Text, Seconds]:
     return seconds
 
 
-class Told(TypedDict):
-    """metrics.json."""
+class _Cost(_Loose):
+    """What metrics.json says of every run: what it took, and what it left."""
 
-    __pydantic_config__ = LOOSE  # type: ignore[misc]
-    metrics: dict[Literal["val", "test"], Figures]
     seconds: Annotated[dict[Text, Seconds], AfterValidator(_with_total)]
-    head: _Head | None
-    tune: NotRequired[_Tune | None]
-    scratch: NotRequired[_Scratch | None]
     refit: NotRequired[bool]
-    trained_parameters: NotRequired[Count | None]
-    peak_memory: NotRequired[Count | None]
     parameters: NotRequired[Count | None]
     model_bytes: NotRequired[Count | None]
     milliseconds: NotRequired[Seconds | None]
+
+
+class Told(_Cost):
+    """metrics.json."""
+
+    metrics: dict[Literal["val", "test"], Figures]
+    head: _Head | None
+    tune: NotRequired[_Tune | None]
+    scratch: NotRequired[_Scratch | None]
+    trained_parameters: NotRequired[Count | None]
+    peak_memory: NotRequired[Count | None]
     solved: NotRequired[_Candidate | None]
     learning_curve: NotRequired[_Curve | None]
 
 
-class _Label(TypedDict):
-    __pydantic_config__ = LOOSE  # type: ignore[misc]
+class _Label(_Loose):
     name: Text
     average_precision: Share | None
     interval: Interval | None
@@ -166,8 +165,7 @@ class _Label(TypedDict):
     support: Count
 
 
-class _LabelIntervals(TypedDict):
-    __pydantic_config__ = LOOSE  # type: ignore[misc]
+class _LabelIntervals(_Loose):
     mean_average_precision: Interval | None
     macro_f1: Interval | None
     micro_f1: Interval | None
@@ -175,8 +173,7 @@ class _LabelIntervals(TypedDict):
     log_loss: Interval | None
 
 
-class _LabelFigures(TypedDict):
-    __pydantic_config__ = LOOSE  # type: ignore[misc]
+class _LabelFigures(_Loose):
     n: Annotated[Count, Field(ge=1)]
     mean_average_precision: Share
     macro_f1: Share
@@ -190,22 +187,19 @@ class _LabelFigures(TypedDict):
     classes: list[Text]
 
 
-class _LabelHead(TypedDict):
-    __pydantic_config__ = LOOSE  # type: ignore[misc]
+class _LabelHead(_Loose):
     kind: Text
     cv_average_precision: Share
 
 
-class _LabelCandidate(TypedDict):
-    __pydantic_config__ = LOOSE  # type: ignore[misc]
+class _LabelCandidate(_Loose):
     name: Text
     log_loss: Number
     average_precision: Share
     test_average_precision: NotRequired[Share | None]
 
 
-class _LabelTune(TypedDict):
-    __pydantic_config__ = LOOSE  # type: ignore[misc]
+class _LabelTune(_Loose):
     epochs: Count
     best_epoch: Count
     kept: Text
@@ -213,40 +207,31 @@ class _LabelTune(TypedDict):
     candidates: list[_LabelCandidate]
 
 
-class ToldLabels(TypedDict):
+class ToldLabels(_Cost):
     """metrics.json where an image may have several labels."""
 
-    __pydantic_config__ = LOOSE  # type: ignore[misc]
     task: Literal["multilabel"]
     metrics: dict[Literal["val", "test"], _LabelFigures]
-    seconds: Annotated[dict[Text, Seconds], AfterValidator(_with_total)]
     head: _LabelHead | None
     tune: NotRequired[_LabelTune | None]
     scratch: NotRequired[_Scratch | None]
     solved: NotRequired[_LabelCandidate | None]
-    refit: NotRequired[bool]
-    parameters: NotRequired[Count | None]
-    model_bytes: NotRequired[Count | None]
-    milliseconds: NotRequired[Seconds | None]
 
 
-class _ValueIntervals(TypedDict):
-    __pydantic_config__ = LOOSE  # type: ignore[misc]
+class _ValueIntervals(_Loose):
     mae: Interval | None
     rmse: Interval | None
     r2: Interval | None
     spearman: Interval | None
 
 
-class _Promise(TypedDict):
-    __pydantic_config__ = LOOSE  # type: ignore[misc]
+class _Promise(_Loose):
     coverage: Share
     radius: Annotated[Number, Field(ge=0)]
     held_out: Count
 
 
-class _ValueFigures(TypedDict):
-    __pydantic_config__ = LOOSE  # type: ignore[misc]
+class _ValueFigures(_Loose):
     n: Annotated[Count, Field(ge=1)]
     quantity: Text
     mae: Number
@@ -262,24 +247,21 @@ class _ValueFigures(TypedDict):
     range: Interval
 
 
-class _ValueHead(TypedDict):
-    __pydantic_config__ = LOOSE  # type: ignore[misc]
+class _ValueHead(_Loose):
     kind: Text
     cv_mae: Number
     cv_rmse: Number
     cv_r2: Number
 
 
-class _ValueCandidate(TypedDict):
-    __pydantic_config__ = LOOSE  # type: ignore[misc]
+class _ValueCandidate(_Loose):
     name: Text
     huber_loss: Number
     r2: Number
     test_r2: NotRequired[Number | None]
 
 
-class _ValueTune(TypedDict):
-    __pydantic_config__ = LOOSE  # type: ignore[misc]
+class _ValueTune(_Loose):
     epochs: Count
     best_epoch: Count
     kept: Text
@@ -287,30 +269,22 @@ class _ValueTune(TypedDict):
     candidates: list[_ValueCandidate]
 
 
-class ToldValues(TypedDict):
+class ToldValues(_Cost):
     """metrics.json where a number is predicted."""
 
-    __pydantic_config__ = LOOSE  # type: ignore[misc]
     task: Literal["regression"]
     metrics: dict[Literal["val", "test"], _ValueFigures]
-    seconds: Annotated[dict[Text, Seconds], AfterValidator(_with_total)]
     head: _ValueHead | None
     tune: NotRequired[_ValueTune | None]
-    refit: NotRequired[bool]
-    parameters: NotRequired[Count | None]
-    model_bytes: NotRequired[Count | None]
-    milliseconds: NotRequired[Seconds | None]
 
 
-class _Probe(TypedDict):
-    __pydantic_config__ = LOOSE  # type: ignore[misc]
+class _Probe(_Loose):
     tap: Text
     accuracy: Share
     stderr: Annotated[Number, Field(ge=0)]
 
 
-class _Evidence(TypedDict):
-    __pydantic_config__ = LOOSE  # type: ignore[misc]
+class _Evidence(_Loose):
     distance: NotRequired[Number | None]
     thirds: NotRequired[Thirds | None]
     similarity: NotRequired[Number | None]
@@ -321,10 +295,9 @@ class _Evidence(TypedDict):
     figure: NotRequired[Literal["accuracy", "average_precision"]]
 
 
-class Plan(TypedDict):
+class Plan(_Loose):
     """plan.json."""
 
-    __pydantic_config__ = LOOSE  # type: ignore[misc]
     strategy: Literal["head", "partial", "full", "scratch"]
     freeze_ratio: Share
     policy: Text
@@ -349,10 +322,9 @@ def _with_ours(versions: dict[Text, Text]) -> dict[Text, Text]:
     return versions
 
 
-class Environment(TypedDict):
+class Environment(_Loose):
     """environment.json."""
 
-    __pydantic_config__ = LOOSE  # type: ignore[misc]
     python: Text
     platform: Text
     devices: list[Text]

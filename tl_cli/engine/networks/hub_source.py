@@ -19,7 +19,7 @@ import keras
 from tl_cli.cards import places
 from tl_cli.cards.card import PRETRAINED, Card
 from tl_cli.catalog import PREPROCESSING
-from tl_cli.engine.networks import architecture
+from tl_cli.engine.networks import architecture, hugging_face
 from tl_cli.engine.networks.nodes import Node, clone_subgraph, flatten_nested, nodes_of
 from tl_cli.engine.networks.weights_file import load_weights
 from tl_cli.errors import TLError
@@ -36,7 +36,7 @@ def build(
     """
     places.check(card)
     hub = _keras_hub()
-    with _told(card), quiet(), contextlib.redirect_stdout(io.StringIO()):
+    with _told(card), quiet(), _silent(), hugging_face.reached(card.place):
         network = _backbone(card, inputs.shape[1], pretrained=weights == PRETRAINED)
         if not card.preprocessing:
             x = _converted(hub, card, x)
@@ -54,7 +54,7 @@ def save_preset(card: Card, folder: Path) -> None:
     """
     places.check(card)
     hub = _keras_hub()
-    with _told(card), quiet(), contextlib.redirect_stdout(io.StringIO()):
+    with _told(card), quiet(), _silent(), hugging_face.reached(card.place):
         hub.models.Backbone.from_preset(_preset(card)).save_to_preset(str(folder))
         with contextlib.suppress(ValueError, FileNotFoundError, KeyError):
             hub.layers.ImageConverter.from_preset(_preset(card)).save_to_preset(str(folder))
@@ -69,9 +69,14 @@ def _keras_hub() -> Any:
     return keras_hub
 
 
+def _silent() -> contextlib.AbstractContextManager[Any]:
+    """Hold back what converters print of each layer."""
+    return contextlib.redirect_stdout(io.StringIO())
+
+
 def _preset(card: Card) -> str:
     """Return what KerasHub knows the place by; a folder as a path that cannot be a name."""
-    if places.scheme_of(card.name) == "hub:" and places.is_path(card.place):
+    if places.is_folder(card):
         return str(Path(card.place).expanduser().absolute())
     return card.place
 
@@ -82,19 +87,21 @@ def _backbone(card: Card, size: int, *, pretrained: bool) -> keras.Model:
 
     loader = get_preset_loader(_preset(card))
     kind = loader.check_backbone_class()
-    if "image_shape" not in inspect.signature(kind.__init__).parameters:
+    takes = inspect.signature(kind.__init__).parameters
+    shape = next((name for name in ("image_shape", "input_shape") if name in takes), None)
+    if not shape:
         raise TLError(
             f"{card.name} is {kind.__name__}, no image backbone",
             "choose one of keras.io/keras_hub/presets that takes images",
         )
-    shape = (loader.config.get("config") or {}).get("image_shape") or (None,)
+    stated, fixed = places.size_in(loader.config)
     interpolates = kind.__name__.startswith("DINO")  # its table of positions, or it has none
-    if kind.__name__ in places.OF_ONE_SIZE and shape[0] not in (None, size):
+    if fixed and stated != size:
         raise TLError(
-            f"{card.name} takes images of {shape[0]} px alone, not of {size}",
-            f"--image-size {shape[0]}",
+            f"{card.name} takes images of {stated} px alone, not of {size}",
+            f"--image-size {stated}",
         )
-    changed = {"image_shape": (size, size, 3)} if interpolates or shape[0] else {}
+    changed = {shape: (size, size, 3)} if interpolates or stated else {}
     return kind.from_preset(
         _preset(card), load_weights=pretrained, dtype=keras.config.dtype_policy(), **changed
     )
@@ -198,6 +205,11 @@ def _told(card: Card) -> Iterator[None]:
                 f"{card.name} could not be downloaded (no network?)",
                 "on a machine with a network: tl backbones --fetch "
                 f"{card.name} --to DIR; copy DIR here and give --backbone hub:DIR",
+            ) from error
+        if any(type(e).__name__ in hugging_face.REFUSALS for e in chain):
+            raise TLError(
+                f"there is no {card.name} on Hugging Face, or it is not open to everybody",
+                "check the name; of one that is gated accept the terms there, and set HF_TOKEN",
             ) from error
         first = " ".join(str(error).split())[:200]
         raise TLError(
