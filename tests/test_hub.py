@@ -153,7 +153,7 @@ def test_a_folder_that_lacks_a_file_says_which(tmp_path):
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(TLError, match=r"holds no model\.weights\.h5") as caught:
         loading.load(catalog.get(f"hub:{tmp_path}"), 32)
-    assert caught.value.hint == "put config.json and model.weights.h5 there"
+    assert caught.value.hint == "put config.json and model.weights.h5 or model.safetensors there"
 
 
 def test_what_takes_no_images_is_refused(tmp_path):
@@ -170,9 +170,13 @@ def test_without_a_network_it_is_one_sentence(name, monkeypatch):
     def unreachable(*_, **__):
         raise ConnectionError("HTTPSConnectionPool: Max retries exceeded")
 
+    def unknown(*_, **__):
+        raise socket.gaierror("Name or service not known")
+
     from keras_hub.src.utils import preset_utils
 
     monkeypatch.setattr(preset_utils, "get_file", unreachable)
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
     with pytest.raises(TLError) as caught:
         loading.load(catalog.get(name), 224)
     assert caught.value.message == f"{name} could not be downloaded (no network?)"
