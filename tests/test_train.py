@@ -227,6 +227,7 @@ def test_each_image_passes_once_with_a_plan_that_was_open(data, tmp_path, monkey
     assert len(plain) + len(augmented) + len(flipped) == len(passes)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("may", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_a_trial_tries_the_recipe_that_is_run(data, tmp_path, monkeypatch, may):
     asked, tried, ran = [], [], []
