@@ -67,9 +67,10 @@ def readable(copy: Path, name: str, every: int = 1) -> list[tuple[str, object]]:
     return kept
 
 
+@pytest.mark.others_long(1)
 @pytest.mark.parametrize("name", JSONS)
 def test_anything_in_any_place_is_a_sentence_or_a_page(copy, name):
-    kept = readable(copy, name, every=57)
+    kept = readable(copy, name, every=19)
     assert kept
     for change, value in kept[:: max(1, len(kept) // DRAWN)]:
         dump(copy / name, value)

@@ -224,6 +224,7 @@ def test_a_refit_head_gets_the_sigmoids_of_the_one_before() -> None:
     assert np.abs(made - whole.probabilities(x)).max() > 0.01
 
 
+@pytest.mark.long
 def test_mixing_images_mixes_their_labels() -> None:
     images = np.random.default_rng(0).integers(0, 255, (8, 16, 16, 3)).astype("uint8")
     labels = np.array([[1, 1, 0]] * 4 + [[0, 1, 1]] * 4, "float32")

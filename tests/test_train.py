@@ -144,7 +144,7 @@ def test_a_difference_is_a_warning_and_not_the_end(data, tmp_path, monkeypatch):
     assert made.result.metrics["test"].n == len([r for r in split_of_run(run) if r.split == "test"])
 
 
-@pytest.mark.others_long(1)
+@pytest.mark.long
 @pytest.mark.parametrize("freeze", ["head", "half"])
 def test_without_a_difference_nothing_is_said_and_the_run_is_whole(data, tmp_path, freeze):
     said = []
@@ -205,6 +205,7 @@ def test_without_a_cache_there_is_no_room(data, monkeypatch):
     assert contexts.prepare(config_of(data), split_of(data)).room == 0.5e9
 
 
+@pytest.mark.long
 def test_each_image_passes_once_with_a_plan_that_was_open(data, tmp_path, monkeypatch):
     passes, batches = [], extraction._batches
 
