@@ -16,17 +16,19 @@ import numpy as np
 import pytest
 from PIL import Image
 from scipy.special import expit
-from sklearn.metrics import average_precision_score
+from sklearn.metrics import average_precision_score, f1_score
 
 import tl_cli
 from test_cli import COLOURS, SMALL, tl
+from tl_cli.cli.label_errors import _labels
 from tl_cli.config import RunConfig
 from tl_cli.data import stratification
 from tl_cli.data.csv_io import read_csv, write_csv
 from tl_cli.data.manifest import MULTILABEL, Manifest, Record
 from tl_cli.data.scan import scan
-from tl_cli.data.split import assign_splits
+from tl_cli.data.split import assign_added, assign_splits
 from tl_cli.data.subset import limit
+from tl_cli.engine import demo
 from tl_cli.engine.finetune import flip_check
 from tl_cli.engine.head import multilabel, platt
 from tl_cli.engine.head.choice import softened
@@ -35,6 +37,10 @@ from tl_cli.engine.images import dataset
 from tl_cli.engine.metrics import multilabel as metrics
 from tl_cli.engine.tuning import LABELS
 from tl_cli.errors import TLError
+from tl_cli.report.demo import answers_html
+from tl_cli.results import predictions
+from tl_cli.results.progress import silent
+from tl_cli.store.run_dir import RunDir
 
 # -- dealing --------------------------------------------------------------------------------------
 
@@ -376,7 +382,7 @@ def test_a_label_that_was_made_up_is_found(run: Path, table: Path, tmp_path: Pat
     assert (records[one].path, made_up) in [(each["path"], each["label"]) for each in found]
     for each in found:
         assert {each["label"], each["suggested"]} in [{name, f"not {name}"} for name in COLOURS]
-    assert "correct_label" not in (tmp_path / "found" / "label_errors.csv").read_text("utf-8")
+    assert "correct_label" in (tmp_path / "found" / "label_errors.csv").read_text("utf-8")
 
 
 def test_what_is_unlike_all_is_unknown_and_what_is_alike_is_found(
@@ -431,13 +437,126 @@ def test_the_page_has_a_table_by_label(run: Path) -> None:
     assert "taken for" in page or "All labels of every image are right" in page
 
 
+def test_images_and_labels_are_taken_in_and_out(run: Path, tmp_path: Path) -> None:
+    before = read_csv(run / "manifest.csv")
+    alone = next(r for r in before.of("train") if r.label == "grün ✿")
+    rng, lines = np.random.default_rng(7), ["path,label"]
+    for i, names in enumerate(("white", "RED;white") * 4):
+        halves = [np.full((24, 48, 3), 240), np.full((24, 48, 3), (0, COLOURS["red"])[i % 2])]
+        pixels = np.clip(rng.normal(np.concatenate(halves), 30), 0, 255).astype("uint8")
+        Image.fromarray(pixels).save(tmp_path / f"{i}.png")
+        lines.append(f"{i}.png,{names}")
+    (tmp_path / "more.csv").write_text("\n".join(lines), encoding="utf-8")
+    done = tl("train", run, "--add", tmp_path / "more.csv", "--remove", "blue", "--remove",
+              alone.path, "--output", tmp_path / "new", "--json")  # fmt: skip
+    assert done.exit_code == 0, done.stderr
+    told = json.loads(done.stdout)["update"]
+    assert (told["new_classes"], told["gone_classes"]) == (["white"], ["blue"])
+    assert (told["added"], told["added_images"]) == ({"red": 4, "white": 8}, 8)
+    gone = [r for r in before.records if r.label == "blue" or r.path == alone.path]
+    assert told["removed_images"] == len(gone) and "'blue' taken from" in done.stderr
+    now = {r.path: r for r in read_csv(tmp_path / "new" / "manifest.csv").records}
+    kept = [r for r in before.records if r not in gone]
+    assert set(now) == {r.path for r in kept} | {str(tmp_path / f"{i}.png") for i in range(8)}
+    for r in kept:
+        label = ";".join(name for name in r.label.split(";") if name != "blue")
+        assert (now[r.path].label, now[r.path].split) == (label, r.split)
+    assert {now[str(tmp_path / f"{i}.png")].split for i in range(8)} >= {"train", "val"}
+    assert 0 <= told["same"]["after"] <= 1 and told["same"]["n"] == sum(
+        r.split == "test" for r in kept
+    )
+    white = [row for row in told["by_class"] if row["name"] == "white"]
+    assert all(row["before"] is None for row in white)
+
+
+def test_the_figure_by_a_column_and_the_page_of_the_demo(run: Path, table: Path) -> None:
+    told = json.loads(tl("evaluate", run, "--slice", "width", "--json").stdout)
+    [row] = told["slices"]
+    own = json.loads(tl("compare", run, run, "--json").stdout)["runs"][0]
+    assert (told["sliced_by"], row["value"], row["n"]) == ("width", "48", told["n"])
+    assert row["image_f1"] == pytest.approx(own["figures"]["image_f1"], abs=0.02)
+    assert "By width, the worst first" in tl("evaluate", run, "--slice", "width").stdout
+    image = str(table.parent / "00.png")
+    said = json.loads(tl("predict", run, image, "--json").stdout)["predictions"][0]["labels"]
+    page = demo.load(RunDir(run), silent, top=1, least=0.5, neighbours=1)
+    assert page.answer(image).labels == tuple(said)
+    html = answers_html(page.answer, [image])
+    assert f"<strong>{', '.join(said)}</strong>" in html and "unsure" not in html
+
+
+def test_a_new_label_needs_an_image_to_train_on() -> None:
+    kept = [Record(f"{i}.png", "a;b", "train", digest=f"{i:032x}") for i in range(4)]
+    new = [Record("n.png", "a;c", "test", digest=f"{9:032x}")]
+    with pytest.raises(TLError, match="no image to train on has 'c'"):
+        assign_added(kept, new, val=0.2, test=0.1, task=MULTILABEL)
+
+
+@pytest.mark.parametrize(
+    ("word", "parts"),
+    [
+        ("", ["nothing is decided"]),
+        ("not purple", ["'not purple'", "no label of the run"]),
+        ("red;not red", ["both 'red' and 'not red'"]),
+    ],
+)
+def test_a_table_of_decisions_names_labels(
+    run: Path, tmp_path: Path, word: str, parts: list[str]
+) -> None:
+    path = read_csv(run / "manifest.csv").of("train")[0].path
+    (tmp_path / "t.csv").write_text(f"path,correct_label\n{path},{word}\n", encoding="utf-8")
+    done = tl("inspect", run, "--label-errors", "--apply", tmp_path / "t.csv")
+    assert done.exit_code == 1 and all(part in done.stderr for part in parts), done.stderr
+
+
+def test_decisions_on_labels_are_put_together(run: Path) -> None:
+    one, two, three, *_ = (r for r in read_csv(run / "manifest.csv").records if r.label == "red")
+    said = {one.path: ["blue", "not red"], two.path: ["not red"], three.path: ["-", "blue"]}
+    labels = _labels(said, Path("t.csv"), RunDir(run))
+    assert labels == {one.path: "blue", two.path: "", three.path: None}
+
+
+@pytest.mark.slow
+def test_corrected_labels_are_applied(run: Path, tmp_path: Path) -> None:
+    one, two, *_ = (r for r in read_csv(run / "manifest.csv").of("train") if r.label == "red")
+    (tmp_path / "t.csv").write_text(
+        f"path,correct_label\n{one.path},blue\n{one.path},not red\n{two.path},-\n"
+    )
+    done = tl("inspect", run, "--label-errors", "--apply", tmp_path / "t.csv",
+              "--output", tmp_path / "new")  # fmt: skip
+    assert done.exit_code == 0, done.stderr
+    now = {r.path: r.label for r in read_csv(tmp_path / "new" / "manifest.csv").records}
+    assert now[one.path] == "blue" and two.path not in now
+    assert "1 label corrected" in done.stdout and "F1 of an image" in done.stdout
+
+
+def test_runs_are_compared_by_f1_of_each_image(run: Path, tmp_path: Path) -> None:
+    worse = tmp_path / "worse"
+    shutil.copytree(run, worse)
+    said = [replace(p, predicted="red") for p in predictions.read(run / "predictions.csv")]
+    (worse / "predictions.csv").write_text(predictions.csv_text(said), encoding="utf-8")
+    done = tl("compare", worse, run, "--json")
+    assert done.exit_code == 0, done.stderr
+    told = json.loads(done.stdout)
+    for each, own in zip(told["runs"], (worse, run), strict=True):
+        rows = [p for p in predictions.read(own / "predictions.csv") if p.split == "test"]
+        sets = [[{*p.label.split(";")}, {*p.predicted.split(";")} - {""}] for p in rows]
+        names = sorted(COLOURS)
+        true, guess = ([[n in s[i] for n in names] for s in sets] for i in (0, 1))
+        assert each["figures"]["image_f1"] == pytest.approx(
+            f1_score(true, guess, average="samples", zero_division=1)
+        )
+    assert "second is better" in told["pairs"][0]["verdict"]
+    shown = " ".join(tl("compare", worse, run).stdout.split())
+    assert f"{run.name} labels images best" in shown and "mean average precision" in shown
+
+
 @pytest.mark.parametrize(
     "command",
     [
-        ("evaluate", "--slice", "width"),
+        ("evaluate", "--tta"),
+        ("evaluate", "--against", "RUN"),
         ("predict", "IMAGE", "--top-k", "2"),
         ("predict", "IMAGE", "--sort-into", "sorted"),
-        ("compare", "RUN"),
     ],
     ids=" ".join,
 )

@@ -33,9 +33,10 @@ from tl_cli.engine.head.regression import Scale
 from tl_cli.engine.metrics import regression as figures
 from tl_cli.errors import TLError
 from tl_cli.report.demo import answers_html
+from tl_cli.results import regression as values
 from tl_cli.results.progress import silent
-from tl_cli.results.regression import said
-from tl_cli.results.update import errors_compared
+from tl_cli.results.regression import ValuePrediction, said
+from tl_cli.results.update import means_compared
 from tl_cli.store.run_dir import RunDir
 from trained import mobilenet_weights
 
@@ -384,14 +385,71 @@ def test_a_run_in_a_line_and_its_images_to_train_on_again(run: Path) -> None:
     assert again["numbers"]["different"] > 80 and not again["wrong"]
 
 
+def test_the_error_by_a_column(run: Path) -> None:
+    told = json.loads(tl("evaluate", run, "--slice", "width", "--json").stdout)
+    [row] = told["slices"]
+    assert (row["value"], row["n"]) == ("32", 18) and row["mae"] == pytest.approx(told["mae"])
+    assert row["interval"][0] < row["mae"] < row["interval"][1]
+
+
+def test_the_advice_for_numbers_is_the_head_alone(bright: Path, tmp_path: Path) -> None:
+    text = bright.read_text(encoding="utf-8").replace("path,brightness", "path,label")
+    own = bright.with_name("own.csv")
+    own.write_text(text, encoding="utf-8")
+    done = tl("recommend-freeze", own, *SMALL[:2], "--json")
+    assert done.exit_code == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert (told["policy"], told["strategy"]) == ("a number", "head")
+    refused = tl("recommend-freeze", own, "--similarity", "high")
+    assert refused.exit_code == 1 and "labels are numbers" in refused.stderr
+
+
+@pytest.mark.slow
+def test_a_share_of_the_pass_is_that_of_the_training(bright: Path, tmp_path: Path) -> None:
+    asked = ("train", bright, "--columns", "label=brightness", *SMALL, "--test", 0.2)
+    share = json.loads(tl(*asked, "--shard", "1/1", "--json").stdout)
+    assert (share["images"], share["passed"], share["missing"]) == (90, 90, [])
+    again = json.loads(tl(*asked, "--shard", "1/1", "--json").stdout)
+    assert again["passed"] == 0
+    done = tl(*asked, "--output", tmp_path / "run")
+    assert done.exit_code == 0, done.stderr
+    assert json.loads(tl(*asked, "--shard", "1/1", "--json").stdout)["passed"] == 0
+
+
+def test_runs_are_compared_by_how_far_they_are_off(run: Path, tmp_path: Path) -> None:
+    worse, other = tmp_path / "worse", tmp_path / "other"
+    for copy in (worse, other):
+        shutil.copytree(run, copy)
+    said = [ValuePrediction(p.path, p.split, p.value, p.predicted + 60)
+            for p in values.read(run / "predictions.csv")]  # fmt: skip
+    (worse / "predictions.csv").write_text(values.csv_text(said), encoding="utf-8")
+    told = json.loads((run / "metrics.json").read_text())
+    mae = float(np.mean([abs(p.error) for p in said if p.split == "test"]))
+    told["metrics"]["test"]["mae"] = mae
+    (worse / "metrics.json").write_text(json.dumps(told))
+    told["metrics"]["test"]["quantity"] = "weight"
+    (other / "metrics.json").write_text(json.dumps(told))
+    done = tl("compare", run, worse, "--json")
+    [pair] = json.loads(done.stdout)["pairs"]
+    assert pair["n"] == 18 and pair["p_value"] < 0.05 and pair["second_mean"] == pytest.approx(mae)
+    assert pair["difference"] < pair["interval"][1] < 0 and "first is better" in pair["verdict"]
+    shown = " ".join(tl("compare", worse, run).stdout.split())
+    assert f"{run.name} comes nearest, off by" in shown and "beyond chance." in shown
+    page = tl("report", run, worse, "--output", tmp_path / "both.html")
+    assert page.exit_code == 0, page.stderr
+    seen = (tmp_path / "both.html").read_text(encoding="utf-8")
+    assert "comes nearest" in seen and "a permutation test" in seen
+    refused = tl("compare", run, other)
+    assert refused.exit_code == 1 and "'weight'" in refused.stderr
+
+
 @pytest.mark.parametrize(
     "command",
     [
         ("suggest", "FOLDER", "--count", "2"),
-        ("evaluate", "--slice", "width"),
+        ("evaluate", "--tta"),
         ("predict", "IMAGE", "--top-k", "2"),
         ("predict", "IMAGE", "--sort-into", "sorted"),
-        ("compare", "RUN"),
     ],
     ids=" ".join,
 )
@@ -529,12 +587,14 @@ def test_images_are_taken_in_and_out_and_how_far_it_is_off_is_compared(
 
 def test_errors_are_compared_in_pairs() -> None:
     rng = np.random.default_rng(0)
-    before = np.abs(rng.normal(0, 1, 200))
-    found = errors_compared(before - 0.2 + rng.normal(0, 0.1, 200), before)
+    before = np.abs(rng.normal(0, 1, 200)).tolist()
+    found = means_compared(
+        [b - 0.2 + rng.normal(0, 0.1) for b in before], before, less_is_better=True
+    )
     assert found and found.p_value < 0.01 and found.interval[0] < -0.2 < found.interval[1]
-    alike = errors_compared(before, before)
+    alike = means_compared(before, before, less_is_better=True)
     assert alike and alike.p_value == 1 and alike.difference == 0
-    assert errors_compared(before[:0], before[:0]) is None
+    assert means_compared([], [], less_is_better=True) is None
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar
 from tl_cli.api_predictions import Prediction, Predictions, inputs_of, prediction_of, unreadable
 from tl_cli.api_results import EvaluationResult, mean_average_precision_of, share
 from tl_cli.api_session import plain, session, settings_of
-from tl_cli.data.manifest import CLASSIFICATION, NAMED, TASKS
+from tl_cli.data.manifest import CLASSIFICATION, TASKS
 from tl_cli.errors import TLError, unknown
 
 if TYPE_CHECKING:
@@ -297,7 +297,7 @@ def _recommend(settings: Any, size: int | None, classes: int | None, screen: Scr
         return command.planned(settings, size, classes)
     if settings.similarity:
         return command.stated(settings, screen)
-    manifest = manifest_of(settings, screen, NAMED)
+    manifest = manifest_of(settings, screen, TASKS)
     from tl_cli.engine.dry_run import dry_run
 
     return FreezePlan.from_json(dry_run(settings, manifest, screen.on_progress).plan)
@@ -321,7 +321,7 @@ def _evaluate(
 
     folder, sliced_by = checkpoint_of(run), request["sliced_by"]
     if checkpoint.task_of(folder / CHECKPOINT) != CLASSIFICATION:
-        asked = {"slice" if k == "sliced_by" else k: v for k, v in request.items()}
+        asked = {k: v for k, v in request.items() if k != "sliced_by"}
         require_one_label(folder, asked, "`figures` has all of them")
     manifest, chosen = evaluated(folder, data, split, screen, bad_images, names)
     values = column(manifest, sliced_by, data, names) if sliced_by else None
@@ -331,7 +331,7 @@ def _evaluate(
         manifest=manifest, split=chosen, own=data is None, column=values, **request
     )
     found = evaluate.evaluate(folder, wanted, screen.on_progress)
-    return EvaluationResult(found.evaluation, found.diagnostics)
+    return EvaluationResult(found.evaluation, found.diagnostics, found.sliced)
 
 
 def _predict(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from tl_cli.errors import TLError
 
 if TYPE_CHECKING:
-    from tl_cli.results.evaluation import Diagnostics, Evaluation
+    from tl_cli.results.evaluation import Diagnostics, Evaluation, Sliced
     from tl_cli.results.multilabel import MultilabelEvaluation
     from tl_cli.results.regression import RegressionEvaluation
 
@@ -17,11 +17,12 @@ if TYPE_CHECKING:
 class EvaluationResult:
     """A classifier's figures on images of known classes, and what follows from them.
 
-    Of several labels an image, and of a predicted number, its figures alone.
+    Of several labels an image, and of a predicted number, its figures, and these by a column.
     """
 
     figures: Evaluation | MultilabelEvaluation | RegressionEvaluation
     diagnostics: Diagnostics | None = field(repr=False)  # of one label an image
+    sliced: Sliced | None = field(default=None, repr=False)  # of others, by the values of a column
 
     @property
     def accuracy(self) -> float:
@@ -45,7 +46,10 @@ class EvaluationResult:
 
     def to_json(self) -> dict[str, Any]:
         """Return what `tl evaluate --json` prints, but for pictures; keys as in docs/json.md."""
-        return self.figures.to_json() | (self.diagnostics.to_json() if self.diagnostics else {})
+        more = [each.to_json() for each in (self.diagnostics, self.sliced) if each]
+        return {
+            key: value for told in (self.figures.to_json(), *more) for key, value in told.items()
+        }
 
 
 def share(figures: Evaluation | MultilabelEvaluation | RegressionEvaluation) -> float:

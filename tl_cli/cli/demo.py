@@ -44,7 +44,6 @@ def demo(
 ) -> None:
     """Open a page on this machine to drop images on: what they show, and why."""
     with opened_screen(json=json, quiet=quiet) as screen:
-        from tl_cli.data.manifest import REGRESSION
         from tl_cli.store.run_dir import checkpoint_of
 
         run = checkpoint_of(checkpoint)
@@ -59,12 +58,14 @@ def demo(
             screen.settle()
             port_used = int(listener.getsockname()[1])
             classes = loaded.classifier.classes
-            number = loaded.classifier.task == REGRESSION
-            what = f"the number {classes[0]}" if number else f"{len(classes)} classes"
+            what, says = _about(classes, loaded.classifier.task)
             title = f"{run.path.resolve().name}: {what}"
+            about = (
+                f"Drop images on the field below: the page says {says}. They stay on this machine."
+            )
             with tempfile.TemporaryDirectory(prefix="tl-demo-") as uploads:
                 application = pages.application(
-                    loaded.answer, title, _about(classes, number), Path(uploads), port_used
+                    loaded.answer, title, about, Path(uploads), port_used
                 )
                 _serve(application, listener, screen, json)
 
@@ -96,18 +97,17 @@ def _listening(port: int | None) -> Iterator[socket.socket]:
     raise TLError(f"port {port} cannot be used: {reason.strerror}", "choose another --port")
 
 
-def _about(classes: tuple[str, ...], number: bool) -> str:
+def _about(classes: tuple[str, ...], task: str) -> tuple[str, str]:
+    """Return what a run is of, and what its page says of images."""
+    from tl_cli.data.manifest import CLASSIFICATION, MULTILABEL, REGRESSION
     from tl_cli.humanize import naming
 
-    if number:
-        return (
-            f"Drop images on the field below: the page says their {classes[0]}, as a number. They "
-            "stay on this machine."
-        )
-    return (
-        f"Drop images on the field below: the page says which of these they show: "
-        f"{naming(classes, 12)}. They stay on this machine."
-    )
+    n, named = len(classes), naming(classes, 12)
+    return {
+        CLASSIFICATION: (f"{n} classes", f"which of these they show: {named}"),
+        MULTILABEL: (f"{n} labels", f"which of these they show, one, several or none: {named}"),
+        REGRESSION: (f"the number {classes[0]}", f"their {classes[0]}, as a number"),
+    }[task]
 
 
 def _serve(application: FastAPI, listener: socket.socket, screen: Screen, json: bool) -> None:

@@ -59,7 +59,7 @@ def evaluate(
         names = configs.load(flags={"data": data or "-", "columns": columns}).column_names()
         run = checkpoint_of(checkpoint)
         other = checkpoint_of(against) if against else None
-        asked = {"--slice": slice_, "--target-precision": target_precision,
+        asked = {"--target-precision": target_precision,
                  "--target-recall": target_recall, "--against": against, "--tta": tta,
                  "--plots": plots}  # fmt: skip
         if _task(run) != CLASSIFICATION:
@@ -102,13 +102,14 @@ def _show(
     from tl_cli.results.regression import RegressionEvaluation
 
     told = found.diagnostics.to_json() if found.diagnostics else {}
+    told |= found.sliced.to_json() if found.sliced else {}
     if json:
         drawn = {"pictures": [str(path) for path in pictures]}
         print(jsonlib.dumps(found.evaluation.to_json() | told | drawn))
     elif isinstance(found.evaluation, MultilabelEvaluation):
-        multilabel.show_evaluation(screen, found.evaluation, run.path)
+        multilabel.show_evaluation(screen, found.evaluation, run.path, found.sliced)
     elif isinstance(found.evaluation, RegressionEvaluation):
-        regression.show_evaluation(screen, found.evaluation, run.path)
+        regression.show_evaluation(screen, found.evaluation, run.path, found.sliced)
     elif found.diagnostics:
         show_evaluation(
             screen, of_one_label(found.evaluation), found.diagnostics, run.path, pictures

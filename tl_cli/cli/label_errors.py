@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from tl_cli.console.screen import Screen
+    from tl_cli.data.manifest import Manifest
     from tl_cli.results.label_errors import Doubted
     from tl_cli.store.run_dir import RunDir
 
@@ -23,21 +24,20 @@ def show_label_errors(
 
     A table that a person has written into is not written over, unless `overwrite`.
     """
-    from tl_cli.data.manifest import MULTILABEL
     from tl_cli.store.checkpoint import task_of
     from tl_cli.store.run_dir import CHECKPOINT, checkpoint_of
 
     checkpoint = checkpoint_of(run)
     task = task_of(checkpoint / CHECKPOINT)
-    table, decided = folder / TABLE, task != MULTILABEL
-    if decided and not overwrite:  # where there are several, nobody writes into it
+    table = folder / TABLE
+    if not overwrite:
         _check_table(table)
     from tl_cli.engine.label_errors import suspected
 
     images, found = suspected(checkpoint, screen.on_progress)
     page = _page(found, images, folder, task) if found else None
     if found:
-        _write_table(found, table, decided=decided)
+        _write_table(found, table)
     if json:
         files = {"page": str(page) if page else None, "table": str(table) if found else None}
         told = {"run": str(checkpoint.path), "images": images, **files}
@@ -46,7 +46,7 @@ def show_label_errors(
         _show(found, images, screen, task)
         if page:
             screen.note(f"wrote {page}, and {table}")
-            _say_next(run, table, screen) if decided else _say_again(screen)
+            _say_next(run, table, screen, task)
 
 
 def _check_table(table: Path) -> None:
@@ -66,8 +66,14 @@ def _check_table(table: Path) -> None:
         raise TLError(f"somebody has filled in '{table}', and it would be written over", hint)
 
 
-def _decisions(table: Path) -> dict[str, str]:
-    """Return what a person wrote in the table, by path; "" where nothing. Raises TLError."""
+def _decisions(table: Path) -> dict[str, list[str]]:
+    """Return what a person wrote in the table, by path, a word a line; none where it is empty.
+
+    An image of several labels may have several lines. Raises TLError.
+    """
+    from collections import defaultdict
+
+    from tl_cli.data.class_names import clean
     from tl_cli.data.sources.rows import delimited
     from tl_cli.errors import TLError
     from tl_cli.results.label_errors import DECISION
@@ -80,7 +86,10 @@ def _decisions(table: Path) -> dict[str, str]:
             f"'{table}' is no table of doubtful labels",
             f"its columns must be path and {DECISION}, as tl inspect RUN --label-errors writes it",
         )
-    return {row["path"]: row[DECISION].strip() for row in rows}
+    found: dict[str, list[str]] = defaultdict(list)
+    for row in rows:
+        found[row["path"]] += [clean(word)] if (word := row[DECISION].strip()) else []
+    return found
 
 
 def apply(
@@ -97,18 +106,19 @@ def apply(
         print(jsonlib.dumps(told))
 
 
-def _labels(decisions: Mapping[str, str], table: Path, run: RunDir) -> dict[str, str | None]:
+def _labels(
+    decisions: Mapping[str, Sequence[str]], table: Path, run: RunDir
+) -> dict[str, str | None]:
     """Return the label of each image that has a decision, None to leave it out. Raises TLError."""
-    from tl_cli.data.class_names import clean
     from tl_cli.data.csv_io import read_csv
-    from tl_cli.data.manifest import REGRESSION
+    from tl_cli.data.manifest import MULTILABEL, REGRESSION
     from tl_cli.errors import TLError, did_you_mean
     from tl_cli.humanize import count, naming
     from tl_cli.results.label_errors import DECISION, OUT
     from tl_cli.store import run_dir
 
     manifest = read_csv(run / run_dir.MANIFEST)
-    said = {path: clean(word) for path, word in decisions.items() if word}
+    said = {path: words[-1] for path, words in decisions.items() if words}
     if not said:
         raise TLError(
             f"nothing is decided in '{table}': its column {DECISION} is empty",
@@ -116,6 +126,8 @@ def _labels(decisions: Mapping[str, str], table: Path, run: RunDir) -> dict[str,
         )
     if manifest.task == REGRESSION:
         return _numbers(said, table)
+    if manifest.task == MULTILABEL:
+        return _several({path: decisions[path] for path in said}, table, manifest)
     classes = manifest.classes
     if alien := sorted({word for word in said.values() if word not in (*classes, OUT)}):
         near = did_you_mean(alien[0], classes)
@@ -139,32 +151,69 @@ def _numbers(said: Mapping[str, str], table: Path) -> dict[str, str | None]:
     return {**dict.fromkeys(said), **{record.path: record.label for record in valued}}
 
 
-def _write_table(found: Sequence[Doubted], table: Path, *, decided: bool) -> None:
+def _several(
+    said: Mapping[str, Sequence[str]], table: Path, manifest: Manifest
+) -> dict[str, str | None]:
+    """Return all labels of each image that a table decides on, joined; None to leave it out.
+
+    A word is a label that the image has, `not ` and a label that it does not have, or several of
+    these. Raises TLError for others, and where they contradict each other.
+    """
+    from tl_cli.data.manifest import JOINT
+    from tl_cli.errors import TLError, did_you_mean
+    from tl_cli.humanize import naming, short
+    from tl_cli.results.label_errors import DECISION, NOT, OUT
+
+    meaning = {f"{NOT}{name}": (name, False) for name in manifest.classes}
+    meaning |= {name: (name, True) for name in manifest.classes}
+    has = {record.path: {*manifest.names(record)} for record in manifest.records}
+    labels: dict[str, str | None] = {}
+    for path, lines in said.items():
+        words = {word.strip() for line in lines for word in line.split(JOINT)} - {""}
+        if OUT in words and OUT not in meaning:
+            labels[path] = None
+            continue
+        if alien := sorted(words - {*meaning}):
+            near = did_you_mean(alien[0], [*meaning])
+            raise TLError(
+                f"'{table}': {alien[0]!r}, of {short(path)}, is no label of the run",
+                near or f"write a label, or {NOT!r} and a label: {naming(manifest.classes, 8)}",
+            )
+        yes, no = ({name for name, is_so in map(meaning.__getitem__, words) if is_so == each}
+                   for each in (True, False))  # fmt: skip
+        if both := sorted(yes & no):
+            raise TLError(
+                f"'{table}' says of {short(path)} both {both[0]!r} and '{NOT}{both[0]}'",
+                f"leave one of them in the column {DECISION}",
+            )
+        labels[path] = JOINT.join(sorted(has.get(path, set()) - no | yes))
+    return labels
+
+
+def _write_table(found: Sequence[Doubted], table: Path) -> None:
     from tl_cli.results.label_errors import csv_text
     from tl_cli.store.output import writing_to
     from tl_cli.store.run_dir import replacing
 
     with writing_to(f"'{table}'"), replacing(table) as beside:
-        text = csv_text(found, decided=decided)
-        beside.write_text(text, encoding="utf-8", errors="surrogateescape", newline="")
+        beside.write_text(csv_text(found), encoding="utf-8", errors="surrogateescape", newline="")
 
 
-def _say_next(run: Path, table: Path, screen: Screen) -> None:
+def _say_next(run: Path, table: Path, screen: Screen, task: str) -> None:
     """Say how the table is filled in, and what then applies it."""
+    from tl_cli.data.manifest import MULTILABEL
     from tl_cli.humanize import printable, typed
-    from tl_cli.results.label_errors import DECISION, OUT
+    from tl_cli.results.label_errors import DECISION, NOT, OUT
 
+    write = f"write the right label into the column {DECISION}"
+    if task == MULTILABEL:
+        write = f"write into the column {DECISION} what is so, a label or {NOT!r} and a label"
     screen.note(
-        f"Look at them; write the right label into the column {DECISION}, or {OUT} to leave an "
-        "image out; what stays empty keeps its label. Then:"
+        f"Look at them; {write}, or {OUT} to leave an image out; what stays empty keeps its "
+        "label. Then:"
     )
     command = typed("tl", "inspect", run, "--label-errors", "--apply", table)
     screen.out.print(f"  {printable(command)}", highlight=False, markup=False, soft_wrap=True)
-
-
-def _say_again(screen: Screen) -> None:
-    """Say what is done about labels of images that have several."""
-    screen.note("Look at them; correct the table that you train on, and train again.")
 
 
 def _page(found: Sequence[Doubted], images: int, folder: Path, task: str) -> Path:

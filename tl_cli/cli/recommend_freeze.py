@@ -20,7 +20,7 @@ from tl_cli.cli.options import (
     with_source,
 )
 from tl_cli.cli.session import LOADING, blocks_of, manifest_of, opened_screen
-from tl_cli.data.manifest import NAMED
+from tl_cli.data.manifest import REGRESSION, TASKS
 from tl_cli.store.output import ANOTHER, writing_to
 
 if TYPE_CHECKING:
@@ -112,7 +112,14 @@ def stated(settings: RunConfig, screen: Screen) -> FreezePlan:
     """
     from statistics import median
 
-    manifest = manifest_of(settings, screen, NAMED)
+    from tl_cli.errors import TLError
+
+    manifest = manifest_of(settings, screen, TASKS)
+    if manifest.task == REGRESSION:
+        raise TLError(
+            "the labels are numbers, and what a similarity says was measured on classes",
+            "leave out --similarity: tl looks at the images",
+        )
     counts = manifest.counts("train")
     per_class = median(counts.values())
     return planned(settings, len(manifest.of("train")), len(counts), per_class)
@@ -122,7 +129,7 @@ def _show_measured(settings: RunConfig, screen: Screen, json: bool, folder: Path
     """Look at the images, and plan by what they tell. `folder`: where that is to be drawn."""
     if folder:
         _prepare(folder)
-    manifest = manifest_of(settings, screen, NAMED)
+    manifest = manifest_of(settings, screen, TASKS)
     screen.busy(LOADING)
     from tl_cli.engine.dry_run import dry_run
 

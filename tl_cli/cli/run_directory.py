@@ -23,6 +23,10 @@ def look_as(run: RunDir) -> None:
     decode.use(checkpoint.describe(run / run_dir.CHECKPOINT))
 
 
+# what there is in place of an option, where that is something of its own
+INSTEAD = {"--against": "tl compare has both runs side by side, and on the same images"}
+
+
 def require_one_label(run: RunDir, asked: Mapping[str, Any], instead: str) -> None:
     """Raise TLError for options that mean nothing where labels are several, or numbers.
 
@@ -35,7 +39,7 @@ def require_one_label(run: RunDir, asked: Mapping[str, Any], instead: str) -> No
         if value is not None and value is not False:
             raise TLError(
                 f"{run.path} {does}, and {name} is for one label an image",
-                f"leave out {name}; {instead}",
+                f"leave out {name}; {INSTEAD.get(name, instead)}",
             )
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tl_cli.data.manifest import NAMED
+from tl_cli.data.manifest import TASKS
 from tl_cli.errors import TLError
 
 if TYPE_CHECKING:
@@ -54,11 +54,17 @@ def train_share(settings: RunConfig, text: str, screen: Screen, json: bool) -> N
 
     check(settings)
     shard = shards.parsed(text)
-    manifest = manifest_of(settings, screen, NAMED)
+    manifest = manifest_of(settings, screen, TASKS)
     screen.busy(LOADING)
     from tl_cli.engine.shard import TrainingWork, pass_share
 
-    show(pass_share(TrainingWork(settings, manifest), shard, screen.on_progress), screen, json)
+    show(
+        pass_share(
+            TrainingWork(settings.for_task(manifest.task), manifest), shard, screen.on_progress
+        ),
+        screen,
+        json,
+    )
 
 
 def show(result: ShardResult, screen: Screen, json: bool) -> None:

@@ -73,12 +73,9 @@ def remade(
     """Make a new run of a run and other images; return its images, itself, what came, its page."""
     from tl_cli import report
     from tl_cli.cli.training import finished_run
-    from tl_cli.data.manifest import CLASSIFICATION, REGRESSION
-    from tl_cli.store import checkpoint
-    from tl_cli.store.run_dir import CHECKPOINT, RunDir, checkpoint_of
+    from tl_cli.store.run_dir import RunDir, checkpoint_of
 
     earlier = checkpoint_of(_run_of(flags))
-    checkpoint.require_task(earlier / CHECKPOINT, (CLASSIFICATION, REGRESSION))
     facts = report.read(earlier)
     settings = _settings(facts, flags)
     output = flags.get("output")
@@ -154,20 +151,22 @@ def _changed(facts: RunFacts, settings: RunConfig, asked: Asked, screen: Screen)
 def _scanned(
     folder: Path, settings: RunConfig, screen: Screen, task: str, facts: RunFacts
 ) -> Manifest:
-    """Return other images; those of a table with numbers as the run's own table had them."""
+    """Return other images; those of a table with labels as the run's own table had them."""
     from tl_cli import config as configs
     from tl_cli.data import channels
-    from tl_cli.data.manifest import REGRESSION
+    from tl_cli.data.manifest import CLASSIFICATION
+    from tl_cli.data.update import of_task
     from tl_cli.store import run_dir
 
     channels.use(settings.bands())
     size = settings.image_size  # as it was decided
     keep = {"keep": size} if settings.cache and size else {}
     options: dict[str, Any] = {"least_classes": 1, **keep}
-    if task == REGRESSION:
+    if task != CLASSIFICATION:
         own = configs.of_run(facts.run / run_dir.CONFIG)
         options |= {"task": task, "columns": own.column_names()}
-    return scanned(str(folder), screen, bad_images=settings.bad_images, **options)
+    found = scanned(str(folder), screen, bad_images=settings.bad_images, **options)
+    return of_task(found, task)
 
 
 def _directory(earlier: RunDir, output: str | None, overwrite: bool) -> RunDir:

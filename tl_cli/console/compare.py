@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from tl_cli.console.screen import Screen, safe, say
 from tl_cli.humanize import duration
+from tl_cli.results.measures import Measure, Say
 from tl_cli.results.plan_comparison import PlanComparison, PlanRow
 
 if TYPE_CHECKING:
@@ -25,9 +26,10 @@ def show_runs(screen: Screen, found: Comparison) -> None:
     """Show runs side by side, each pair on the same images, and what follows."""
     cells = [_cells(run) for run in found.runs]
     rows = [(name, [cell[name] for cell in cells]) for name in cells[0]]
+    rows = [(name, told) for name, told in rows if any(told)]
     screen.matrix(rows, [run.name for run in found.runs])
     for pair in found.pairs:
-        say(screen, f"{safe(pair.first)} and {safe(pair.second)}: {_verdict(pair)}")
+        say(screen, f"{safe(pair.first)} and {safe(pair.second)}: {_verdict(pair, found.measure)}")
     say(screen, safe(found.told))
 
 
@@ -75,29 +77,29 @@ def _share(value: float | None) -> str:
 
 
 def _cells(run: Compared) -> dict[str, str]:
-    low, high = run.intervals["accuracy"]
-    trained, memory = run.trained_parameters, run.peak_memory
+    measure, memory = run.measure, run.peak_memory
+    trained = run.trained_parameters
     return {
         "backbone": run.backbone,
         "trained": WAYS[run.strategy],
         "kept": "head kept" if run.kept == "head" else run.kept,
         "evaluated on": f"{run.n:,} {run.split} images",
-        "accuracy": f"{run.figures['accuracy']:.3f}",
-        "95 % interval": f"{low:.3f} to {high:.3f}",
-        "balanced accuracy": f"{run.figures['balanced_accuracy']:.3f}",
-        "log loss": f"{run.figures['log_loss']:.3f}",
+        measure.name: measure.write(run.figure),
+        "95 % interval": " to ".join(map(measure.write, run.interval)),
+        **{name: _written(run.figures[key], write) for key, name, write in measure.others},
         "parameters trained": "?" if trained is None else f"{trained:,}",
         "time": f"{run.seconds:,.0f} s",
         "peak memory": "?" if memory is None else f"{memory / 1e9:.1f} GB",
     }
 
 
-def _verdict(pair: Pair) -> str:
+def _written(value: float | None, write: Say) -> str:
+    return NOTHING if value is None else write(value)
+
+
+def _verdict(pair: Pair, measure: Measure) -> str:
     if not pair.result:
         return "they were not tested on the same images, so they are not paired"
     result = pair.result
-    low, high = result.interval
-    return (
-        f"{result.difference:+.3f} ({low:+.3f} to {high:+.3f}) on {result.n:,} images in common. "
-        f"{result.verdict}"
-    )
+    apart, low, high = map(measure.apart, (result.difference, *result.interval))
+    return f"{apart} ({low} to {high}) on {result.n:,} images in common. {result.verdict}"

@@ -11,9 +11,11 @@ from pathlib import Path
 from tl_cli.console.caveats import of_images
 from tl_cli.console.layout import paragraph, table, whole
 from tl_cli.console.screen import Screen
+from tl_cli.console.slices import show_slices
 from tl_cli.data.duplicates import trained_on_too
 from tl_cli.data.manifest import Manifest
 from tl_cli.humanize import count, percent, printable, typed
+from tl_cli.results.evaluation import Sliced
 from tl_cli.results.intervals import Interval
 from tl_cli.results.multilabel import LabelRow, MultilabelEvaluation
 
@@ -46,8 +48,10 @@ def show_headline(screen: Screen, found: MultilabelEvaluation) -> None:
     )
 
 
-def show_evaluation(screen: Screen, found: MultilabelEvaluation, run: Path) -> None:
-    """Show all of it. `run`: whose directory it is."""
+def show_evaluation(
+    screen: Screen, found: MultilabelEvaluation, run: Path, sliced: Sliced | None = None
+) -> None:
+    """Show all of it. `run`: whose directory it is; `sliced`: by the values of a column."""
     show_headline(screen, found)
     screen.out.print()
     show_figures(screen, found)
@@ -60,6 +64,8 @@ def show_evaluation(screen: Screen, found: MultilabelEvaluation, run: Path) -> N
         "AP: average precision, of the order that its probabilities put the images in. A label is "
         "said where its probability is at least what stands under `from`.",
     )
+    if sliced:
+        show_slices(screen, sliced)
     screen.out.print()
     command = f"{typed('tl', 'predict', run)} IMAGES --output labels.csv"
     paragraph(screen, f"Next, what other images show: {whole(command)}")

@@ -49,9 +49,10 @@ def show_plan(screen: Screen, plan: Mapping[str, Any]) -> None:
 def show_advice(screen: Screen, found: DryRun) -> None:
     """Show the plan, what other data would have led to, and how long it would take."""
     show_plan(screen, found.plan)
-    _heading(screen, "With other data")
-    others = (f"{name}: {decision(plan)}" for name, plan in found.alternatives.items())
-    screen.out.print(_listed(others))
+    if found.alternatives:
+        _heading(screen, "With other data")
+        others = (f"{name}: {decision(plan)}" for name, plan in found.alternatives.items())
+        screen.out.print(_listed(others))
     screen.out.print()
     _show_time(screen, found)
 

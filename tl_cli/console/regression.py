@@ -11,9 +11,11 @@ from pathlib import Path
 from tl_cli.console.caveats import of_images
 from tl_cli.console.layout import paragraph, table, whole
 from tl_cli.console.screen import Screen, safe
+from tl_cli.console.slices import show_slices
 from tl_cli.data.duplicates import trained_on_too
 from tl_cli.data.manifest import Manifest
 from tl_cli.humanize import count, percent, typed
+from tl_cli.results.evaluation import Sliced
 from tl_cli.results.intervals import Interval
 from tl_cli.results.regression import RegressionEvaluation, said
 
@@ -51,11 +53,15 @@ def promise(found: RegressionEvaluation) -> str:
     )
 
 
-def show_evaluation(screen: Screen, found: RegressionEvaluation, run: Path) -> None:
-    """Show all of it. `run`: whose directory it is."""
+def show_evaluation(
+    screen: Screen, found: RegressionEvaluation, run: Path, sliced: Sliced | None = None
+) -> None:
+    """Show all of it. `run`: whose directory it is; `sliced`: by the values of a column."""
     show_headline(screen, found)
     screen.out.print()
     show_figures(screen, found)
+    if sliced:
+        show_slices(screen, sliced)
     screen.out.print()
     command = f"{typed('tl', 'predict', run)} IMAGES --output values.csv"
     paragraph(screen, f"Next, the numbers of other images: {whole(command)}")

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from tl_cli.console.screen import Screen, safe
 from tl_cli.humanize import count, naming, percent, short
-from tl_cli.results.paired import LEVEL, Paired
+from tl_cli.results.paired import Paired, PairedMeans
 from tl_cli.results.regression import said
-from tl_cli.results.update import Pair, PairedErrors, Recognised, UpdateResult
+from tl_cli.results.update import Pair, Recognised, UpdateResult
 from tl_cli.store import run_dir
 
 FEW = 5  # classes that are named
@@ -30,25 +30,28 @@ def show_update(screen: Screen, result: UpdateResult, images: int, run: Path) ->
 
 
 def _changes(result: UpdateResult, images: int) -> Iterator[str]:
+    more, less = result.added_images, result.removed_images
     changes = [
-        *([f"{_images(result.added)} added"] if result.added else []),
-        *([f"{_images(result.removed)} taken out"] if result.removed else []),
+        *([f"{_images(result.added, more)} added"] if more else []),
+        *([f"{_images(result.removed, less)} taken out"] if less else []),
         *([f"{count(result.relabelled, 'label')} corrected"] if result.relabelled else []),
     ]
-    new = f", {_classes(result.new_classes)} new" if result.new_classes else ""
-    gone = f", {_classes(result.gone_classes)} gone" if result.gone_classes else ""
-    yield f"{'; '.join(changes)}{new}{gone}."
+    new = [f"{_classes(result.new_classes)} new"] if result.new_classes else []
+    gone = [f"{_classes(result.gone_classes)} gone"] if result.gone_classes else []
+    said = ", ".join([*(["; ".join(changes)] if changes else []), *new, *gone])
+    yield f"{said[0].upper()}{said[1:]}."
     passed = f"{count(result.passed, 'image')} passed the network" if result.passed else ""
     passed = passed or "No image had to pass the network"
     yield f"{passed}; the head was solved again on all {images:,}. {result.of} is as it was."
 
 
-def _images(by_class: Mapping[str, int]) -> str:
-    if len(by_class) == 1:
-        [(name, n)] = by_class.items()
+def _images(by_class: Mapping[str, int], n: int) -> str:
+    """Say how many images, and of what. Where images have several labels, these are more."""
+    if [*by_class.values()] == [n]:
+        [name] = by_class
         return f"{count(n, 'image')} of {name!r}"
-    named = naming([f"{n:,} of {name!r}" for name, n in by_class.items()], FEW)
-    return f"{count(sum(by_class.values()), 'image')} ({named})"
+    named = naming([f"{own:,} of {name!r}" for name, own in by_class.items()], FEW)
+    return f"{count(n, 'image')} ({named or 'without a label'})"
 
 
 def _classes(names: tuple[str, ...]) -> str:
@@ -78,20 +81,24 @@ def moved(result: UpdateResult) -> Iterator[str]:
 
 
 def _pair(pair: Pair) -> str:
-    if isinstance(pair, PairedErrors):
-        now, was = (said(error, pair.before) for error in (pair.after, pair.before))
-        better = "Better" if pair.difference < 0 else "Worse"
-        verdict = f"{better} beyond" if pair.p_value < LEVEL else "No difference beyond"
-        return f"off by {now} on average now, {was} before. {verdict} chance."
+    if isinstance(pair, PairedMeans):
+        return f"{_means(pair)} {_verdict(pair)}"
     return (
         f"{percent(pair.first_accuracy, 1)} recognised now, {percent(pair.second_accuracy, 1)} "
         f"before. {_verdict(pair)}"
     )
 
 
-def _verdict(pair: Paired) -> str:
+def _means(pair: PairedMeans) -> str:
+    if pair.less_is_better:
+        now, was = (said(error, pair.second_mean) for error in (pair.first_mean, pair.second_mean))
+        return f"off by {now} on average now, {was} before."
+    return f"F1 of an image {pair.first_mean:.3f} now, {pair.second_mean:.3f} before."
+
+
+def _verdict(pair: Pair) -> str:
     """Say whether now differs from before."""
-    if not pair.only_first + pair.only_second:
+    if isinstance(pair, Paired) and not pair.only_first + pair.only_second:
         return "The very same images."
     text = pair.verdict
     return text.replace("The first is better", "Better").replace("The second is better", "Worse")

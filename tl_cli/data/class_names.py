@@ -46,6 +46,18 @@ def joined(manifest: Manifest) -> Manifest:
     return replace(manifest, bad=bad).with_records(records, *notes, *told)
 
 
+def but_for_case(names: Sequence[str], classes: Sequence[str]) -> dict[str, str]:
+    """Return which class each name is that is none as it is written, but is one but for case.
+
+    Not where the names have that class itself, too.
+    """
+    folded: dict[str, list[str]] = defaultdict(list)
+    for name in classes:
+        folded[name.casefold()].append(name)
+    alike = {name: folded[name.casefold()] for name in set(names) - set(classes)}
+    return {name: own[0] for name, own in alike.items() if len(own) == 1 and own[0] not in names}
+
+
 def known(manifest: Manifest, classes: Sequence[str]) -> Manifest:
     """Return the images of classes that a checkpoint knows, with notes on the others.
 
@@ -54,14 +66,7 @@ def known(manifest: Manifest, classes: Sequence[str]) -> Manifest:
     """
     if manifest.task == REGRESSION:  # whatever the quantity is called in another table
         return replace(manifest, classes=tuple(classes))
-    folded: dict[str, list[str]] = defaultdict(list)
-    for name in classes:
-        folded[name.casefold()].append(name)
-    same = {}
-    for name in set(manifest.classes) - set(classes):
-        alike = folded[name.casefold()]
-        if len(alike) == 1 and alike[0] not in manifest.classes:
-            same[name] = alike[0]
+    same = but_for_case(manifest.classes, classes)
     alien = [name for name in manifest.classes if name not in classes and name not in same]
     if not (same or alien) or len(alien) == len(manifest.classes):
         return manifest

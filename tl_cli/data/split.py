@@ -12,7 +12,15 @@ from dataclasses import dataclass, replace
 
 from tl_cli.data import groups, quantities, small_classes, stratification
 from tl_cli.data.draws import chance, rank
-from tl_cli.data.manifest import JOINT, MULTILABEL, REGRESSION, Manifest, Record
+from tl_cli.data.manifest import (
+    CLASSIFICATION,
+    JOINT,
+    MULTILABEL,
+    REGRESSION,
+    Manifest,
+    Record,
+    names_in,
+)
 from tl_cli.errors import TLError
 from tl_cli.humanize import count, naming
 
@@ -99,24 +107,63 @@ def assign_added(
     seed: int = 0,
     folds: int = 0,
     fold: int = 0,
+    task: str = CLASSIFICATION,
 ) -> tuple[tuple[Record, ...], tuple[str, ...]]:
     """Return new images with their splits, beside those that have one already; and notes.
 
     What was decided of the kept images holds. A split of the new images' source is kept; one that
     must not part from a kept image (see `groups`) goes where that is, where it is held out the
     most; of the others each class gives the shares of `assign_splits`. A class that has no kept
-    image gets one to train and one to validate on. Raises TLError where that cannot be.
+    image gets one to train and one to validate on. Images of several labels are dealt among
+    themselves as `assign_splits` deals them. Raises TLError where that cannot be.
     """
     _check(val, test, folds, fold)
     key_of = groups.keys([*kept, *new])
     splits: dict[str, str] = {}
     for key, record in zip(key_of, kept, strict=False):
         splits[key] = max(splits.get(key, "train"), record.split, key=HELD_OUT.__getitem__)
-    old = {record.label for record in kept}
     keys = key_of[len(kept) :]
     free = [(key, r) for key, r in zip(keys, new, strict=True) if key not in splits]
-    part = Manifest("", tuple(sorted({r.label for r in new} - old)), tuple(r for _, r in free))
     share = _Shares(test, val, folds, fold)
+    notes: tuple[str, ...] = ()
+    if task == MULTILABEL:
+        part = Manifest("", (), tuple(r for _, r in free), task=task)
+        splits |= _iterative(part, [key for key, _ in free], share, seed)
+    else:
+        notes = _by_added_class(kept, new, keys, free, share, splits, seed)
+    placed = tuple(
+        replace(r, split=splits[key] if r.is_open else r.split)
+        for key, r in zip(keys, new, strict=True)
+    )
+    if task == MULTILABEL:
+        _check_trained([*kept, *placed])
+    return placed, notes
+
+
+def _check_trained(records: Sequence[Record]) -> None:
+    """Raise TLError where a label has no image to train on."""
+    names = {True: set[str](), False: set[str]()}
+    for record in records:
+        names[record.split == "train"].update(names_in(record.label, MULTILABEL))
+    if lacking := sorted(names[False] - names[True]):
+        raise TLError(
+            f"no image to train on has {naming(map(repr, lacking))}",
+            "add more images that have it: one is trained on, another one validated on",
+        )
+
+
+def _by_added_class(
+    kept: Sequence[Record],
+    new: Sequence[Record],
+    keys: Sequence[str],
+    free: Sequence[tuple[str, Record]],
+    share: _Shares,
+    splits: dict[str, str],
+    seed: int,
+) -> tuple[str, ...]:
+    """Give the `free` keys their splits, each class its shares; return notes of small classes."""
+    old = {record.label for record in kept}
+    part = Manifest("", tuple(sorted({r.label for r in new} - old)), tuple(r for _, r in free))
     for label, own in _ranked(part, [key for key, _ in free], seed).items():
         # by the content: of images that come one by one, each draws anew
         for key, place in _places(own, chance(seed, "added", f"{label} {own[0][0]}")):
@@ -129,11 +176,7 @@ def assign_added(
         seed,
         share.validates,
     )
-    placed = (
-        replace(r, split=splits[key] if r.is_open else r.split)
-        for key, r in zip(keys, new, strict=True)
-    )
-    return tuple(placed), notes
+    return notes
 
 
 @dataclass(frozen=True)

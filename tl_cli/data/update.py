@@ -12,11 +12,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tl_cli.data import class_names, duplicates, groups, quantities
-from tl_cli.data.manifest import REGRESSION, Manifest, Record
+from tl_cli.data.manifest import JOINT, MULTILABEL, REGRESSION, Manifest, Record
 from tl_cli.data.split import assign_added
 from tl_cli.errors import TLError, did_you_mean
 from tl_cli.humanize import count, naming, short
 
+OTHERWISE = {MULTILABEL: "with other labels", REGRESSION: "with another number"}
 TEST_SHARE = 0.2  # at most, of added images, where the run's test images came as a split
 
 
@@ -49,11 +50,12 @@ def joined(
     left, and for a new class of a single image.
     """
     kept = before.manifest.records
+    task = before.manifest.task
     new, told = _named(new, before.manifest.classes)
     label_of = {groups.content(record): record.label for record in kept}
     fresh = [record for record in new.records if record.digest not in label_of]
-    what = "with another number" if new.task == REGRESSION else ""
-    told += _copies([r for r in new.records if r.digest in label_of], label_of, what)
+    copies = [r for r in new.records if r.digest in label_of]
+    told += _copies(copies, label_of, OTHERWISE.get(task, ""))
     if not fresh:
         raise TLError(
             f"the run has all of the {count(len(new.records), 'image')} in {new.source} already",
@@ -65,16 +67,25 @@ def joined(
         test = min(TEST_SHARE, sum(record.split == "test" for record in kept) / len(kept))
     alike, others = (_dealt(before.manifest, part) for part in (old, marked[len(kept) :]))
     placed, notes = assign_added(
-        alike, others, val=val, test=test, seed=seed, folds=folds, fold=fold
+        alike, others, val=val, test=test, seed=seed, folds=folds, fold=fold, task=task
     )
     added = tuple(replace(p, label=r.label) for p, r in zip(placed, fresh, strict=True))
     classes = before.manifest.classes
-    if before.manifest.task != REGRESSION:
-        classes = tuple(sorted({*classes, *(record.label for record in added)}))
+    if task != REGRESSION:
+        names = {name for record in added for name in before.manifest.names(record)}
+        classes = tuple(sorted({*classes, *names}))
     manifest = replace(before.manifest, classes=classes, records=(*old, *added))
     return replace(
         before, manifest=manifest, added=added, notes=(*before.notes, *told, *notes, *new.notes)
     )
+
+
+def of_task(new: Manifest, task: str) -> Manifest:
+    """Return new images as of a run's kind of labels: those of folders have one label each."""
+    if task != MULTILABEL or new.task == MULTILABEL:
+        return new
+    note = f"each image of '{new.source}' has one label, that of its folder, and none of the others"
+    return replace(new, task=task).with_notes(note)
 
 
 def _dealt(manifest: Manifest, records: Sequence[Record]) -> Sequence[Record]:
@@ -86,13 +97,14 @@ def _dealt(manifest: Manifest, records: Sequence[Record]) -> Sequence[Record]:
 
 def _named(new: Manifest, classes: Sequence[str]) -> tuple[Manifest, list[str]]:
     """Return new images under the run's names of their classes, where those differ in case only."""
-    alike = class_names.known(new, classes)
-    same = {r.path: r.label for r in alike.records}
-    renamed = {r.label: same[r.path] for r in new.records if same.get(r.path, r.label) != r.label}
-    if not renamed:
+    same = {} if new.task == REGRESSION else class_names.but_for_case(new.classes, classes)
+    if not same:
         return new, []
-    named = naming(f"{old!r} is {name!r}" for old, name in sorted(renamed.items()))
-    records = [replace(r, label=renamed.get(r.label, r.label)) for r in new.records]
+    named = naming(f"{old!r} is {name!r}" for old, name in sorted(same.items()))
+    records = [
+        replace(r, label=JOINT.join(sorted({same.get(name, name) for name in new.names(r)})))
+        for r in new.records
+    ]
     return replace(new, records=tuple(records)), [
         f"names that differ from the run's only in case: {named}"
     ]
@@ -117,11 +129,38 @@ def _copies(copies: Sequence[Record], label_of: Mapping[str, str], what: str = "
 def without(before: Update, names: Sequence[str]) -> Update:
     """Return the update with images taken out: each name a class, an image, or a folder of images.
 
-    By the paths that the run knows, so that images that are gone can be named, too. Raises TLError
-    for a name that is nothing of the run's, and where too little would be left.
+    By the paths that the run knows, so that images that are gone can be named, too. A label of
+    several goes from all images, and those that have no other go with it. Raises TLError for a name
+    that is nothing of the run's, and where too little would be left.
     """
-    going = [record for name in names for record in _meant(name, before.manifest)]
+    manifest = before.manifest
+    labels = {*names} & {*manifest.classes} if manifest.task == MULTILABEL else set()
+    going = [r for name in names if name not in labels for r in _meant(name, manifest)]
+    if labels:
+        going += [r for r in manifest.records if r.label and {*manifest.names(r)} <= labels]
+        before = _unlabelled(before, labels)
     return replace(_removed(before, going), forgotten=True)
+
+
+def _unlabelled(before: Update, labels: Collection[str]) -> Update:
+    """Return the update with labels taken from the images that have others, too; say of how many.
+
+    Images that have no others are left as they are.
+    """
+    manifest = before.manifest
+    left = [[n for n in manifest.names(r) if n not in labels] for r in manifest.records]
+    records = [
+        replace(r, label=JOINT.join(names) or r.label)
+        for r, names in zip(manifest.records, left, strict=True)
+    ]
+    n = sum(old != new for old, new in zip(manifest.records, records, strict=True))
+    if not n:
+        return before
+    images = f"{count(n, 'image')} that {'has' if n == 1 else 'have'} others, too"
+    note = f"{naming(map(repr, sorted(labels)))} taken from {images}"
+    return replace(
+        before, manifest=replace(manifest, records=tuple(records)), notes=(*before.notes, note)
+    )
 
 
 def _removed(before: Update, going: Iterable[Record]) -> Update:
@@ -165,8 +204,8 @@ def trainable(manifest: Manifest) -> Manifest:
     if manifest.task == REGRESSION:
         _check_numbers(manifest)
         return manifest
-    trained = {r.label for r in manifest.records if r.split == "train"}
-    alone = sorted({r.label for r in manifest.records} - trained)
+    trained = {name for r in manifest.of("train") for name in manifest.names(r)}
+    alone = sorted({name for r in manifest.records for name in manifest.names(r)} - trained)
     if alone:
         raise TLError(
             f"no image would be left to train on of {naming(map(repr, alone))}",
@@ -215,7 +254,8 @@ def corrected(before: Update, label_of: Mapping[str, str | None]) -> Update:
     said = {known[path]: label for path, label in label_of.items()}
     before = _removed(before, [r for r in old if said.get(groups.content(r), "") is None])
     records = [
-        replace(r, label=said.get(groups.content(r)) or r.label) for r in before.manifest.records
+        r if (label := said.get(groups.content(r))) is None else replace(r, label=label)
+        for r in before.manifest.records
     ]
     changed = [new for was, new in zip(before.manifest.records, records, strict=True) if was != new]
     manifest = trainable(before.manifest.with_records(records))

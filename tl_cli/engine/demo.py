@@ -9,16 +9,16 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from tl_cli.data.manifest import CLASSIFICATION, REGRESSION
 from tl_cli.engine import explain, predict
 from tl_cli.engine.explain import Explainer
 from tl_cli.engine.features import neighbours as alike
 from tl_cli.engine.features.neighbours import Nearest
 from tl_cli.engine.networks.classifier import Classifier
+from tl_cli.engine.tasks import TASKS
 from tl_cli.errors import TLError
 from tl_cli.results.demo import DemoAnswer
 from tl_cli.results.progress import Note, OnProgress
-from tl_cli.store.prediction_forms import ValuePrediction
+from tl_cli.store.prediction_forms import LabelsPrediction, ValuePrediction
 from tl_cli.store.prediction_writer import UNSURE
 from tl_cli.store.run_dir import RunDir
 
@@ -42,6 +42,9 @@ class Demo:
             return DemoAnswer(path, error=said.error)
         if isinstance(said, ValuePrediction):
             found = DemoAnswer(path, value=said.value, interval=self.classifier.interval)
+        elif isinstance(said, LabelsPrediction):
+            shown = said.guesses[: max(self.top, len(said.labels))]
+            found = DemoAnswer(path, shown, labels=said.labels)
         else:
             found = DemoAnswer(path, said.guesses, said.guesses[0][1] < self.least)
         if self.explainer is None:
@@ -67,7 +70,7 @@ def load(run: RunDir, on_progress: OnProgress, *, top: int, least: float, neighb
 
     `top`: guesses an image; `least`: see `Demo`; `neighbours`: training images shown beside it.
     """
-    classifier = predict.load_checkpoint(run, (CLASSIFICATION, REGRESSION))
+    classifier = predict.load_checkpoint(run, TASKS)
     explainer = nearest = None
     try:
         explainer = explain.opened(classifier)

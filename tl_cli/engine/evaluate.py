@@ -23,8 +23,9 @@ from tl_cli.engine.predict import LabelledPredictions
 from tl_cli.engine.run_images import RunImages
 from tl_cli.engine.tasks import TASKS, Figures
 from tl_cli.errors import TLError
-from tl_cli.results.evaluation import Against, Diagnostics, Threshold, TrainedOn
+from tl_cli.results.evaluation import Against, Diagnostics, Sliced, Threshold, TrainedOn
 from tl_cli.results.intervals import wilson
+from tl_cli.results.measures import MEASURES
 from tl_cli.results.progress import Note, OnProgress
 from tl_cli.store import run_dir
 from tl_cli.store.run_dir import RunDir
@@ -54,6 +55,7 @@ class EvaluatedModel:
     evaluation: Figures
     diagnostics: Diagnostics | None  # None where an image may have several labels
     answers: LabelledPredictions
+    sliced: Sliced | None = None  # where that is so, and a column was asked for
 
 
 def evaluate(run: RunDir, request: EvaluationRequest, on_progress: OnProgress) -> EvaluatedModel:
@@ -83,7 +85,7 @@ def evaluate(run: RunDir, request: EvaluationRequest, on_progress: OnProgress) -
         interval=classifier.interval,
     )
     if classifier.task != CLASSIFICATION:
-        return EvaluatedModel(evaluation, None, answers)
+        return EvaluatedModel(evaluation, None, answers, _sliced(answers, classifier, request))
     same = request.own and request.split == "val"
     validation = (
         answers if same else _validation(run, classifier, fitted, on_progress, mirrored=mirrored)
@@ -98,6 +100,18 @@ def evaluate(run: RunDir, request: EvaluationRequest, on_progress: OnProgress) -
         trained_on=trained_on,
     )
     return EvaluatedModel(evaluation, result, answers)
+
+
+def _sliced(
+    answers: LabelledPredictions, built: Classifier, request: EvaluationRequest
+) -> Sliced | None:
+    """Return the figure that runs are compared by for each value of a column; None without one."""
+    if request.column is None or request.sliced_by is None:
+        return None
+    measure, of_image = MEASURES[built.task], TASKS[built.task].of_image
+    figures = of_image(answers.probabilities, answers.labels, built.thresholds)
+    rows = diagnostics.mean_slices(answers.records, figures, request.column, measure)
+    return Sliced(request.sliced_by, measure.key, rows)
 
 
 def _still_there(

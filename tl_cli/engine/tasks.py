@@ -68,6 +68,8 @@ class Task:
     thresholds: Callable[[np.ndarray, np.ndarray], tuple[float, ...]]
     evaluate: Callable[..., Figures]
     answer: Callable[[np.ndarray, Sequence[str], Sequence[float]], tuple[str, float]]
+    # answers, targets, thresholds -> the figure of each image that runs are compared by, float [n]
+    of_image: Callable[[np.ndarray, np.ndarray, Sequence[float]], np.ndarray]
     # targets -> int64 [n], the groups of images alike that the unknown are far from
     kinds: Callable[[np.ndarray], np.ndarray]
 
@@ -130,6 +132,22 @@ def _value(p: np.ndarray, classes: Sequence[str], thresholds: Sequence[float]) -
     return repr(float(p[0])), 1.0
 
 
+def _right(p: np.ndarray, labels: np.ndarray, thresholds: Sequence[float]) -> np.ndarray:
+    return (p.argmax(1) == labels).astype(np.float64)
+
+
+def _f1(p: np.ndarray, indicators: np.ndarray, thresholds: Sequence[float]) -> np.ndarray:
+    """Return F1 of the labels that are said of each image; 1 where it has and is said none."""
+    said, true = p >= np.asarray(thresholds), indicators > 0.5
+    either = said.sum(1) + true.sum(1)
+    both: np.ndarray = np.where(either, 2 * (said & true).sum(1) / np.maximum(either, 1), 1.0)
+    return both
+
+
+def _error(said: np.ndarray, values: np.ndarray, thresholds: Sequence[float]) -> np.ndarray:
+    return np.abs(said - values)[:, 0].astype(np.float64)
+
+
 def _one_kind(targets: np.ndarray) -> np.ndarray:
     return np.zeros(len(targets), "int64")
 
@@ -157,6 +175,7 @@ TASKS = {
         thresholds=lambda answers, labels: (),
         evaluate=_evaluate,
         answer=_most_probable,
+        of_image=_right,
         kinds=lambda labels: labels,
     ),
     MULTILABEL: Task(
@@ -170,6 +189,7 @@ TASKS = {
         thresholds=multilabel_head.thresholds,
         evaluate=_evaluate_labels,
         answer=_above,
+        of_image=_f1,
         kinds=_one_kind,  # known labels in a new combination are not unknown
     ),
     REGRESSION: Task(
@@ -183,6 +203,7 @@ TASKS = {
         thresholds=lambda answers, values: (),
         evaluate=_evaluate_values,
         answer=_value,
+        of_image=_error,
         kinds=_one_kind,
     ),
 }

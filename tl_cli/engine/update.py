@@ -7,7 +7,7 @@ comes of it is a run of its own.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,8 +15,8 @@ import numpy as np
 
 from tl_cli import engine
 from tl_cli.config import RunConfig
-from tl_cli.data import erasure, quantities
-from tl_cli.data.manifest import CLASSIFICATION, REGRESSION, Manifest, Record
+from tl_cli.data import erasure
+from tl_cli.data.manifest import Manifest, Record
 from tl_cli.data.update import Update, near_of, trainable
 from tl_cli.engine import features, fitted_images, run_files, run_images
 from tl_cli.engine.context import RunContext, room
@@ -29,11 +29,12 @@ from tl_cli.engine.outcome import Trained, ended
 from tl_cli.engine.predict import load_checkpoint
 from tl_cli.engine.resources import Clock
 from tl_cli.engine.trained_model import TrainedModel
+from tl_cli.engine.update_figures import MEASURED, Answers
 from tl_cli.errors import TLError
 from tl_cli.plan import FreezePlan
 from tl_cli.results.progress import OnProgress, begun
 from tl_cli.results.training import CandidateResult, FinetuneResult, FromScratchResult
-from tl_cli.results.update import Pair, Recognised, UpdateResult, compared, errors_compared
+from tl_cli.results.update import UpdateResult
 from tl_cli.store import run_dir
 from tl_cli.store.run_dir import RunDir
 
@@ -205,12 +206,14 @@ def _compared(
     added = {record.digest for record in changed.added}
     fresh = [record.digest in added for record in records]
     manifest, measured = context.manifest, MEASURED[context.manifest.task]
-    now, was = (said, saved.classes), (then, before.classes)
+    now, was = Answers.of(said, saved), Answers.of(then, before)
     same, more, by_class = measured(records, now, was, fresh)
     return UpdateResult(
         of=str(earlier.run.path),
         added=_counted(manifest, changed.added),
         removed=_counted(manifest, changed.removed),
+        added_images=len(changed.added),
+        removed_images=len(changed.removed),
         relabelled=len(changed.relabelled),
         new_classes=tuple(c for c in context.classes if c not in before.classes),
         gone_classes=tuple(c for c in before.classes if c not in context.classes),
@@ -221,38 +224,6 @@ def _compared(
         more=more,
         by_class=by_class,
     )
-
-
-Answers = tuple[np.ndarray, Sequence[str]]  # probabilities [n, C] or numbers [n, 1], the classes
-Moved = tuple[Pair | None, Pair | None, tuple[Recognised, ...]]  # of the same images, of more
-
-
-def _recognised(
-    records: Sequence[Record], said: Answers, then: Answers, fresh: Sequence[bool]
-) -> Moved:
-    """Return which images are recognised now and before, of those that are not fresh, and are.
-
-    `said`, `then`: now and before.
-    """
-    now, was, before = _right(records, *said), _right(records, *then), then[1]
-    known = [record.label in before for record in records]
-    return (
-        compared(now, was, [k and not f for k, f in zip(known, fresh, strict=True)]),
-        compared(now, was, [k and f for k, f in zip(known, fresh, strict=True)]),
-        tuple(_by_class(records, now, was, before)),
-    )
-
-
-def _off(records: Sequence[Record], said: Answers, then: Answers, fresh: Sequence[bool]) -> Moved:
-    """Return by how much numbers [n, 1] are off now and before; see `_recognised`."""
-    true = np.array([quantities.value(record) for record in records])
-    now, was = (np.abs(answers[:, 0] - true) for answers, _ in (said, then))
-    new = np.array(fresh, bool)
-    same, more = (errors_compared(now[rows], was[rows]) for rows in (~new, new))
-    return same, more, ()
-
-
-MEASURED = {CLASSIFICATION: _recognised, REGRESSION: _off}
 
 
 def _answers_before(
@@ -266,24 +237,6 @@ def _answers_before(
     said = choice.probabilities_of(context, before, rows)
     kept = fitted_images.load(earlier.run).held_out
     return np.stack([kept.get(r.digest, own) for r, own in zip(records, said, strict=True)])
-
-
-def _right(records: Sequence[Record], said: np.ndarray, classes: Sequence[str]) -> list[bool]:
-    """Return which images were recognised by probabilities [n, C]."""
-    best = said.argmax(axis=1).tolist()
-    return [classes[i] == record.label for i, record in zip(best, records, strict=True)]
-
-
-def _by_class(
-    records: Sequence[Record], now: Sequence[bool], was: Sequence[bool], known: Sequence[str]
-) -> Iterator[Recognised]:
-    """Yield the share that is recognised of each class that has images among the records."""
-    answers: dict[str, list[tuple[bool, bool]]] = defaultdict(list)
-    for record, pair in zip(records, zip(now, was, strict=True), strict=True):
-        answers[record.label].append(pair)
-    for name, pairs in sorted(answers.items()):
-        after, before = (sum(side) / len(pairs) for side in zip(*pairs, strict=True))
-        yield Recognised(name, len(pairs), before if name in known else None, after)
 
 
 def _erased(told: UpdateResult, changed: Update, earlier: Earlier, run: RunDir) -> UpdateResult:

@@ -12,11 +12,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from tl_cli.data.manifest import CLASSIFICATION
+from tl_cli.data.manifest import REGRESSION
 from tl_cli.errors import TLError
 from tl_cli.humanize import duration, naming, typed
 from tl_cli.report.facts import RunFacts, read
-from tl_cli.results.paired import LEVEL, Paired, paired
+from tl_cli.results.measures import MEASURES, Measure, Pairing
+from tl_cli.results.paired import LEVEL, mean_interval
 from tl_cli.store.checkpoint import DOES
 from tl_cli.store.run_dir import RunDir
 
@@ -29,8 +30,8 @@ class Point:
 
     seconds: float
     images: int  # looks at training images until then
-    accuracy: float
-    log_loss: float
+    figure: float  # see Measure.curve
+    loss: float | None  # None where no loss was told
 
 
 @dataclass(frozen=True)
@@ -39,22 +40,41 @@ class Compared:
 
     name: str
     run: str
+    task: str  # what the labels are
     backbone: str
     strategy: str
     kept: str  # what was kept after a tuning; empty where nothing was tuned
     split: str
     n: int
-    figures: Mapping[str, float]
-    intervals: Mapping[str, Sequence[float]]
+    figures: Mapping[str, float | None]
+    intervals: Mapping[str, Sequence[float] | None]
     trained_parameters: int | None  # None where an older tl made the run
     seconds: float
     peak_memory: int | None
     curve: tuple[Point, ...]
-    right: Mapping[tuple[str, int], bool]  # whether each image of that split was recognised
+    by_image: Mapping[tuple[str, int], float]  # the figure that decides, of each image
+
+    @property
+    def measure(self) -> Measure:
+        return MEASURES[self.task]
+
+    @property
+    def figure(self) -> float:
+        """The figure that decides."""
+        return self.figures[self.measure.key] or 0.0
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Its 95 % interval; the figure itself where there is none."""
+        low, high = self.intervals[self.measure.key] or (self.figure, self.figure)
+        return low, high
 
     def to_json(self) -> dict[str, Any]:
         """Return JSON types, without what was said of each image."""
-        return {key: value for key, value in asdict(self).items() if key != "right"}
+        told = {key: value for key, value in asdict(self).items() if key != "by_image"}
+        names = dict(zip(("figure", "loss"), self.measure.curve, strict=True))
+        curve = [{names.get(key, key): v for key, v in point.items()} for point in told["curve"]]
+        return told | {"curve": curve}
 
 
 @dataclass(frozen=True)
@@ -63,7 +83,7 @@ class Pair:
 
     first: str
     second: str
-    result: Paired | None
+    result: Pairing | None
 
     def to_json(self) -> dict[str, Any]:
         """Return JSON types."""
@@ -80,10 +100,15 @@ class Comparison:
 
     @property
     def best(self) -> Compared:
-        """The run that recognises the largest share; of equal ones the fastest."""
-        return min(self.runs, key=lambda run: (-run.figures["accuracy"], run.seconds))
+        """The run with the best figure; of equal ones the fastest."""
+        return min(self.runs, key=lambda run: (self.measure.rank(run.figure), run.seconds))
 
-    def against_best(self, run: Compared) -> Paired | None:
+    @property
+    def measure(self) -> Measure:
+        """What all of them are compared by."""
+        return self.runs[0].measure
+
+    def against_best(self, run: Compared) -> Pairing | None:
         """Return the best run beside another, on the images that both were tested on."""
         return _paired(self.best, run)
 
@@ -92,20 +117,21 @@ class Comparison:
         """Say which run is best, which ones are as good, and which of those is the fastest."""
         best, others = self.best, [run for run in self.runs if run is not self.best]
         pairs = [(run, self.against_best(run)) for run in others]
-        share = f"{best.figures['accuracy']:.1%}"
+        first = f"{best.name} {self.measure.best.format(self.measure.say(best.figure))}"
         alike = [run for run, pair in pairs if pair and pair.p_value >= LEVEL]
         if not alike:
             beyond = ", beyond chance" if all(pair for _, pair in pairs) else ""
-            return f"{best.name} recognises the most, {share}{beyond}."
-        same = [run for run in alike if run.figures["accuracy"] == best.figures["accuracy"]]
+            return f"{first}{beyond}."
+        same = [run for run in alike if run.figure == best.figure]
         fastest, speed = _fastest([best, *alike])
         if len(same) == len(others):
             all_of = "both" if len(same) == 1 else f"all {len(self.runs)}"
-            return f"A tie: {all_of} recognise {share}. {fastest.name} is the fastest, {speed}."
+            tie = self.measure.alike.format(self.measure.say(best.figure))
+            return f"A tie: {all_of} {tie}. {fastest.name} is the fastest, {speed}."
         names = naming(run.name for run in alike)
         return (
-            f"{best.name} recognises the most, {share}, but not beyond chance: it ties with "
-            f"{names}. The fastest of them is {fastest.name}, {speed}."
+            f"{first}, but not beyond chance: it ties with {names}. The fastest of them is "
+            f"{fastest.name}, {speed}."
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -123,12 +149,20 @@ def compare(paths: Sequence[Path]) -> Comparison:
 
 
 def of_facts(facts: Sequence[RunFacts]) -> Comparison:
-    """Compare runs that were read, in order. Raises TLError where one has several labels."""
-    for run in facts:
-        if run.task != CLASSIFICATION:
+    """Compare runs that were read, in order. Raises TLError where they have no figure in common."""
+    first, *others = facts
+    for run in others:
+        if run.task != first.task:
             raise TLError(
-                f"{run.run.path} {DOES[run.task]}, and runs are compared by one label an image",
-                f"see it alone: {typed('tl', 'report', run.run.path)}",
+                f"{first.run.path} {DOES[first.task]}, and {run.run.path} {DOES[run.task]}: "
+                "they have no figure in common",
+                f"see one alone: {typed('tl', 'report', run.run.path)}",
+            )
+        if run.task == REGRESSION and run.figures["quantity"] != first.figures["quantity"]:
+            raise TLError(
+                f"{first.run.path} predicts {first.figures['quantity']!r}, and {run.run.path} "
+                f"{run.figures['quantity']!r}: how far they are off cannot be compared",
+                "give runs that predict the same number",
             )
     names = [run.name for run in facts]
     unique = len(set(names)) == len(names)
@@ -146,53 +180,71 @@ def _fastest(runs: Sequence[Compared]) -> tuple[Compared, str]:
     return first, f"{duration(first.seconds)} against {duration(second.seconds)}"
 
 
-def _paired(first: Compared, second: Compared) -> Paired | None:
-    one, other = first.right, second.right
+def _paired(first: Compared, second: Compared) -> Pairing | None:
+    one, other = first.by_image, second.by_image
     common = [image for image in one if image in other]
     if not common or first.split != second.split:
         return None
-    return paired([one[image] for image in common], [other[image] for image in common])
+    return first.measure.pair([one[image] for image in common], [other[image] for image in common])
 
 
 def _compared(facts: RunFacts, name: str) -> Compared:
-    figures, told = facts.figures, facts.told
+    told = facts.told
+    figures, intervals = _figures(facts)
     return Compared(
         name=name,
         run=str(facts.run.path),
+        task=facts.task,
         backbone=facts.plan["backbone"],
         strategy=facts.plan["strategy"],
         kept=facts.kept,
         split=facts.split,
-        n=figures["n"],
-        figures={key: figures[key] for key in figures["intervals"]},
-        intervals=figures["intervals"],
+        n=facts.figures["n"],
+        figures=figures,
+        intervals=intervals,
         trained_parameters=told.get("trained_parameters"),
         seconds=told["seconds"]["total"],
         peak_memory=told.get("peak_memory"),
-        curve=tuple(_curve(told, facts.plan["size"], facts.history)),
-        right=facts.right_by_image,
+        curve=tuple(_curve(facts, MEASURES[facts.task])),
+        by_image=facts.by_image,
     )
 
 
-def _curve(
-    told: Mapping[str, Any], size: int, history: Sequence[Mapping[str, float]]
-) -> list[Point]:
+def _figures(facts: RunFacts) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the figures that have intervals, and these; that of the images, where it is none."""
+    figures, intervals = facts.figures, dict(facts.figures["intervals"])
+    found = {key: figures[key] for key in intervals}
+    key = MEASURES[facts.task].key
+    if key not in found:
+        import numpy as np
+
+        values = np.array([*facts.by_image.values()])
+        if not len(values):
+            raise TLError(f"{facts.run.path} holds no answers to its images", "train again")
+        found, intervals[key] = found | {key: float(values.mean())}, mean_interval(values)
+    return found, intervals
+
+
+def _curve(facts: RunFacts, measure: Measure) -> list[Point]:
     """Return the points in time: what was done before the first epoch counts as time too."""
-    stages = told["seconds"]
+    stages, size, history = facts.told["seconds"], facts.plan["size"], facts.history
     start = sum(stages.get(stage, 0.0) for stage in BEFORE)
     if not history:
-        val = told["metrics"]["val"]
-        return [Point(start, size, val["accuracy"], val["log_loss"])]
+        val = facts.told["metrics"]["val"]
+        figure, loss = measure.curve
+        figure = figure if figure in val else f"mean_{figure}"
+        return [Point(start, size, val[figure] or 0.0, val.get(loss))]
     epochs = [row for row in history if row["epoch"]]
     solved = [row for row in history if not row["epoch"]]
-    points = [_point(row, start, size) for row in solved]
+    points = [_point(row, start, size, measure) for row in solved]
     spent = sum(stages.get(stage, 0.0) for stage in ("tune", "train"))
     start += max(0.0, spent - math.fsum(row["seconds"] for row in epochs))
     for number, row in enumerate(epochs, 1):
         start += row["seconds"]
-        points.append(_point(row, start, size * (number + len(solved))))
+        points.append(_point(row, start, size * (number + len(solved)), measure))
     return points
 
 
-def _point(row: Mapping[str, float], seconds: float, images: int) -> Point:
-    return Point(round(seconds, 3), images, row["val_accuracy"], row["val_log_loss"])
+def _point(row: Mapping[str, float], seconds: float, images: int, measure: Measure) -> Point:
+    figure, loss = (row[f"val_{name}"] for name in measure.curve)
+    return Point(round(seconds, 3), images, figure, loss)

@@ -11,6 +11,8 @@ from tl_cli.report.figures.runs import overlaid
 from tl_cli.report.figures.svg import svg
 from tl_cli.report.page import rendered
 
+SHOWN = ("log_loss", "mean_average_precision", "r2")  # of the further figures
+
 
 def comparison_html(runs: Sequence[RunFacts]) -> str:
     """Return a page that sets several runs side by side."""
@@ -23,10 +25,13 @@ def comparison_html(runs: Sequence[RunFacts]) -> str:
         runs=list(zip(runs, compared.runs, strict=True)),
         best=best,
         told=compared.told,
-        same=len({frozenset(facts.right_by_image) for facts in runs}) == 1,
+        measure=compared.measure,
+        others=[each for each in compared.measure.others if each[0] in SHOWN],
+        same=len({frozenset(facts.by_image) for facts in runs}) == 1,
         settings=_differing(runs),
         pairs=[(run, compared.against_best(run)) for run in compared.runs if run is not best],
-        curves=svg(overlaid, tuned) if tuned else "",
+        curves=svg(overlaid, tuned, compared.measure.curve[1]) if tuned else "",
+        loss=compared.measure.curve[1].replace("_", " "),
     )
 
 

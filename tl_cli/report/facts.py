@@ -20,17 +20,16 @@ from tl_cli.results import predictions, regression
 from tl_cli.results.headline import FOLDS, HEAD, TEST, VALIDATION, Headline
 from tl_cli.results.intervals import wilson
 from tl_cli.results.learning_curve import LearningCurve
+from tl_cli.results.measures import MEASURES
 from tl_cli.results.predictions import Prediction
 from tl_cli.results.regression import ValuePrediction
 from tl_cli.store import reading, run_dir
 from tl_cli.store.run_dir import RunDir
 
 Row = dict[str, float]
-MEASURED = ("epoch", "seconds", "loss")  # columns of history.csv, and by what labels are:
-JUDGED = {
-    CLASSIFICATION: ("val_log_loss", "val_accuracy"),
-    MULTILABEL: ("val_log_loss", "val_average_precision"),
-    REGRESSION: ("val_huber_loss", "val_r2"),
+MEASURED = ("epoch", "seconds", "loss")  # columns of history.csv, and JUDGED of validation
+JUDGED = {  # by what labels are
+    task: tuple(f"val_{name}" for name in reversed(each.curve)) for task, each in MEASURES.items()
 }
 BAD = ("path", "label", "reason")  # of bad_files.csv
 LARGEST = 1e9  # seconds, epochs, nats: beyond it, no axis can be drawn
@@ -168,18 +167,19 @@ class RunFacts:
         return tuple(p for p in self.values if p.split == self.split)
 
     @cached_property
-    def right_by_image(self) -> Mapping[tuple[str, int], bool]:
-        """Whether each image of that split was recognised: by its content, not its name.
+    def by_image(self) -> Mapping[tuple[str, int], float]:
+        """The figure that decides of each image of that split: by its content, not its name.
 
         Copies of one image are counted, for each to have its own.
         """
         digests = {record.path: record.digest for record in self.manifest.records}
         seen: Counter[str] = Counter()
         found = {}
-        for answer in self.answers:
+        answers: Sequence[Any] = self.answers or self.values_of_split
+        for answer in answers:
             image = digests.get(answer.path) or answer.path
             seen[image] += 1
-            found[image, seen[image]] = answer.right
+            found[image, seen[image]] = MEASURES[self.task].of_image(answer)
         return found
 
     def mistakes(self, most: int) -> list[Prediction]:

@@ -22,6 +22,7 @@ class DemoAnswer:
     heat: np.ndarray[Any, Any] | None = field(default=None, repr=False, compare=False)
     neighbours: tuple[Neighbour, ...] = ()
     error: str = ""
+    labels: tuple[str, ...] | None = None  # all that are said, where an image may have several
     value: float | None = None  # where a number is predicted
     interval: ConformalInterval | None = None  # how far that may be off, where it is known
 

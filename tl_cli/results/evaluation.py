@@ -147,6 +147,34 @@ class Slice:
 
 
 @dataclass(frozen=True)
+class MeanSlice:
+    """The images that have one value in a column, where labels are several, or numbers."""
+
+    value: str
+    n: int
+    mean: float  # of the figure of each image
+    interval: tuple[float, float] | None  # 95 %, bootstrap; None where all images have the same
+
+
+@dataclass(frozen=True)
+class Sliced:
+    """A figure of each image by the values of a column, the worst first."""
+
+    by: str
+    figure: str  # its key: image_f1, mae
+    rows: tuple[MeanSlice, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return JSON types, keys as documented in docs/json.md."""
+        told = [
+            {"value": row.value, "n": row.n, self.figure: row.mean,
+             "interval": row.interval and list(row.interval)}
+            for row in self.rows
+        ]  # fmt: skip
+        return {"sliced_by": self.by, "slices": told}
+
+
+@dataclass(frozen=True)
 class Threshold:
     """Above which probability a class is to be called so, for a wanted precision or recall."""
 

@@ -58,14 +58,13 @@ class DoubtfulValue:
 Doubted = LabelError | DoubtfulValue
 
 
-def csv_text(found: Sequence[Doubted], *, decided: bool = True) -> str:
+def csv_text(found: Sequence[Doubted]) -> str:
     """Return a table of them, which are of one kind, and at least one.
 
-    `decided`: with an empty column in which a person decides.
+    With an empty column in which a person decides.
     """
     columns = [field.name for field in fields(found[0])]
-    rows = ([*_cells(each), *[""] * decided] for each in found)
-    return csv_cells.table((*columns, *[DECISION] * decided), rows)
+    return csv_cells.table((*columns, DECISION), ([*_cells(each), ""] for each in found))
 
 
 def _cells(doubted: Doubted) -> list[str]:

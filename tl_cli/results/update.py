@@ -7,12 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from tl_cli.results.paired import Paired, bootstrap_means, bootstrap_p_value, paired
-
-if TYPE_CHECKING:
-    import numpy as np
+from tl_cli.results.paired import Paired, PairedMeans, paired, paired_means
 
 
 @dataclass(frozen=True)
@@ -25,24 +22,15 @@ class Erased:
     looks: int = 0  # what the scan remembered of files
 
 
-@dataclass(frozen=True)
-class PairedErrors:
-    """How far numbers are off, mean absolute error on the same images, in their unit."""
-
-    n: int
-    before: float
-    after: float
-    difference: float  # after minus before: less than 0 is better
-    interval: tuple[float, float]  # of the difference, 95 %
-    p_value: float  # of a paired bootstrap, two-sided
-
-
-Pair = Paired | PairedErrors
+Pair = Paired | PairedMeans  # of the errors of numbers, of F1 of the labels of an image
 
 
 @dataclass(frozen=True)
 class Recognised:
-    """How many held-out images of one class are recognised; `before` None: it was no class yet."""
+    """The share of a class's held-out images that are recognised; `before` None: it was none yet.
+
+    Of several labels: of the images that have one, the share that it is said of.
+    """
 
     name: str
     n: int
@@ -55,8 +43,10 @@ class UpdateResult:
     """What `tl train RUN --add` and `--remove` have to tell beside a run's figures."""
 
     of: str  # the run that was changed, and is as it was
-    added: Mapping[str, int]  # images by class
+    added: Mapping[str, int]  # images by class; one may have several labels
     removed: Mapping[str, int]
+    added_images: int
+    removed_images: int
     relabelled: int
     new_classes: tuple[str, ...]
     gone_classes: tuple[str, ...]
@@ -96,38 +86,21 @@ def _pair(pair: Pair | None) -> dict[str, Any] | None:
     """Return a comparison by what its sides are here."""
     if pair is None:
         return None
-    if isinstance(pair, PairedErrors):
-        return asdict(pair) | {"interval": list(pair.interval)}
     return {
         "n": pair.n,
-        "before": pair.second_accuracy,
-        "after": pair.first_accuracy,
+        "before": pair.second_mean if isinstance(pair, PairedMeans) else pair.second_accuracy,
+        "after": pair.first_mean if isinstance(pair, PairedMeans) else pair.first_accuracy,
         "difference": pair.difference,
         "interval": list(pair.interval),
         "p_value": pair.p_value,
     }
 
 
-def errors_compared(now: np.ndarray[Any, Any], before: np.ndarray[Any, Any]) -> PairedErrors | None:
-    """Compare how far numbers are off, float [n] each, by a paired bootstrap; None for no images.
-
-    The images are drawn anew (Efron 1993).
-    """
-    import numpy as np
-
-    if not len(now):
-        return None
-    apart = now - before
-    means = bootstrap_means(apart)
-    low, high = (float(np.percentile(means, q)) for q in (2.5, 97.5))
-    return PairedErrors(
-        n=len(now),
-        before=float(before.mean()),
-        after=float(now.mean()),
-        difference=float(apart.mean()),
-        interval=(low, high),
-        p_value=bootstrap_p_value(means),
-    )
+def means_compared(
+    now: Sequence[float], before: Sequence[float], *, less_is_better: bool
+) -> PairedMeans | None:
+    """Compare a figure of each image, float [n] each; None for no images."""
+    return paired_means(now, before, less_is_better=less_is_better) if len(now) else None
 
 
 def compared(now: Sequence[bool], before: Sequence[bool], chosen: Sequence[bool]) -> Paired | None:

@@ -138,12 +138,16 @@ def _one_of(names: Sequence[str]) -> tuple[Callable[[Any], bool], str]:
     return lambda value: isinstance(value, str) and value in names, " or ".join(names)
 
 
-# of a run whose labels are no classes: what it does, and what knows it
-DOES = {MULTILABEL: "gives an image several labels", REGRESSION: "predicts a number"}
+# what a run does, and what knows it where that is no class an image
+DOES = {
+    CLASSIFICATION: "gives an image one class",
+    MULTILABEL: "gives an image several labels",
+    REGRESSION: "predicts a number",
+}
 KNOWS = "knows one label an image"
 KNOWN = {
-    MULTILABEL: "tl compare, demo, train --add and --remove, inspect --apply know one alone",
-    REGRESSION: "tl compare and suggest know classes alone, and some options of others do",
+    MULTILABEL: "give a run that gives an image one class",
+    REGRESSION: "tl suggest knows classes alone, and some options of other commands do",
 }
 AGAIN = "train again, or copy it again"
 NEEDED = ("format", "backbone", "image_size", "taps", "classes")

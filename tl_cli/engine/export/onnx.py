@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +29,7 @@ CPU = ["CPUExecutionProvider"]
 
 def write(network: Network, path: Path) -> None:
     """Write the file: input `image` [batch, size, size, 3], outputs as they are named."""
-    with _without_copies():
-        tf2onnx.convert.from_function(
-            network.function, [network.image], opset=OPSET, output_path=str(path)
-        )
+    _convert(network, path)
     if network.quantize == "int8":
         _to_int8(path, calibration(network))
     model = onnx.load(path)
@@ -42,6 +40,19 @@ def write(network: Network, path: Path) -> None:
     onnx.helper.set_model_props(model, network.facts)
     onnx.checker.check_model(model)
     onnx.save(model, path)
+
+
+def _convert(network: Network, path: Path) -> None:
+    """Have tf2onnx write the file; where one of its optimizations fails, without that one."""
+    convert = partial(
+        tf2onnx.convert.from_function,
+        network.function, [network.image], opset=OPSET, output_path=str(path),
+    )  # fmt: skip
+    try:
+        with _without_copies():
+            convert()
+    except Exception:  # of any kind: it stumbles over constants of no dimension, among others
+        convert()
 
 
 @contextlib.contextmanager

@@ -5,12 +5,13 @@ Knows nothing of how the probabilities came about.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from scipy.special import softmax
 from sklearn import metrics
 
+from tl_cli.data.manifest import Record
 from tl_cli.engine.head.linear_head import fit_temperature, scores_of
 from tl_cli.engine.metrics.figures import log_losses
 from tl_cli.engine.predict import LabelledPredictions
@@ -23,10 +24,12 @@ from tl_cli.results.evaluation import (
     Confused,
     Diagnostics,
     Loss,
+    MeanSlice,
     Slice,
     Threshold,
     confused,
 )
+from tl_cli.results.measures import Measure
 
 MOST = 20  # pairs and images that are named
 PARTS = 4  # of a column of numbers
@@ -111,20 +114,43 @@ def _losses(found: LabelledPredictions, rows: np.ndarray) -> Iterator[Loss]:
 def slices(found: LabelledPredictions, column: Mapping[str, str]) -> tuple[Slice, ...]:
     """Return the accuracy for each value of a column (path -> value), the least accurate first.
 
+    See `_by_value`.
+    """
+    by_value = _by_value(found.records, column)
+    rows = [_slice(value, found.right[own]) for value, own in by_value.items()]
+    return tuple(sorted(rows, key=lambda row: (row.accuracy, row.value)))
+
+
+def mean_slices(
+    records: Sequence[Record], figures: np.ndarray, column: Mapping[str, str], measure: Measure
+) -> tuple[MeanSlice, ...]:
+    """Return the mean of a figure of each image, float [n], for each value, the worst first.
+
+    See `_by_value`.
+    """
+    rows = [
+        MeanSlice(value or "(none)", int(own.sum()), float(figures[own].mean()),
+                  paired.mean_interval(figures[own]))
+        for value, own in _by_value(records, column).items()
+    ]  # fmt: skip
+    return tuple(sorted(rows, key=lambda row: (-measure.rank(row.mean), row.value)))
+
+
+def _by_value(records: Sequence[Record], column: Mapping[str, str]) -> dict[str, np.ndarray]:
+    """Return which records have each value of a column (path -> value), bool [n].
+
     More than a few numbers are cut into four parts of equally many images. Raises TLError where
     there are too many values to say something of each.
     """
-    values = _in_parts([column.get(record.path, "") for record in found.records])
+    values = _in_parts([column.get(record.path, "") for record in records])
     if len(set(values)) > MOST_VALUES:
         raise TLError(
             f"the column has {len(set(values)):,} values, too many to say something of each",
             f"choose a column with at most {MOST_VALUES}",
         )
-    rows = [
-        _slice(value, found.right[[own == value for own in values]])
-        for value in dict.fromkeys(values)
-    ]
-    return tuple(sorted(rows, key=lambda row: (row.accuracy, row.value)))
+    return {
+        value: np.array([own == value for own in values], bool) for value in dict.fromkeys(values)
+    }
 
 
 def _slice(value: str, right: np.ndarray) -> Slice:
