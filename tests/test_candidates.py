@@ -272,3 +272,20 @@ def test_a_candidate_s_figures_are_those_of_the_head_without_the_validation_imag
         trained = put_in_place(context, classifier, candidate)
         expected = calibrated(context, candidate.scores["val"])
         np.testing.assert_allclose(trained.held_out, expected, atol=1e-6)
+
+
+def test_on_fitted_features_all_depths_are_joined_whatever_the_folds_say(context):
+    auto = dataclasses.replace(context, config=context.config.effective(head="auto"))
+    *early, last = auto.widths(auto.taps)
+    rng = np.random.default_rng(0)
+
+    def features(split):  # the last depth tells the classes apart, the others are noise
+        labels = auto.labels(split)
+        told = np.eye(last)[labels] + rng.normal(0, 0.05, (len(labels), last))
+        return np.hstack([rng.normal(0, 1, (len(labels), sum(early))), told]).astype("float32")
+
+    pooled = {split: features(split) for split in ("train", "val")}
+    assert choice.solve_on(auto, pooled).kind == "last"
+    again = choice.solve_on(auto, pooled, fitted=True)
+    assert again.kind == "multi" and again.taps == auto.taps
+    assert choice.solve_on(context, pooled, fitted=True).kind == "last"  # where that was asked for

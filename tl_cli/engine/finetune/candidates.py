@@ -83,10 +83,11 @@ def candidates(
 
 
 def _solved_again(context: RunContext, classifier: Classifier, data: TrainingData) -> SolvedHead:
-    """Solve the head on what the tuned network makes of the plain images, without a kernel.
+    """Solve the head on what the tuned network makes of the plain images, a line on all depths.
 
-    The features have been fitted to the training images, whose folds would choose it: it gained
-    little there (docs/heads.md).
+    The features have been fitted to the training images, whose folds can no longer choose: they
+    took the last depth alone where all of them were better (docs/policy.md), and a kernel gained
+    little (docs/heads.md).
     """
     model = classifier.pooled_model(data.cut, data.row_taps, context.taps)
     width = sum(context.widths(context.taps))
@@ -96,7 +97,7 @@ def _solved_again(context: RunContext, classifier: Classifier, data: TrainingDat
         else np.empty((0, width), "float32")
         for split in SPLITS
     }
-    return choice.solve_on(context, pooled, bend=False)
+    return choice.solve_on(context, pooled, fitted=True)
 
 
 def judged(context: RunContext, candidate: Candidate) -> CandidateResult:

@@ -87,18 +87,19 @@ def solve(context: RunContext, rows: Rows) -> SolvedHead:
     return solve_on(context, by_split(context, row_blocks.kept(rows, width)))
 
 
-def solve_on(context: RunContext, pooled: BySplit, *, bend: bool = True) -> SolvedHead:
+def solve_on(context: RunContext, pooled: BySplit, *, fitted: bool = False) -> SolvedHead:
     """Solve the head on the last tap, on the joined taps, or on both to keep the better one.
 
     With enough images also one with a kernel on the joined taps. By cross-validation on the
     training images: see `choose_head` and `kernel.better`. `pooled`: by split, what all of
-    `context.taps` make of the images, float32 [n, D]; `bend`: whether a kernel may be tried.
+    `context.taps` make of the images, float32 [n, D]; `fitted`: whether the features have been
+    fitted to the training images, whose folds can choose nothing then: the taps are joined.
     """
-    line = _line(context, pooled)
+    line = _line(context, pooled, fitted=fitted)
     wanted, widths = context.config.head, tuple(context.widths(context.taps))
     worth = wanted == "auto" and kernel.worth(len(pooled["train"]), sum(widths))
     train = pooled["train"]
-    if not bend or context.task.bend is None or (wanted != KERNEL and not worth):
+    if fitted or context.task.bend is None or (wanted != KERNEL and not worth):
         return line
     if isinstance(train, RowBlocks):
         return line  # so many images lie on disk, and ask for no kernel
@@ -118,13 +119,14 @@ def solve_on(context: RunContext, pooled: BySplit, *, bend: bool = True) -> Solv
     )
 
 
-def _line(context: RunContext, pooled: BySplit) -> SolvedHead:
+def _line(context: RunContext, pooled: BySplit, *, fitted: bool) -> SolvedHead:
     taps, widths = context.taps, tuple(context.widths(context.taps))
     last = slice(-widths[-1], None)
     heads = {}
-    if context.config.head != "multi" or len(widths) == 1:
+    wanted = "multi" if fitted and context.config.head == "auto" else context.config.head
+    if wanted != "multi" or len(widths) == 1:
         heads["last"] = _solved(context, columns(pooled["train"], last), widths[-1:], "train")
-    if context.config.head != "last" and len(widths) > 1:
+    if wanted != "last" and len(widths) > 1:
         heads["multi"] = _solved(context, pooled["train"], widths, "train")
     kind = next(iter(heads))
     if len(heads) == 2:
