@@ -21,12 +21,15 @@ import pytest
 from filelock import FileLock
 from PIL import Image
 
-# The files that take longest, begun first: the last file alone should not keep a worker busy.
+# The files that take longest in either tier, begun first: the last one should not run alone.
 LONGEST = (
-    "test_cli", "test_hub", "test_export", "test_finetune", "test_resume_epochs", "test_readme",
-    "test_auxiliary_heads", "test_explain", "test_export_recipe", "test_from_scratch",
-    "test_python_docs", "test_devices", "test_compare", "test_export_use", "test_evaluate",
-    "test_api", "test_graph", "test_candidates", "test_cache_faults", "test_predict", "test_embed",
+    "test_readme", "test_cli", "test_export", "test_hub", "test_docs", "test_python_docs",
+    "test_from_scratch", "test_resume_epochs", "test_auxiliary_heads", "test_finetune",
+    "test_export_recipe", "test_divergence", "test_explain", "test_explain_engine", "test_devices",
+    "test_compare", "test_export_use", "test_evaluate", "test_api", "test_graph",
+    "test_candidates", "test_cache_faults", "test_predict", "test_embed", "test_multilabel",
+    "test_train", "test_images", "test_features", "test_hostile_checkpoints", "test_regression",
+    "test_resume", "test_update", "test_rank", "test_timm",
 )  # fmt: skip
 ImageFolder = Callable[..., Path]
 Trained = Callable[..., Path]

@@ -190,6 +190,7 @@ def test_no_pretrained_weights_is_one_sentence():
     assert "--from-scratch" in caught.value.hint
 
 
+@pytest.mark.long
 def test_weights_from_a_file(tmp_path):
     path = str(tmp_path / "own.weights.h5")
     one = loading.load(catalog.get("resnet18"), 32, weights=None)

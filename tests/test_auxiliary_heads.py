@@ -47,7 +47,7 @@ def test_they_stand_in_the_trained_part_only():
         auxiliary_heads.places(backbone, 1, frozen=6)
 
 
-@pytest.mark.others_long(1)
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("policy", "weighted", "sparse"),
     [("float32", False, False), ("float32", True, False), ("float32", True, True),

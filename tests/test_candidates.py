@@ -168,6 +168,7 @@ def test_each_candidate_in_place_is_a_whole_network_that_says_what_the_parts_sai
         assert all(same.values()) is (candidate.name == HEAD)
 
 
+@pytest.mark.long
 def test_again_is_solved_on_the_tuned_features(context):
     classifier, _, (_, candidate, again) = tuned(context)
     assert candidate.weights is again.weights

@@ -67,6 +67,7 @@ def test_an_image_that_is_too_small_is_answered_with_the_smallest():
     assert "32 px" in caught.value.hint
 
 
+@pytest.mark.long
 def test_weights_that_do_not_fit_are_one_sentence(tmp_path):
     path = tmp_path / "x.weights.h5"
     keras.applications.MobileNet(

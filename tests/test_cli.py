@@ -352,6 +352,7 @@ def test_a_second_run_into_the_same_directory(head_run, folder):
     assert (head_run / run_dir.METRICS).read_bytes() == before
 
 
+@pytest.mark.long
 def test_a_run_that_overwrites_takes_the_place_only_when_it_is_whole(
     head_run, folder, tmp_path, monkeypatch
 ):

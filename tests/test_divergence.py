@@ -129,6 +129,7 @@ def test_always_from_the_third_epoch_on_the_first_two_are_what_there_is(data, po
     assert "no longer a number" not in result.reason
 
 
+@pytest.mark.long
 def test_where_it_never_trains_the_head_is_kept_and_the_reason_says_so(data, poisoned, begun):
     poisoned(1)
     context = tiny_context(data, "half", epochs=4, learning_rate=RATE)

@@ -74,6 +74,7 @@ def test_the_classifier_knows_the_uniform_on_a_picture_of_one(name, tensors):
     assert sum(int(np.prod(w.shape)) for w in model.trainable_weights) == PARAMETERS[name]
 
 
+@pytest.mark.long
 def test_the_backbone_is_the_classifier_without_its_top(name, whole):
     backbone = loading.load(catalog.get(name), 96)
     before_top = keras.Model(whole.inputs, whole.get_layer("head_relu").output)

@@ -80,7 +80,7 @@ def test_a_column_of_the_users_own_table(run, data, tmp_path):
     said(done, "unknown column 'camra': did you mean 'camera'")
 
 
-@pytest.mark.others_long(1)
+@pytest.mark.long
 @pytest.mark.parametrize("allowed", ["no", "yes"])
 def test_mirror_images_only_where_the_run_allows_them(run, tmp_path, allowed):
     copy = shutil.copytree(run, tmp_path / "run")

@@ -161,6 +161,7 @@ def test_the_page_says_of_an_image_what_the_commands_say(run, data, why, tmp_pat
             assert [n.path for n in answer.neighbours] == [n["path"] for n in each["neighbours"]]
 
 
+@pytest.mark.long
 def test_the_page_does_without_what_a_copied_checkpoint_lacks(run, data, tmp_path):
     for name in (run_dir.CHECKPOINT, run_dir.WEIGHTS):
         shutil.copy(run / name, tmp_path)

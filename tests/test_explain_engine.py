@@ -53,7 +53,7 @@ def pattern(name: str, seed: int) -> np.ndarray:
     return (level[..., None] * one + (1 - level[..., None]) * other).astype("float32")
 
 
-@pytest.fixture(scope="module", params=["last", pytest.param("multi", marks=pytest.mark.long)])
+@pytest.fixture(scope="module", params=["last", "multi"])
 def patterned(request, tmp_path_factory):
     root = tmp_path_factory.mktemp("patterns")
     for number, name in enumerate(PATTERNS):
@@ -66,6 +66,7 @@ def patterned(request, tmp_path_factory):
     return choice.attach(context, tiny_head(context))
 
 
+@pytest.mark.long
 def test_the_evidence_for_each_of_two_classes_lies_on_its_own_half(patterned):
     explainer, half = explain.opened(patterned), SIDE // 2
     shares = []

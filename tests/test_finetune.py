@@ -82,7 +82,7 @@ def test_the_part_after_the_cut_gives_what_the_solved_head_gives(data, kind, hea
 # -- what trains ----------------------------------------------------------------------------------
 
 
-@pytest.mark.others_long(2)
+@pytest.mark.others_long(1)
 @pytest.mark.parametrize(
     ("options", "ratio"),
     in_turn(
@@ -141,6 +141,7 @@ def test_tuning_is_repeatable(data):
     assert once() == once()
 
 
+@pytest.mark.long
 def test_the_history_begins_with_the_solved_head(data):
     context = tiny_context(data, "half", epochs=2)
     solved = tiny_head(context)

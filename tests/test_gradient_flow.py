@@ -23,6 +23,7 @@ def trained(data, flow):
     return from_scratch.train_from_scratch(context, tiny_settings(context), silent)
 
 
+@pytest.mark.long
 def test_looking_changes_nothing_and_sees_every_layer(data):
     seen, unseen = trained(data, True), trained(data, False)
     networks = [made.trained.classifier for made in (seen, unseen)]

@@ -192,6 +192,7 @@ def test_gradients_of_the_suffix_are_those_of_the_whole():
         np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5)
 
 
+@pytest.mark.long
 def test_training_the_suffix_trains_the_network_and_nothing_before_the_cut():
     model = stirred(tiny_mbnet())
     x = images(model)
@@ -563,9 +564,10 @@ def test_multiply_adds_of_attention_and_of_layers_inside_a_layer():
     assert_near(suffix(prefix(x)), model(x))
 
 
+@pytest.mark.others_long(1)
 @pytest.mark.parametrize(
     "name, giga, share",
-    [("ResNet50", 3.86, 0.01), ("MobileNet", 0.568, 0.01), ("EfficientNetB0", 0.386, 0.01)],
+    [("MobileNet", 0.568, 0.01), ("ResNet50", 3.86, 0.01), ("EfficientNetB0", 0.386, 0.01)],
 )
 def test_multiply_adds_at_224_are_those_of_the_papers(name, giga, share):
     """Class layer included, He 2015 counts 3.8 G, Howard 2017 569 M, Tan 2019 0.39 G."""

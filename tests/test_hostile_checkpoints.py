@@ -121,6 +121,7 @@ def test_a_pth_that_executes_does_not(tmp_path):
     assert not mark.exists()
 
 
+@pytest.mark.long
 def test_whole_weights_still_load(copy, data):
     with h5py.File(copy / run_dir.WEIGHTS) as file:
         assert "layers" in file

@@ -67,6 +67,7 @@ def readable(copy: Path, name: str, every: int = 1) -> list[tuple[str, object]]:
     return kept
 
 
+@pytest.mark.others_long(1)
 @pytest.mark.parametrize("name", JSONS)
 def test_anything_in_any_place_is_a_sentence_or_a_page(copy, name):
     kept = readable(copy, name, every=19)

@@ -18,7 +18,7 @@ from tl_cli.engine.networks import classifier, graph, loading
 from tl_cli.errors import TLError
 from tl_cli.store.run_dir import RunDir
 
-QUICK = ("vgg", "dinov3")  # of each kind the one that is built the soonest
+QUICK = "vgg"  # is built the soonest
 SMALL = ("--image-size", 32, "--batch-size", 8, "--epochs", 1, "--no-report", "-q", "--json")
 
 
@@ -45,8 +45,8 @@ def pictures(size=32):
     return rng.uniform(0, 255, (2, size, size, 3)).astype("float32")
 
 
-@pytest.mark.others_long(2)
-@pytest.mark.parametrize("family", dict.fromkeys((*QUICK, *presets.FAMILIES)))
+@pytest.mark.others_long(1)
+@pytest.mark.parametrize("family", dict.fromkeys((QUICK, *presets.FAMILIES)))
 def test_it_says_what_kerashub_says(folder, family):
     import keras_hub
 
@@ -153,7 +153,7 @@ def test_a_folder_that_lacks_a_file_says_which(tmp_path):
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(TLError, match=r"holds no model\.weights\.h5") as caught:
         loading.load(catalog.get(f"hub:{tmp_path}"), 32)
-    assert caught.value.hint == "put config.json and model.weights.h5 there"
+    assert caught.value.hint == "put config.json and model.weights.h5 or model.safetensors there"
 
 
 def test_what_takes_no_images_is_refused(tmp_path):
@@ -170,9 +170,13 @@ def test_without_a_network_it_is_one_sentence(name, monkeypatch):
     def unreachable(*_, **__):
         raise ConnectionError("HTTPSConnectionPool: Max retries exceeded")
 
+    def unknown(*_, **__):
+        raise socket.gaierror("Name or service not known")
+
     from keras_hub.src.utils import preset_utils
 
     monkeypatch.setattr(preset_utils, "get_file", unreachable)
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
     with pytest.raises(TLError) as caught:
         loading.load(catalog.get(name), 224)
     assert caught.value.message == f"{name} could not be downloaded (no network?)"

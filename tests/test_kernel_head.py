@@ -159,6 +159,7 @@ def read_predictions(run):
     return [float(row["probability"]) for row in rows]
 
 
+@pytest.mark.long
 def test_what_goes_by_the_features_of_the_head_goes_by_those_before_the_kernel(run, loaded):
     built, _ = loaded
     embedder = embed.of_classifier(run, built)

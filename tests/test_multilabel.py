@@ -230,6 +230,7 @@ def test_a_refit_head_gets_the_sigmoids_of_the_one_before() -> None:
     assert np.abs(made - whole.probabilities(x)).max() > 0.01
 
 
+@pytest.mark.long
 def test_mixing_images_mixes_their_labels() -> None:
     images = np.random.default_rng(0).integers(0, 255, (8, 16, 16, 3)).astype("uint8")
     labels = np.array([[1, 1, 0]] * 4 + [[0, 1, 1]] * 4, "float32")
@@ -272,9 +273,11 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def run(table: Path, tmp_path_factory: pytest.TempPathFactory, loaded_once: None) -> Path:
-    path = tmp_path_factory.mktemp("runs") / "several"
-    tuned = ("--freeze", "half", "--epochs", 2, "--augment", "light")
-    done = tl("train", table, *SMALL, *tuned, "--report", "--test", 0.2,
+    return trained(table, tmp_path_factory.mktemp("runs") / "several", "--freeze", "head")
+
+
+def trained(table: Path, path: Path, *options: object) -> Path:
+    done = tl("train", table, *SMALL, *options, "--report", "--test", 0.2,
               "--output", path, "--json")  # fmt: skip
     assert done.exit_code == 0, done.stderr
     told = json.loads(done.stdout)
@@ -284,7 +287,9 @@ def run(table: Path, tmp_path_factory: pytest.TempPathFactory, loaded_once: None
     return path
 
 
-def test_tuning_tries_what_it_made_beside_the_head(run: Path) -> None:
+@pytest.mark.long
+def test_tuning_tries_what_it_made_beside_the_head(table: Path, tmp_path: Path) -> None:
+    run = trained(table, tmp_path / "run", "--freeze", "half", "--epochs", 2, "--augment", "light")
     tune = json.loads((run / "metrics.json").read_text())["tune"]
     assert [each["name"] for each in tune["candidates"]] == ["head", "tuned", "solved again"]
     for each in tune["candidates"]:
@@ -414,6 +419,7 @@ def test_two_heads_are_told_apart_by_how_they_order_images() -> None:
     assert low < LABELS.figure(good, y) < high
 
 
+@pytest.mark.long
 def test_an_export_says_that_it_ends_in_sigmoids(run: Path) -> None:
     done = tl("export", run, "--format", "keras", "--json")
     assert done.exit_code == 0, done.stderr

@@ -28,7 +28,7 @@ def stepped(model, optimizer, steps=8):
     return [np.array(w) for w in model.weights]
 
 
-@pytest.mark.others_long(1)
+@pytest.mark.long
 @pytest.mark.parametrize("clip", [None, 0.1])
 @pytest.mark.parametrize("rate", [0.05, "cosine"])
 def test_with_every_factor_one_it_is_keras_adamw(rate, clip):

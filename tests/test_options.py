@@ -139,12 +139,16 @@ def test_help_fits_into_80_columns(arguments):
     assert max(map(len, helped(*arguments).splitlines())) <= 80
 
 
+WITH = {"allow_download": ["backbone=best"]}  # what a field cannot do without
+
+
 def valid(name: str) -> tuple[str, RunConfig]:
     """Return a value for the field as it is typed, and the configuration that it makes."""
-    default = config.load(sets=["data=x"])
+    sets = ["data=x", *WITH.get(name, ())]
+    default = config.load(sets=sets)
     for text in TRIED:
         try:
-            loaded = config.load(sets=["data=x", f"{name}={text}"])
+            loaded = config.load(sets=[*sets, f"{name}={text}"])
         except TLError:
             continue
         if loaded != default:
@@ -169,9 +173,10 @@ def by_flags(monkeypatch, *arguments: str) -> RunConfig:
 @pytest.mark.parametrize("name", FIELDS)
 def test_a_flag_a_set_and_a_yaml_key_make_the_same_configuration(name, tmp_path, monkeypatch):
     text, expected = valid(name)
-    data = [] if name == "data" else ["--data", "x"]
+    sets = [*([] if name == "data" else ["data=x"]), *WITH.get(name, ())]
+    data = [word for each in sets for word in ("--set", each)]
     file = tmp_path / "run.yaml"
-    file.write_text(f"{'' if name == 'data' else 'data: x'}\n{name}: {text}\n")
+    file.write_text("\n".join(line.replace("=", ": ", 1) for line in [*sets, f"{name}={text}"]))
     assert by_flags(monkeypatch, *data, *typed(name, text)) == expected
     assert by_flags(monkeypatch, *data, "--set", f"{name}={text}") == expected
     assert by_flags(monkeypatch, "--config", str(file)) == expected

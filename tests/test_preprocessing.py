@@ -21,6 +21,7 @@ def test_preprocessing_is_that_of_keras(place):
     assert np.abs(images - np.asarray(expected)).max() < 1e-5 * 255
 
 
+@pytest.mark.long
 def test_an_efficientnet_built_anew_is_the_one_that_keras_loads_its_weights_into(
     tmp_path, monkeypatch
 ):

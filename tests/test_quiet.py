@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+import pytest
+
 NOISE = """
 import logging, sys, warnings
 from tl_cli.console import streams
@@ -27,6 +29,7 @@ def said(load: str) -> str:
     return done.stderr + done.stdout
 
 
+@pytest.mark.long
 def test_what_libraries_log_and_warn_of_is_held_back_and_nothing_else():
     told = said("from tl_cli import engine")
     assert "noise" not in told

@@ -27,8 +27,10 @@ def folder(tmp_path_factory) -> Path:
     return root
 
 
-def test_the_advice_comes_with_its_evidence_in_order(folder):
-    done = tl("recommend-freeze", "--data", folder)
+@pytest.mark.others_long(1)
+@pytest.mark.parametrize("network", [FAST, ()], ids=["small", "real"])
+def test_the_advice_comes_with_its_evidence_in_order(folder, network):
+    done = tl("recommend-freeze", "--data", folder, *network)
     assert done.exit_code == 0, done.stderr
     order = ["Plan:", "weighted layers", "Evidence", "distance", "similarity", "pixels", "joined",
              "Why", "With other data", "Time here"]  # fmt: skip
@@ -46,6 +48,7 @@ def test_the_json_has_all_of_it(folder):
     assert told["seconds"]["total"] > 0
 
 
+@pytest.mark.long
 def test_the_evidence_is_drawn_on_request(folder, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     done = tl("recommend-freeze", "--data", folder, *FAST, "--plots")

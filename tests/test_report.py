@@ -240,6 +240,7 @@ def test_the_command_writes_where_it_says(run, tmp_path):
     assert "2 runs" in (tmp_path / "y.html").read_text()
 
 
+@pytest.mark.long
 def test_mistakes_are_shown_with_the_evidence_for_them(tmp_path):
     for seed, (name, colour) in enumerate(COLOURS.items()):
         paint(tmp_path / "photos" / name, seed, 10, colour)

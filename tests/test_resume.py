@@ -21,7 +21,7 @@ OPTIONS = ("--freeze", "0.9", "--epochs", 3, *SMALL)
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    """A folder with the images `data`, a finished run `whole` and one that was cut off, `cut`."""
+    """A folder with the images `data` and a run that was cut off, `cut`."""
     root = tmp_path_factory.mktemp("place")
     for seed, (name, colour) in enumerate(COLOURS.items()):
         paint(root / "data" / "train" / name, seed, 16, colour)
@@ -29,12 +29,20 @@ def place(tmp_path_factory):
     os.environ["TL_CACHE"] = str(tmp_path_factory.mktemp("cache"))
     with pytest.MonkeyPatch.context() as patched:
         patched.chdir(root)
-        done = tl("train", "--data", "data", *OPTIONS, "--output", "whole", "-q")
-        assert done.exit_code == 0, done.stderr
         cut = interrupted(patched, "--data", "data", *OPTIONS, "--output", "cut")
     assert cut.exit_code == 130
     (root / "said.txt").write_text(cut.stderr)
     return root
+
+
+@pytest.fixture(scope="module")
+def whole(place):
+    """The run that nobody cut off."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.chdir(place)
+        done = tl("train", "--data", "data", *OPTIONS, "--output", "whole", "-q")
+    assert done.exit_code == 0, done.stderr
+    return place / "whole"
 
 
 @pytest.fixture
@@ -73,7 +81,7 @@ def test_who_cut_it_off_is_told_the_command_to_go_on(place):
 
 @pytest.mark.long
 def test_from_another_folder_it_goes_on_to_what_it_would_have_been(
-    place, cut, tmp_path, monkeypatch
+    whole, cut, tmp_path, monkeypatch
 ):
     monkeypatch.chdir(tmp_path)
     done = tl("train", "--resume", cut, "--output", cut, "--epochs", 3, "--json")
@@ -81,12 +89,12 @@ def test_from_another_folder_it_goes_on_to_what_it_would_have_been(
     assert "Going on after epoch 2 of 3." in done.stderr
     assert (
         json.loads(done.stdout)["metrics"]
-        == json.loads((place / "whole" / run_dir.METRICS).read_text())["metrics"]
+        == json.loads((whole / run_dir.METRICS).read_text())["metrics"]
     )
-    check_equal(cut, place / "whole")
+    check_equal(cut, whole)
     again = tl("train", "--resume", cut, "--json")
     assert json.loads(again.stdout) == json.loads(done.stdout)
-    assert {p.name for p in cut.iterdir()} == {p.name for p in (place / "whole").iterdir()}
+    assert {p.name for p in cut.iterdir()} == {p.name for p in whole.iterdir()}
     before = content(cut)
     again = tl("train", "--resume", cut)
     assert again.exit_code == 0
@@ -193,10 +201,10 @@ def test_a_mistake_in_the_data_leaves_no_run_behind(tmp_path, monkeypatch):
 
 
 @pytest.mark.long
-def test_what_was_to_replace_a_run_is_gone_on_with(place, cut, tmp_path, monkeypatch):
+def test_what_was_to_replace_a_run_is_gone_on_with(whole, cut, tmp_path, monkeypatch):
     """The run beside an old one that it was to replace was killed: it is found by the old name."""
     old = tmp_path / "run"
-    shutil.copytree(place / "whole", old)
+    shutil.copytree(whole, old)
     (old / "notes.txt").write_text("mine")
     beside = tmp_path / ".run.new-4194304"  # no process has that number
     cut.rename(beside)
@@ -205,15 +213,14 @@ def test_what_was_to_replace_a_run_is_gone_on_with(place, cut, tmp_path, monkeyp
     (old / run_dir.METRICS).write_text("{}")
     done = tl("train", "--resume", old, "-q")
     assert done.exit_code == 0, done.stderr
-    check_equal(old, place / "whole")
+    check_equal(old, whole)
     assert (old / "notes.txt").read_text() == "mine"
     assert not beside.exists()
 
 
-def test_a_report_that_was_cut_off_is_written(cut, place, monkeypatch):
+def test_a_report_that_was_cut_off_is_written(trained_once):
     """Killed between the end of the training and the report."""
-    shutil.rmtree(cut)
-    shutil.copytree(place / "whole", cut)
+    cut = trained_once("--freeze", "head")
     config = (cut / run_dir.CONFIG).read_text()
     (cut / run_dir.CONFIG).write_text(config.replace("report: false", "report: true"))
     done = tl("train", "--resume", cut)

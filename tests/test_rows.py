@@ -75,8 +75,9 @@ def raising(error: type[BaseException], at: int) -> Iterator[Callable[[], bool]]
         sys.settrace(before)
 
 
+@pytest.mark.others_long(2)
 @pytest.mark.parametrize("error", ERRORS)
-@pytest.mark.parametrize("sync", [0.0, 5.0])
+@pytest.mark.parametrize("sync", [5.0, 0.0])
 # interrupted between opening a file and entering its context, Python closes it later
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_writer_stopped_at_any_line_leaves_a_table_that_is_gone_on_with(

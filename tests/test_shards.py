@@ -78,6 +78,7 @@ def equal(one: Sequence[np.ndarray], other: Sequence[np.ndarray]) -> bool:
     return all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
 
 
+@pytest.mark.others_long(1)
 @pytest.mark.parametrize("count", [2, 9])
 def test_all_shards_together_are_the_rows_of_one_process(
     backbone, passes: list[Pass], extracted: Extracted, passed: list[int], count: int

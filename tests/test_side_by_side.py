@@ -18,7 +18,26 @@ BOTH = "small+smaller"
 REAL = "efficientnet_lite0+efficientnet_lite1"
 
 
-@pytest.mark.parametrize("both", [BOTH, pytest.param(REAL, marks=pytest.mark.slow)])
+def expected_width(both: str) -> int:
+    """Return how many averages and deviations the ends of the stages of both networks have."""
+    parts = [loading.load(each, 32, None) for each in catalog.side_by_side(catalog.get(both))]
+    widths = [part.blocks[end - 1].output_shape[-1] for part in parts for end in part.stage_ends]
+    assert len(widths) > len(parts)
+    return 2 * sum(widths)
+
+
+def test_two_networks_are_one_block_that_gives_what_both_see():
+    built = loading.load(catalog.get(BOTH), 32)
+    [joined] = built.blocks
+    x = np.random.default_rng(0).uniform(0, 255, (2, 32, 32, 3)).astype("float32")
+    seen = np.asarray(built.model(x, training=False))
+    assert (seen.shape[-1],) == joined.output_shape == (expected_width(BOTH),)
+    assert np.isfinite(seen).all() and not np.allclose(seen[0], seen[1])
+
+
+@pytest.mark.parametrize(
+    "both", [pytest.param(BOTH, marks=pytest.mark.long), pytest.param(REAL, marks=pytest.mark.slow)]
+)
 def test_a_head_on_two_networks_is_saved_and_comes_back(tmp_path, both):
     images = coloured(tmp_path / "data", 10)
     run = tmp_path / "run"
@@ -28,9 +47,7 @@ def test_a_head_on_two_networks_is_saved_and_comes_back(tmp_path, both):
     assert (plan["strategy"], plan["policy"]) == ("head", "side by side")
     built, _ = classifier.load(RunDir(run))
     [joined] = built.backbone.blocks
-    parts = [loading.load(each, 32, None) for each in catalog.side_by_side(built.backbone.card)]
-    widths = [part.blocks[end - 1].output_shape[-1] for part in parts for end in part.stage_ends]
-    assert len(widths) > len(parts) and joined.output_shape == (2 * sum(widths),)  # and deviations
+    assert joined.output_shape == (expected_width(both),)
     x = np.random.default_rng(0).uniform(0, 255, (2, 32, 32, 3)).astype("float32")
     plain = keras.models.load_model(run / "model.keras")
     assert np.abs(plain(x, training=False) - built.model(x, training=False)).max() < 1e-5

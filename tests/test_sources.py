@@ -124,6 +124,7 @@ def test_a_pipe_named_as_an_image_is_not_waited_for(image_folder: ImageFolder) -
     assert [b.reason for b in scan(str(folder)).bad] == ["is not a regular file"]
 
 
+@pytest.mark.long
 def test_500_classes(image_folder: ImageFolder) -> None:
     folder = image_folder([f"class{i}" for i in range(500)], n=2, size=(4, 4))
     manifest = scan(str(folder))

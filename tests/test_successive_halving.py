@@ -27,6 +27,7 @@ def test_the_head_everything_and_a_middle_are_tried(context):
     assert [plan.strategy for plan in plans] == ["partial", "head", "full"]
 
 
+@pytest.mark.long
 def test_it_takes_the_best_within_its_budget_and_leaves_the_weights(context, monkeypatch):
     before = [np.array(w) for w in context.backbone.model.get_weights()]
     said, spent, mirrors = [], [], []

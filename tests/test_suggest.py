@@ -109,9 +109,11 @@ def test_the_table_the_sheet_and_the_json_agree(root, tmp_path):
     assert not own & {row["path"] for row in table}
 
 
-def test_a_first_round_needs_no_run(root, tmp_path):
+@pytest.mark.others_long(1)
+@pytest.mark.parametrize("backbone", ["small", "efficientnet_lite0"])
+def test_a_first_round_needs_no_run(root, tmp_path, backbone):
     (tmp_path / "no.jpg").write_text("no image")
-    done = tl("suggest", "efficientnet_lite0", root / "pool", tmp_path / "no.jpg", "--count", 3,
+    done = tl("suggest", backbone, root / "pool", tmp_path / "no.jpg", "--count", 3,
               "--image-size", 32, "--output", tmp_path / "first.csv", "--json")  # fmt: skip
     assert done.exit_code == 1, done.stderr  # of the file that is none
     told = json.loads(done.stdout)

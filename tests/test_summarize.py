@@ -47,6 +47,7 @@ def test_an_image_size_changes_computation_and_not_parameters():
     )
 
 
+@pytest.mark.long
 def test_the_reduction_table_is_the_papers_arithmetic():
     told = summarized("inception", "--input-shape", "28,28,192")
     assert [each["module"] for each in told["reductions"]] == list(TABLE)
@@ -62,6 +63,7 @@ def test_the_reduction_table_is_the_papers_arithmetic():
     assert (own[0]["input_shape"], len(own)) == ([10, 10, 8], 10)
 
 
+@pytest.mark.others_long(1)
 @pytest.mark.parametrize("name", MODULES)
 def test_every_module_can_be_shown_and_drawn(name, tmp_path, monkeypatch):
     monkeypatch.setattr(shutil, "which", lambda program: None)

@@ -26,6 +26,7 @@ def classifier_of(context):
     return softened(context, tiny_head(context))
 
 
+@pytest.mark.others_long(1)
 @pytest.mark.parametrize(
     "kind",
     ["scratch", "half", "auxiliary", pytest.param("full", marks=pytest.mark.slow)],

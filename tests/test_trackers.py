@@ -118,6 +118,7 @@ def test_mlflow_reads_epochs_figures_parameters_and_the_report(tmp_path, client)
     assert "mlflow ui --backend-store-uri sqlite:///" in events[-1].text
 
 
+@pytest.mark.long
 def test_a_run_that_fails_is_marked_so_in_mlflow(tmp_path, client):
     run = written(tmp_path / "run")
     with (

@@ -115,6 +115,7 @@ def spoilt(monkeypatch):
     monkeypatch.setattr(Classifier, "save", other)
 
 
+@pytest.mark.others_long(1)
 @pytest.mark.parametrize(
     "options",
     [{"freeze": "head"}, {"freeze": "half"},
@@ -134,6 +135,7 @@ def test_what_is_measured_is_what_was_reloaded(data, tmp_path, options, spoilt, 
     assert "differ by up to" in warning.text
 
 
+@pytest.mark.long
 def test_a_difference_is_a_warning_and_not_the_end(data, tmp_path, monkeypatch):
     monkeypatch.setattr(outcome, "_difference", lambda *_: float("nan"))
     said = []
@@ -142,6 +144,7 @@ def test_a_difference_is_a_warning_and_not_the_end(data, tmp_path, monkeypatch):
     assert made.result.metrics["test"].n == len([r for r in split_of_run(run) if r.split == "test"])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("freeze", ["head", "half"])
 def test_without_a_difference_nothing_is_said_and_the_run_is_whole(data, tmp_path, freeze):
     said = []
@@ -202,6 +205,7 @@ def test_without_a_cache_there_is_no_room(data, monkeypatch):
     assert contexts.prepare(config_of(data), split_of(data)).room == 0.5e9
 
 
+@pytest.mark.long
 def test_each_image_passes_once_with_a_plan_that_was_open(data, tmp_path, monkeypatch):
     passes, batches = [], extraction._batches
 
@@ -224,6 +228,7 @@ def test_each_image_passes_once_with_a_plan_that_was_open(data, tmp_path, monkey
     assert len(plain) + len(augmented) + len(flipped) == len(passes)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("may", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_a_trial_tries_the_recipe_that_is_run(data, tmp_path, monkeypatch, may):
     asked, tried, ran = [], [], []

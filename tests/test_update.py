@@ -115,6 +115,7 @@ def test_only_added_images_pass_and_the_others_stay_in_their_split(root, two):
     assert json.loads((run / run_dir.PLAN).read_text())["reasons"][0].startswith("Taken over from")
 
 
+@pytest.mark.long
 def test_python_gives_what_the_command_gives(at, two, tmp_path):
     run, _ = two
     one, again = at / "runs" / "one", tmp_path / "again"
