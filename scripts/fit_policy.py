@@ -3,10 +3,10 @@
     python scripts/fit_policy.py [docs/data/policy.jsonl] [--plot docs/policy.png]
         [--variants docs/data/policy_variants.jsonl] [--docs]
 
-Reads the JSON lines and prints Markdown, with --docs into docs/policy.md: test accuracies by plan,
-what each candidate of a tuning came to beside the solved head, by which rule it should be kept, and
-the regret of each policy: accuracy of the cell's best plan minus that of the policy's plan, both
-as saved. Where several seeds were run the best plan is chosen on the other seeds. Cost: passes of
+Reads the JSON lines and prints Markdown, with --docs into docs/policy.md and the README: test
+accuracies by plan, what each candidate of a tuning came to beside the solved head, by which rule it
+should be kept, and the regret of each policy: accuracy of the cell's best plan minus that of the policy's
+plan, both as saved. Where several seeds were run the best plan is chosen on the other seeds. Cost: passes of
 one image through the whole network (a training step counts as three) for each image that there is.
 Intervals: 95 % bootstrap over sets. A star marks the rows of a version whose head saw averages.
 """
@@ -318,13 +318,36 @@ def accuracy_table(cells: Sequence[Cell]) -> str:
         )
         times = times if spent > ONE_PASS else "the images had passed before"
         lines.append(
-            f"| {cell.set}{'' if 'pooling' in head else ' *'} | {head['size']} | "
+            f"| {named(cell)} | {head['size']} | "
             f"{cell.per_class or 'all'} | "
             f"{head['train']} / {head['val']} / {head['test']} | {cell.seed} | "
             f"{cell.stats.similarity:.2f} | {' | '.join(shown)} | {policy(cell)} | "
             f"{times} |"
         )
     return "\n".join(lines)
+
+
+def whole_table(cells: Sequence[Cell]) -> str:
+    """Return the accuracies on all images of a set, for the README."""
+    lines = [
+        "| set | px | train / val / test | head alone | half | full | by default |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    policy = policies(cells)[f"{DEFAULT_POLICY} (the default)"]
+    for cell in (cell for cell in cells if cell.per_class is None):
+        head, chosen = cell.head, policy(cell)
+        counts = " / ".join(str(head[split]) for split in ("train", "val", "test"))
+        shown = " | ".join(f"{cell.accuracy(plan):.3f}" for plan in ("head", "half", "full"))
+        lines.append(
+            f"| {named(cell)} | {head['size']} | {counts} | {shown} | "
+            f"{cell.accuracy(chosen):.3f} ({chosen}) |"
+        )
+    return "\n".join(lines)
+
+
+def named(cell: Cell) -> str:
+    """Return the set's name, with a star where the head of its runs saw averages alone."""
+    return cell.set if "pooling" in cell.head else f"{cell.set} *"
 
 
 def regret_table(cells: Sequence[Cell]) -> str:
@@ -393,6 +416,8 @@ def main() -> None:
         print(table, end="\n\n")
         if options.docs:
             pages.put("policy.md", name, [table])
+    if options.docs:
+        pages.put("../README.md", "plans", [whole_table(cells)])
 
 
 if __name__ == "__main__":

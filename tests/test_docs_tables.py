@@ -21,6 +21,7 @@ def test_a_table_is_what_its_script_makes_of_its_lines(name, monkeypatch, tmp_pa
     monkeypatch.setattr(sys, "argv", [name, "--docs"])
     pages, script = importlib.import_module("pages"), importlib.import_module(name)
     monkeypatch.setattr(pages, "DOCS", Path(shutil.copytree(ROOT / "docs", tmp_path / "docs")))
+    shutil.copy(ROOT / "README.md", tmp_path)
     written, put = [], pages.put
     monkeypatch.setattr(pages, "put", lambda page, *rest: written.append(page) or put(page, *rest))
     script.main()
