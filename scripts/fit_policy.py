@@ -5,10 +5,11 @@
 
 Reads the JSON lines and prints Markdown, with --docs into docs/policy.md and the README: test
 accuracies by plan, what each candidate of a tuning came to beside the solved head, by which rule it
-should be kept, and the regret of each policy: accuracy of the cell's best plan minus that of the policy's
-plan, both as saved. Where several seeds were run the best plan is chosen on the other seeds. Cost: passes of
-one image through the whole network (a training step counts as three) for each image that there is.
-Intervals: 95 % bootstrap over sets. A star marks the rows of a version whose head saw averages.
+should be kept, and the regret of each policy: accuracy of the cell's best plan minus that of the
+policy's plan, both as saved. Where several seeds were run the best plan is chosen on the other
+seeds. Cost: passes of one image through the whole network (a training step counts as three) for
+each image that there is. Intervals: 95 % bootstrap over sets. A star marks the rows of a version
+whose head saw averages alone.
 """
 
 import argparse
