@@ -16,7 +16,7 @@ def usual_gain(images: int, similarity: float) -> float:
     more; a few photographs gain nothing.
     """
     size = math.log10(max(1, min(images, MOST_IMAGES)))
-    return -0.15 + 0.21 * size - 0.23 * similarity
+    return -0.09 + 0.16 * size - 0.23 * similarity
 
 
 def expected_gain(gain: float, stderr: float, head_loss: float, usual: float) -> float:
