@@ -312,5 +312,5 @@ def ranking_of(given):
 def test_nothing_is_fetched_where_nothing_is_chosen(given):
     from tl_cli import config
 
-    with pytest.raises(TLError, match="allow_download is for who has the network chosen"):
+    with pytest.raises(TLError, match="allow_download is for a training that chooses its network"):
         config.load(flags={"data": "photos", "allow_download": True, **given})

@@ -31,7 +31,7 @@ def contradictions(config: RunConfig) -> list[str]:
         return [f"backbone best is chosen among pretrained networks: leave out {other}"]
     if config.allow_download and catalog.BEST not in (config.backbone, *implied(config).values()):
         return [
-            "allow_download is for who has the network chosen: with backbone best, or with effort "
+            "allow_download is for a training that chooses its network: with backbone best, or with effort "
             "thorough and no backbone"
         ]
     if catalog.BESIDE in config.backbone:
