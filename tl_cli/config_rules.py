@@ -31,8 +31,8 @@ def contradictions(config: RunConfig) -> list[str]:
         return [f"backbone best is chosen among pretrained networks: leave out {other}"]
     if config.allow_download and catalog.BEST not in (config.backbone, *implied(config).values()):
         return [
-            "allow_download is for a training that chooses its network: with backbone best, or with effort "
-            "thorough and no backbone"
+            "allow_download is for a training that chooses its network: with backbone best, or "
+            "with effort thorough and no backbone"
         ]
     if catalog.BESIDE in config.backbone:
         tuned = config.freeze if config.freeze not in ("auto", "head", "1") else None
