@@ -319,8 +319,7 @@ def accuracy_table(cells: Sequence[Cell]) -> str:
         )
         times = times if spent > ONE_PASS else "the images had passed before"
         lines.append(
-            f"| {named(cell)} | {head['size']} | "
-            f"{cell.per_class or 'all'} | "
+            f"| {named(cell)} | {head['size']} | {cell.per_class or 'all'} | "
             f"{head['train']} / {head['val']} / {head['test']} | {cell.seed} | "
             f"{cell.stats.similarity:.2f} | {' | '.join(shown)} | {policy(cell)} | "
             f"{times} |"
@@ -400,7 +399,7 @@ def main() -> None:
         help="runs of other options beside the plan's own",
     )  # fmt: skip
     parser.add_argument("--plot", type=Path, help="PNG of regret against cost")
-    parser.add_argument("--docs", action="store_true", help="Write docs/policy.md.")
+    parser.add_argument("--docs", action="store_true", help="Write docs/policy.md and the README.")
     options = parser.parse_args()
     cells = read(options.lines)
     if options.plot:

@@ -86,10 +86,15 @@ def _pair(pair: Pair | None) -> dict[str, Any] | None:
     """Return a comparison by what its sides are here."""
     if pair is None:
         return None
+    after, before = (
+        (pair.first_mean, pair.second_mean)
+        if isinstance(pair, PairedMeans)
+        else (pair.first_accuracy, pair.second_accuracy)
+    )
     return {
         "n": pair.n,
-        "before": pair.second_mean if isinstance(pair, PairedMeans) else pair.second_accuracy,
-        "after": pair.first_mean if isinstance(pair, PairedMeans) else pair.first_accuracy,
+        "before": before,
+        "after": after,
         "difference": pair.difference,
         "interval": list(pair.interval),
         "p_value": pair.p_value,

@@ -95,8 +95,9 @@ def solve_on(context: RunContext, pooled: BySplit, *, fitted: bool = False) -> S
     `context.taps` make of the images, float32 [n, D]; `fitted`: whether the features have been
     fitted to the training images, whose folds can choose nothing then: the taps are joined.
     """
-    line = _line(context, pooled, fitted=fitted)
-    wanted, widths = context.config.head, tuple(context.widths(context.taps))
+    asked, widths = context.config.head, tuple(context.widths(context.taps))
+    wanted = "multi" if fitted and asked == "auto" else asked
+    line = _line(context, pooled, wanted)
     worth = wanted == "auto" and kernel.worth(len(pooled["train"]), sum(widths))
     train = pooled["train"]
     if fitted or context.task.bend is None or (wanted != KERNEL and not worth):
@@ -119,11 +120,10 @@ def solve_on(context: RunContext, pooled: BySplit, *, fitted: bool = False) -> S
     )
 
 
-def _line(context: RunContext, pooled: BySplit, *, fitted: bool) -> SolvedHead:
+def _line(context: RunContext, pooled: BySplit, wanted: str) -> SolvedHead:
     taps, widths = context.taps, tuple(context.widths(context.taps))
     last = slice(-widths[-1], None)
     heads = {}
-    wanted = "multi" if fitted and context.config.head == "auto" else context.config.head
     if wanted != "multi" or len(widths) == 1:
         heads["last"] = _solved(context, columns(pooled["train"], last), widths[-1:], "train")
     if wanted != "last" and len(widths) > 1:

@@ -36,7 +36,7 @@ def build(
     """
     places.check(card)
     hub = _keras_hub()
-    with _told(card), quiet(), _silent(), hugging_face.reached(card.place):
+    with _asked(card):
         network = _backbone(card, inputs.shape[1], pretrained=weights == PRETRAINED)
         if not card.preprocessing:
             x = _converted(hub, card, x)
@@ -54,7 +54,7 @@ def save_preset(card: Card, folder: Path) -> None:
     """
     places.check(card)
     hub = _keras_hub()
-    with _told(card), quiet(), _silent(), hugging_face.reached(card.place):
+    with _asked(card):
         hub.models.Backbone.from_preset(_preset(card)).save_to_preset(str(folder))
         with contextlib.suppress(ValueError, FileNotFoundError, KeyError):
             hub.layers.ImageConverter.from_preset(_preset(card)).save_to_preset(str(folder))
@@ -69,9 +69,15 @@ def _keras_hub() -> Any:
     return keras_hub
 
 
-def _silent() -> contextlib.AbstractContextManager[Any]:
-    """Hold back what converters print of each layer."""
-    return contextlib.redirect_stdout(io.StringIO())
+@contextlib.contextmanager
+def _asked(card: Card) -> Iterator[None]:
+    """Have KerasHub asked for a preset: in silence, and its errors told in one sentence.
+
+    Converters print each layer.
+    """
+    silent = contextlib.redirect_stdout(io.StringIO())
+    with _told(card), quiet(), silent, hugging_face.reached(card.place):
+        yield
 
 
 def _preset(card: Card) -> str:
