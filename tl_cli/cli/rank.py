@@ -49,7 +49,8 @@ def rank(
         from tl_cli import catalog, config
 
         offered = [] if among or not allow_download else catalog.worth_fetching()
-        candidates = candidates_of(among, [*catalog.at_hand(), *offered])
+        here = catalog.at_hand()  # once: what is fetched lies here, too, afterwards
+        candidates = candidates_of(among, [*here, *offered])
         flags = {"data": data, "columns": columns, "task": task, "channels": channels}
         flags["data_dir"] = data_dir
         limits = {"max_minutes": max_minutes, "image_size": image_size}
@@ -58,8 +59,8 @@ def rank(
         from tl_cli.engine import rank as engine
 
         if offered:
-            here = engine.fetched(offered, screen.on_progress)
-            candidates = candidates_of(None, [*catalog.at_hand(), *here])
+            here += engine.fetched(offered, screen.on_progress)
+            candidates = candidates_of(None, here)
         found = engine.rank(settings, manifest, candidates, screen.on_progress)
         if json:
             print(jsonlib.dumps(found.to_json()))
